@@ -1,0 +1,1 @@
+"""A connectivity test harness for Kubernetes NetworkPolicy; the map is ``docs/architecture.md``."""

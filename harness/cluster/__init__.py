@@ -1,0 +1,88 @@
+"""The seam: what a cluster promises to the runner, whichever it is.
+
+Implementations: ``netns`` (embedded, Linux network namespaces), ``kube`` (any kubeconfig),
+``kind`` (a ``kube`` cluster that it makes itself). None of them may import another, the
+runner or the oracle, except that ``kind`` stands on ``kube``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Protocol, Self
+
+from harness.model import Needs, Observation, Probe, State
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a cluster can do; detected, not assumed.
+
+    ``missing`` gives, for a feature it lacks, the reason in words. ``denies_by`` says how
+    its CNI denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the
+    kernel limits the rate of ICMP).
+    """
+
+    name: str
+    features: frozenset[str] = frozenset()
+    nodes: int = 1
+    kinds: frozenset[str] = frozenset()
+    denies_by: Literal["drop", "reject"] = "drop"
+    probe_timeout_s: float = 1.0
+    settle_s: float = 30.0
+
+    def lacks(self, needs: Needs) -> str | None:
+        """Say in one sentence what of ``needs`` is not here, or return None."""
+        words = [f"feature {name}" for name in sorted(needs.features - self.features)]
+        if needs.nodes > self.nodes:
+            words.append(f"{needs.nodes} worker nodes (it has {self.nodes})")
+        words += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
+        return f"cluster {self.name} lacks {', '.join(words)}" if words else None
+
+
+class Cluster(Protocol):
+    """A place where a State can be made true and probed. Used by one thread, but see ``probe``.
+
+    A cluster is used as a context manager; leaving it calls ``close``.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this cluster can do."""
+
+    def sync(self, state: State) -> None:
+        """Make namespaces, pods, services, policies and outside hosts equal to ``state``.
+
+        Returns when the pods are ready and serve their ports and the API accepted the rest;
+        a policy may need longer to act. Changes are incremental: what did not change is not
+        touched; a changed incarnation deletes and makes again. A state of another ``scope``
+        replaces all that was there. Raises ClusterError (the state cannot be reached) or
+        NotRefused; after an error, what was made is still removed by the next sync or close.
+        """
+
+    def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
+        """Run all probes, as parallel as the cluster can, and give one Observation each.
+
+        Every probe gets exactly one Observation, in any order; a probe that could not run
+        gives a ProbeError, never an exception and never a denial. Probes start in the order
+        given. May run in another thread while ``sync`` runs.
+        """
+
+    def describe(self, probes: Sequence[Probe]) -> str:
+        """Tell what a person needs at wrong cells: live policies, labels, addresses, nodes.
+
+        Best effort; never raises.
+        """
+
+    def close(self) -> tuple[str, ...]:
+        """Remove what was made, in reverse order; name what could not be removed."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

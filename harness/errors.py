@@ -1,0 +1,83 @@
+"""What can go wrong, in one tree. Imports nothing of ours.
+
+HarnessError
+├── ScenarioError        the author's files: every problem, each with its place and a hint
+├── UsageError           the command line or the environment asks for what cannot be
+└── ClusterError         a cluster is absent or cannot reach a state
+    ├── NotEnforcing     the cluster accepts policies and enforces none of them
+    └── NotRefused       the API server accepted an object that the step expects it to refuse
+
+A probe that gave no verdict is not an exception: it is the value ``model.ProbeError``.
+A wrong verdict is not one either: ``model.Reachability`` lists its mismatches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file; ``line`` and ``column`` count from 1."""
+
+    path: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a file: where, what, the line as written, and what to do."""
+
+    location: Location
+    message: str
+    excerpt: str = ""
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.location}: {self.message}"
+        if self.excerpt:
+            text += f"\n{self.location.line:>5} | {self.excerpt}"
+        if self.hint:
+            text += f"\nhint: {self.hint}"
+        return text
+
+
+class HarnessError(Exception):
+    """The root of all errors that a user can cause; ``str()`` is what the user reads."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ScenarioError(HarnessError):
+    """A scenario file, or a file it names, is wrong."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UsageError(HarnessError):
+    """The command line or the environment asks for what cannot be."""
+
+
+class ClusterError(HarnessError):
+    """A cluster is absent, or cannot reach a state."""
+
+
+class NotEnforcing(ClusterError):
+    """The cluster accepts NetworkPolicies and enforces none of them (R48)."""
+
+
+class NotRefused(ClusterError):
+    """The API server accepted an object that the step expects it to refuse."""

@@ -1,0 +1,571 @@
+"""The frozen values that travel through the harness. Imports only ``errors``.
+
+Ends are printed, in YAML, messages and reports alike, as
+
+    ns/pod              a pod                    (source, destination)
+    node/1              the first worker         (source, destination)
+    external/office     an outside host          (source, destination)
+    svc/ns/name         a Service's ClusterIP    (destination)
+    nodeport/ns/name@1  a NodePort through node 1 (destination)
+    dns/name.ns         a Service by its name    (destination)
+    dns/api.example.com an absolute name         (destination)
+    ip/203.0.113.5      an address               (destination)
+
+A destination adds ``:port`` (before the ``@`` of a nodeport) and ``/UDP`` or ``/SCTP``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import Location
+
+RESERVED_NAMESPACES = frozenset({"svc", "dns", "nodeport", "node", "external", "ip", "ns"})
+"""Words that an end may start with, and which no namespace of a scenario may be called."""
+
+
+class Protocol(enum.StrEnum):
+    """A transport protocol, as NetworkPolicyPort spells it."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class Family(enum.IntEnum):
+    """An IP family."""
+
+    V4 = 4
+    V6 = 6
+
+
+class Verdict(enum.Enum):
+    """What a probe said, in ``agnhost connect``'s own words."""
+
+    ALLOWED = "allowed"
+    TIMEOUT = "TIMEOUT"
+    REFUSED = "REFUSED"
+    DNS = "DNS"
+    OTHER = "OTHER"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeError:
+    """Why a probe gave no verdict. Never a denial."""
+
+    message: str
+
+    def __str__(self) -> str:
+        return f"no verdict: {self.message}"
+
+
+class Labels(Mapping[str, str]):
+    """Labels of a pod or namespace: an immutable, hashable mapping, ordered by key."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[str, str] | None = None) -> None:
+        self._items = tuple(sorted((items or {}).items()))
+
+    def __getitem__(self, key: str) -> str:
+        for name, value in self._items:
+            if name == key:
+                return value
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(self._items)
+
+    def __eq__(self, other: object) -> bool:
+        return self._items == other._items if isinstance(other, Labels) else NotImplemented
+
+    def __repr__(self) -> str:
+        return f"Labels({dict(self._items)!r})"
+
+    def __str__(self) -> str:
+        return ",".join(f"{name}={value}" for name, value in self._items) or "<none>"
+
+
+# ------------------------------------------------------------------ topology
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """A port that a pod (or an outside host) listens on."""
+
+    number: int
+    protocol: Protocol = Protocol.TCP
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace. ``labels`` are the author's; ``kubernetes.io/metadata.name`` is implied (R78)."""
+
+    name: str
+    labels: Labels = field(default_factory=Labels)
+    incarnation: int = 0
+
+    @property
+    def all_labels(self) -> Labels:
+        """The author's labels and the one that the control plane sets (R78)."""
+        return Labels({**self.labels, "kubernetes.io/metadata.name": self.name})
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """The pod ``namespace/name``, as an end."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod that serves every one of ``ports`` and can be a source of probes.
+
+    ``node`` counts the workers from 1; a cluster with fewer takes it modulo their number.
+    A change of ``incarnation`` alone means: delete it and make it again.
+    """
+
+    namespace: str
+    name: str
+    labels: Labels = field(default_factory=Labels)
+    ports: tuple[ContainerPort, ...] = ()
+    node: int = 1
+    host_network: bool = False
+    incarnation: int = 0
+
+    @property
+    def ref(self) -> PodRef:
+        return PodRef(self.namespace, self.name)
+
+
+class ServiceType(enum.StrEnum):
+    """How a Service is reached."""
+
+    CLUSTER_IP = "ClusterIP"
+    HEADLESS = "Headless"
+    NODE_PORT = "NodePort"
+
+
+class ExternalTrafficPolicy(enum.StrEnum):
+    """Whether a NodePort forwards to other nodes (Cluster) or only to its own pods (Local)."""
+
+    CLUSTER = "Cluster"
+    LOCAL = "Local"
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """A port of a Service; ``target`` is a number or the name of a container port."""
+
+    number: int
+    target: int | str
+    protocol: Protocol = Protocol.TCP
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service over the pods of its namespace that carry all of ``selector``."""
+
+    namespace: str
+    name: str
+    selector: Labels
+    ports: tuple[ServicePort, ...]
+    type: ServiceType = ServiceType.CLUSTER_IP
+    external_traffic_policy: ExternalTrafficPolicy = ExternalTrafficPolicy.CLUSTER
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """A host outside the cluster, with addresses of the author's choosing."""
+
+    name: str
+    addresses: tuple[str, ...]
+    ports: tuple[ContainerPort, ...] = ()
+    dns_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A Kubernetes object as its author wrote it, under logical names.
+
+    ``json`` is the object as JSON text, ``metadata.namespace`` filled in. A change of
+    ``incarnation`` alone means: delete it and create it again.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    json: str
+    location: Location | None = field(default=None, compare=False)
+    incarnation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+
+    @property
+    def is_network_policy(self) -> bool:
+        """Whether this is the kind that the oracle and the embedded cluster know."""
+        return self.kind == "NetworkPolicy" and self.api_version == "networking.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that a cluster shall hold at one moment, under logical names.
+
+    ``scope`` is the slug of the scenario: states of different scopes never share objects.
+    ``exact_names`` asks for the namespaces under their own names. ``refused`` are objects
+    that the API server must refuse; they never come to exist.
+    """
+
+    scope: str
+    namespaces: tuple[Namespace, ...] = ()
+    pods: tuple[Pod, ...] = ()
+    services: tuple[Service, ...] = ()
+    externals: tuple[External, ...] = ()
+    policies: tuple[Manifest, ...] = ()
+    refused: tuple[Manifest, ...] = ()
+    exact_names: bool = False
+
+    def namespace(self, name: str) -> Namespace | None:
+        return next((item for item in self.namespaces if item.name == name), None)
+
+    def pod(self, ref: PodRef) -> Pod | None:
+        return next((item for item in self.pods if item.ref == ref), None)
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        return next((s for s in self.services if (s.namespace, s.name) == (namespace, name)), None)
+
+    def external(self, name: str) -> External | None:
+        return next((item for item in self.externals if item.name == name), None)
+
+    def endpoints(self, service: Service) -> tuple[Pod, ...]:
+        """The pods behind a Service, in the order of the state."""
+        return tuple(
+            pod
+            for pod in self.pods
+            if pod.namespace == service.namespace
+            and service.selector.items() <= pod.labels.items()
+        )
+
+
+# ------------------------------------------------------------------ probes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRef:
+    """The worker ``node/1``, ``node/2``, ... as an end: a process in the node's own network."""
+
+    index: int
+
+    def __str__(self) -> str:
+        return f"node/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalRef:
+    """The outside host of that name, as an end."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"external/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRef:
+    """A Service through its ClusterIP."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"svc/{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodePortRef:
+    """A NodePort Service through the node of that index; the probe's port is the Service's own."""
+
+    namespace: str
+    name: str
+    node: int
+
+    def __str__(self) -> str:
+        return f"nodeport/{self.namespace}/{self.name}@{self.node}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceName:
+    """A Service by its name ``name.namespace.svc.cluster.local.``."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"dns/{self.name}.{self.namespace}"
+
+
+@dataclass(frozen=True, slots=True)
+class AbsoluteName:
+    """A DNS name outside the cluster, without the last dot."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"dns/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A literal IP address."""
+
+    ip: str
+
+    def __str__(self) -> str:
+        return f"ip/{self.ip}"
+
+
+Source = PodRef | NodeRef | ExternalRef
+Host = (
+    PodRef | NodeRef | ExternalRef | ServiceRef | NodePortRef | ServiceName | AbsoluteName | Address
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a probe goes: a host, a port and a protocol."""
+
+    host: Host
+    port: int
+    protocol: Protocol = Protocol.TCP
+
+    def __str__(self) -> str:
+        suffix = "" if self.protocol is Protocol.TCP else f"/{self.protocol}"
+        if isinstance(self.host, NodePortRef):
+            service = f"nodeport/{self.host.namespace}/{self.host.name}"
+            return f"{service}:{self.port}{suffix}@{self.host.node}"
+        host = str(self.host)
+        if isinstance(self.host, Address) and ":" in self.host.ip:
+            host = f"ip/[{self.host.ip}]"
+        return f"{host}:{self.port}{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One connection attempt with a fresh source port."""
+
+    source: Source
+    destination: Destination
+    family: Family = Family.V4
+
+    def __str__(self) -> str:
+        suffix = " (IPv6)" if self.family is Family.V6 else ""
+        return f"{self.source} -> {self.destination}{suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one probe gave. Times are ``time.monotonic()`` seconds of the harness's process.
+
+    ``raw`` holds the words as they came; ``command`` repeats the probe by hand, where a
+    command can.
+    """
+
+    probe: Probe
+    started: float
+    ended: float
+    outcome: Verdict | ProbeError
+    raw: str = ""
+    command: str = ""
+
+
+# ------------------------------------------------------------------ scenarios
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One expectation of a truth table, and the place in the YAML that states it.
+
+    ``never_allowed`` is the author's reason why this pair cannot connect even without
+    policies; it exempts the cell from the proof by a control step.
+    """
+
+    probe: Probe
+    expected: Verdict
+    location: Location
+    never_allowed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TruthTable:
+    """The expectations of one step; no probe stands in it twice."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The rows, in the order of their first cell."""
+        return tuple(dict.fromkeys(cell.probe.source for cell in self.cells))
+
+    @property
+    def columns(self) -> tuple[tuple[Destination, Family], ...]:
+        """The columns, in the order of their first cell."""
+        return tuple(dict.fromkeys((c.probe.destination, c.probe.family) for c in self.cells))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A state and what shall be reachable in it.
+
+    ``actions`` are the step's verbs in words, for people. ``settle_s`` and ``hold_s`` are
+    the author's wishes in seconds, or None for the cluster's own.
+    """
+
+    name: str
+    location: Location
+    actions: tuple[str, ...]
+    state: State
+    table: TruthTable
+    settle_s: float | None = None
+    hold_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scenario asks of a cluster beyond pods, TCP, UDP and ClusterIPs.
+
+    ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
+    objects it applies other than NetworkPolicy.
+    """
+
+    features: frozenset[str] = frozenset()
+    nodes: int = 1
+    kinds: frozenset[str] = frozenset()
+
+
+FEATURES: Mapping[str, str] = {
+    "sctp": "SCTP in the nodes' kernel",
+    "ipv6": "IPv6 addresses for pods and Services",
+    "external": "hosts outside the cluster with addresses of the author's choosing",
+    "hostnetwork": "pods on the node's network",
+    "nodeport": "node ports that the harness can reach",
+    "endport": "the endPort field of a NetworkPolicyPort",
+    "ipblock-pod-ip": "ipBlock rules that match addresses of pods",
+    "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
+    "admission": "an API server that admits or refuses objects",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario file, read and checked.
+
+    ``path`` is as the user gave it; ``slug`` is made from the file's name and names what
+    the scenario makes. ``oracle_off`` and ``proves_nothing`` are reasons, or None.
+    """
+
+    path: str
+    name: str
+    slug: str
+    why: str
+    steps: tuple[Step, ...]
+    covers: tuple[str, ...] = ()
+    catches: tuple[str, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    families: tuple[Family, ...] = (Family.V4,)
+    exact_names: bool = False
+    oracle_off: str | None = None
+    weak: bool = False
+
+
+# ------------------------------------------------------------------ results
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What became of one cell in one step.
+
+    ``wrong_until_s`` is how long after ``sync`` returned the cell was last seen wrong, in
+    seconds, or None if it never was. ``rejected`` marks a REFUSED that counts as TIMEOUT on
+    a cluster that denies by reject.
+    """
+
+    cell: Cell
+    observation: Observation | None
+    proven: bool = True
+    rejected: bool = False
+    wrong_from_s: float | None = None
+    wrong_until_s: float | None = None
+
+    @property
+    def outcome(self) -> Verdict | ProbeError | None:
+        return self.observation.outcome if self.observation else None
+
+    @property
+    def measured(self) -> bool:
+        return isinstance(self.outcome, Verdict)
+
+    @property
+    def as_expected(self) -> bool:
+        return self.rejected or self.outcome is self.cell.expected
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """Expected and observed, cell by cell, in the order of the table."""
+
+    results: tuple[CellResult, ...]
+
+    @property
+    def unmeasured(self) -> tuple[CellResult, ...]:
+        """Cells without a verdict: an error of the step, never a denial."""
+        return tuple(result for result in self.results if not result.measured)
+
+    @property
+    def mismatches(self) -> tuple[CellResult, ...]:
+        """Cells with a verdict that is not the expected one."""
+        return tuple(r for r in self.results if r.measured and not r.as_expected)
+
+    @property
+    def unproven(self) -> tuple[CellResult, ...]:
+        """Denials as expected, of pairs that were never seen connecting."""
+        return tuple(r for r in self.results if r.measured and r.as_expected and not r.proven)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step as it went. Times are seconds.
+
+    ``full_rounds`` counts the rounds over the whole table, the confirming one included.
+    ``time_to_deny_s`` and ``time_to_allow_s`` are the longest time, after the cluster had
+    accepted the state, at which a cell expected to be denied (allowed) was still wrong;
+    None where the table has no such cell.
+    """
+
+    scenario: Scenario
+    step: Step
+    reachability: Reachability
+    full_rounds: int
+    sync_s: float
+    probe_s: float
+    time_to_deny_s: float | None = None
+    time_to_allow_s: float | None = None
