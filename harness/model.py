@@ -219,7 +219,11 @@ class Manifest:
     incarnation: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        return (
+            f"{self.kind} {self.namespace}/{self.name}"
+            if self.namespace
+            else f"{self.kind} {self.name}"
+        )
 
     @property
     def is_network_policy(self) -> bool:
@@ -346,7 +350,14 @@ class Address:
 
 Source = PodRef | NodeRef | ExternalRef
 Host = (
-    PodRef | NodeRef | ExternalRef | ServiceRef | NodePortRef | ServiceName | AbsoluteName | Address
+    PodRef
+    | NodeRef
+    | ExternalRef
+    | ServiceRef
+    | NodePortRef
+    | ServiceName
+    | AbsoluteName
+    | Address
 )
 
 
@@ -406,13 +417,16 @@ class Cell:
     """One expectation of a truth table, and the place in the YAML that states it.
 
     ``never_allowed`` is the author's reason why this pair cannot connect even without
-    policies; it exempts the cell from the proof by a control step.
+    policies; it exempts the cell from the proof by a control step. ``undefined`` is the
+    oracle's reason why the API leaves this cell open: whatever verdict it gets is reported,
+    never failed.
     """
 
     probe: Probe
     expected: Verdict
     location: Location
     never_allowed: str | None = None
+    undefined: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -504,14 +518,17 @@ class Scenario:
 class CellResult:
     """What became of one cell in one step.
 
-    ``wrong_until_s`` is how long after ``sync`` returned the cell was last seen wrong, in
-    seconds, or None if it never was. ``rejected`` marks a REFUSED that counts as TIMEOUT on
-    a cluster that denies by reject.
+    ``wrong_from_s`` and ``wrong_until_s`` are the first and the last moment at which the cell
+    was seen wrong, in seconds after ``sync`` returned, or None if it never was. ``proven``
+    says that a denial has its evidence: the pair was seen connecting, or the author exempts
+    it; ``control`` is what the control step last saw of a pair that has none. ``rejected``
+    marks a REFUSED that counts as TIMEOUT on a cluster that denies by reject.
     """
 
     cell: Cell
     observation: Observation | None
     proven: bool = True
+    control: Observation | None = None
     rejected: bool = False
     wrong_from_s: float | None = None
     wrong_until_s: float | None = None
@@ -542,7 +559,16 @@ class Reachability:
 
     @property
     def mismatches(self) -> tuple[CellResult, ...]:
-        """Cells with a verdict that is not the expected one."""
+        """Cells with a verdict that is not the expected one, where the API defines one."""
+        return tuple(r for r in self._surprises if r.cell.undefined is None)
+
+    @property
+    def undefined_surprises(self) -> tuple[CellResult, ...]:
+        """Cells that the API leaves open, with another verdict than the author wrote."""
+        return tuple(r for r in self._surprises if r.cell.undefined is not None)
+
+    @property
+    def _surprises(self) -> tuple[CellResult, ...]:
         return tuple(r for r in self.results if r.measured and not r.as_expected)
 
     @property
