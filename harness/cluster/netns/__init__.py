@@ -1,0 +1,1 @@
+"""The embedded cluster: Linux network namespaces, real packets, no root needed."""
