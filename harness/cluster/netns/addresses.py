@@ -76,6 +76,7 @@ class Addresses:
 
 
 def family_of(address: str) -> Family:
+    """Tell the family of an address by how it is written."""
     return Family.V6 if ":" in address else Family.V4
 
 
