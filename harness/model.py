@@ -111,7 +111,7 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """A namespace. ``labels`` are the author's; ``kubernetes.io/metadata.name`` is implied (R78)."""
+    """A namespace; ``labels`` are the author's, without the control plane's own (R78)."""
 
     name: str
     labels: Labels = field(default_factory=Labels)

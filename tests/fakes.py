@@ -1,0 +1,106 @@
+"""A scripted Cluster: it holds a State and answers each probe by a function.
+
+By default the function is the oracle's prediction, so a fake behaves like a cluster that
+enforces the API; a test replaces the function to make a cluster that is wrong in one way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from harness import oracle
+from harness.cluster import Capabilities
+from harness.model import FEATURES, Observation, Probe, ProbeError, State, Verdict
+
+Answer = Callable[[State, Probe], Verdict | ProbeError]
+
+EVERYTHING = Capabilities(
+    name="fake",
+    features=frozenset(FEATURES),
+    nodes=2,
+    probe_timeout_s=0.01,
+    settle_s=0.2,
+)
+
+
+def by_the_book(state: State, probe: Probe) -> Verdict | ProbeError:
+    """What the oracle predicts; where it leaves the word open, the most open one."""
+    words = oracle.predict(state, probe).words
+    return next((word for word in Verdict if word in words), Verdict.ALLOWED)
+
+
+def allows_all(state: State, probe: Probe) -> Verdict:
+    return Verdict.ALLOWED
+
+
+def denies_all(state: State, probe: Probe) -> Verdict:
+    return Verdict.TIMEOUT
+
+
+def answers_nothing(state: State, probe: Probe) -> ProbeError:
+    return ProbeError("the source pod is gone")
+
+
+def enforces_nothing(state: State, probe: Probe) -> Verdict | ProbeError:
+    """The data path works, the policies are ignored."""
+    return by_the_book(replace(state, policies=()), probe)
+
+
+class FakeCluster:
+    """A Cluster without a network; ``log`` is what was asked of it, in order."""
+
+    def __init__(
+        self, answer: Answer = by_the_book, capabilities: Capabilities = EVERYTHING
+    ) -> None:
+        self.answer = answer
+        self._capabilities = capabilities
+        self.state: State | None = None
+        self.log: list[State | tuple[Probe, ...]] = []
+        self.closed = 0
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def synced(self) -> list[State]:
+        return [entry for entry in self.log if isinstance(entry, State)]
+
+    @property
+    def rounds(self) -> list[tuple[Probe, ...]]:
+        return [entry for entry in self.log if not isinstance(entry, State)]
+
+    def sync(self, state: State) -> None:
+        self.state = state
+        self.log.append(state)
+
+    def probe(self, probes: Sequence[Probe]) -> Iterator[Observation]:
+        assert self.state is not None, "probed before the first sync"
+        state = self.state
+        self.log.append(tuple(probes))
+        for probe in probes:
+            started = time.monotonic()
+            outcome = self.answer(state, probe)
+            yield Observation(probe, started, time.monotonic(), outcome, raw=str(outcome))
+
+    def describe(self, probes: Sequence[Probe]) -> str:
+        return f"a fake cluster, asked about {len(probes)} probes"
+
+    def close(self) -> tuple[str, ...]:
+        self.closed += 1
+        return ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,301 @@
+"""The runner against scripted clusters: what it asks, what it believes, what it refuses to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from harness.cluster import Capabilities
+from harness.errors import ClusterError, Location, NotEnforcing
+from harness.model import (
+    Cell,
+    ContainerPort,
+    Destination,
+    Labels,
+    Manifest,
+    Namespace,
+    Pod,
+    PodRef,
+    Probe,
+    ProbeError,
+    Scenario,
+    State,
+    Step,
+    TruthTable,
+    Verdict,
+)
+from harness.runner import ScenarioRun, Timing, canary
+from tests.fakes import EVERYTHING, FakeCluster, allows_all, answers_nothing, denies_all
+
+QUICK = Timing(settle_s=0.03, pause_s=0.001)
+CLIENT, SERVER = PodRef("a", "client"), PodRef("a", "server")
+OPEN = State(
+    scope="test",
+    namespaces=(Namespace("a"),),
+    pods=(
+        Pod("a", "client", Labels({"app": "client"})),
+        Pod("a", "server", Labels({"app": "server"}), (ContainerPort(80), ContainerPort(81))),
+    ),
+)
+POLICY = Manifest("networking.k8s.io/v1", "NetworkPolicy", "a", "p", "{}")
+SHUT = replace(OPEN, policies=(POLICY,))
+
+
+def probe(port: int = 80) -> Probe:
+    return Probe(CLIENT, Destination(SERVER, port))
+
+
+def cell(word: Verdict, port: int = 80, **changes: str) -> Cell:
+    return replace(Cell(probe(port), word, Location("s.yaml", 9, 3)), **changes)
+
+
+def step(name: str, state: State, *cells: Cell) -> Step:
+    return Step(name, Location("s.yaml", 5, 3), (), state, TruthTable(cells))
+
+
+def scenario(*steps: Step) -> Scenario:
+    return Scenario(path="s.yaml", name="test", slug="test", why="for a test", steps=steps)
+
+
+def shut_by_policy(state: State, asked: Probe) -> Verdict:
+    """Port 80 is denied where the policy is; port 81 never is."""
+    return Verdict.TIMEOUT if state.policies and asked == probe(80) else Verdict.ALLOWED
+
+
+DENY = scenario(step("shut", SHUT, cell(Verdict.ALLOWED, 81), cell(Verdict.TIMEOUT, 80)))
+OPEN_THEN_DENY = scenario(
+    step("open", OPEN, cell(Verdict.ALLOWED, 80)), step("shut", SHUT, cell(Verdict.TIMEOUT, 80))
+)
+
+
+def test_a_right_table_takes_two_full_rounds_and_is_proven() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    result = ScenarioRun(cluster, DENY, QUICK).run(0)
+    assert result.full_rounds == 2
+    assert [r.outcome for r in result.reachability.results] == [Verdict.ALLOWED, Verdict.TIMEOUT]
+    assert not result.reachability.mismatches
+    assert not result.reachability.unproven
+    assert (result.time_to_deny_s, result.time_to_allow_s) == (0.0, 0.0)
+
+
+def test_probes_expected_to_be_denied_start_first() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    ScenarioRun(cluster, DENY, QUICK).run(0)
+    assert cluster.rounds[-1] == (probe(80), probe(81))
+
+
+def test_the_control_runs_the_topology_without_policies_and_only_what_is_denied() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    ScenarioRun(cluster, DENY, QUICK).run(0)
+    assert cluster.synced == [OPEN, SHUT]
+    assert cluster.rounds[0] == (probe(80),)
+
+
+def test_an_earlier_step_that_shows_the_pair_connecting_spares_the_control() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    run = ScenarioRun(cluster, OPEN_THEN_DENY, QUICK)
+    run.run(0)
+    assert not run.run(1).reachability.unproven
+    assert cluster.synced == [OPEN, SHUT]
+
+
+def test_a_selected_step_alone_gets_its_evidence_and_the_states_before_it() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    result = ScenarioRun(cluster, OPEN_THEN_DENY, QUICK, selected=[1]).run(1)
+    assert not result.reachability.unproven
+    assert cluster.synced == [OPEN, OPEN, SHUT]
+
+
+def test_the_control_covers_ends_that_appear_later() -> None:
+    later = Pod("a", "late", Labels())
+    more = replace(SHUT, pods=(*SHUT.pods, later))
+    late = Cell(Probe(later.ref, Destination(SERVER, 80)), Verdict.TIMEOUT, Location("s", 1, 1))
+    both = scenario(
+        step("first", SHUT, cell(Verdict.TIMEOUT)),
+        step("a pod appears", more, cell(Verdict.TIMEOUT), late),
+    )
+    cluster = FakeCluster(lambda s, p: Verdict.TIMEOUT if s.policies else Verdict.ALLOWED)
+    run = ScenarioRun(cluster, both, QUICK)
+    assert not run.run(0).reachability.unproven
+    assert not run.run(1).reachability.unproven
+    assert cluster.synced == [OPEN, replace(OPEN, pods=more.pods), SHUT, more]
+
+
+def test_a_denial_that_was_never_seen_connecting_is_unproven() -> None:
+    result = ScenarioRun(FakeCluster(denies_all), DENY, QUICK).run(0)
+    (unproven,) = result.reachability.unproven
+    assert unproven.cell.probe == probe(80)
+    assert unproven.control is not None
+    assert unproven.control.outcome is Verdict.TIMEOUT
+
+
+def test_a_pair_that_can_never_connect_is_exempt() -> None:
+    exempt = scenario(step("shut", SHUT, cell(Verdict.TIMEOUT, never_allowed="no such node")))
+    cluster = FakeCluster(denies_all)
+    result = ScenarioRun(cluster, exempt, QUICK).run(0)
+    assert not result.reachability.unproven
+    assert cluster.synced == [SHUT]
+
+
+def test_a_name_that_never_resolved_proves_nothing() -> None:
+    """DNS counts as denied only for a name that resolved before."""
+    names = scenario(step("shut", SHUT, cell(Verdict.DNS)))
+    never = ScenarioRun(FakeCluster(lambda s, p: Verdict.DNS), names, QUICK).run(0)
+    assert len(never.reachability.unproven) == 1
+    closed = FakeCluster(lambda s, p: Verdict.DNS if s.policies else Verdict.REFUSED)
+    assert not ScenarioRun(closed, names, QUICK).run(0).reachability.unproven
+
+
+@pytest.mark.parametrize("wrong", [w for w in Verdict if w is not Verdict.TIMEOUT])
+def test_an_expected_timeout_means_timeout(wrong: Verdict) -> None:
+    def answer(state: State, asked: Probe) -> Verdict:
+        return wrong if state.policies else Verdict.ALLOWED
+
+    result = ScenarioRun(FakeCluster(answer), DENY, QUICK).run(0)
+    assert probe(80) in [r.cell.probe for r in result.reachability.mismatches]
+
+
+def refuses(state: State, asked: Probe) -> Verdict:
+    return Verdict.REFUSED if shut_by_policy(state, asked) is Verdict.TIMEOUT else Verdict.ALLOWED
+
+
+def test_a_rejecting_cluster_may_refuse_a_pair_that_connected_before() -> None:
+    rejecting = replace(EVERYTHING, denies_by="reject")
+    result = ScenarioRun(FakeCluster(refuses, rejecting), DENY, QUICK).run(0)
+    assert not result.reachability.mismatches
+    assert [r.rejected for r in result.reachability.results] == [False, True]
+
+
+def test_a_refusal_is_no_denial_where_the_pair_never_connected() -> None:
+    rejecting = replace(EVERYTHING, denies_by="reject")
+    result = ScenarioRun(FakeCluster(lambda s, p: Verdict.REFUSED, rejecting), DENY, QUICK).run(0)
+    assert probe(80) in [r.cell.probe for r in result.reachability.mismatches]
+
+
+def test_no_verdict_is_never_a_pass() -> None:
+    result = ScenarioRun(FakeCluster(answers_nothing), DENY, QUICK).run(0)
+    assert len(result.reachability.unmeasured) == 2
+    assert not result.reachability.mismatches
+    assert not any(r.as_expected for r in result.reachability.results)
+
+
+def test_a_cluster_that_gives_no_observation_at_all_has_no_verdict() -> None:
+    class Silent(FakeCluster):
+        def probe(self, probes):  # type: ignore[no-untyped-def]
+            return iter(())
+
+    result = ScenarioRun(Silent(), DENY, QUICK).run(0)
+    assert [r.outcome for r in result.reachability.results] == [
+        ProbeError("the cluster gave no observation")
+    ] * 2
+
+
+def test_a_cluster_that_allows_all_turns_the_denial_red() -> None:
+    result = ScenarioRun(FakeCluster(allows_all), DENY, QUICK).run(0)
+    assert [r.cell.probe for r in result.reachability.mismatches] == [probe(80)]
+    assert result.time_to_deny_s is not None
+    assert result.time_to_deny_s > 0
+
+
+def test_only_wrong_cells_are_probed_again_until_they_are_right() -> None:
+    asked: Counter[Probe] = Counter()
+
+    def slow(state: State, wanted: Probe) -> Verdict:
+        asked[wanted] += 1
+        denied = state.policies and wanted == probe(80) and asked[wanted] > 4
+        return Verdict.TIMEOUT if denied else Verdict.ALLOWED
+
+    cluster = FakeCluster(slow)
+    result = ScenarioRun(cluster, DENY, Timing(settle_s=5, pause_s=0)).run(0)
+    assert not result.reachability.mismatches
+    control, *rounds = cluster.rounds
+    assert control == (probe(80),)
+    assert rounds == [(probe(80), probe(81)), *[(probe(80),)] * 3, (probe(80), probe(81))]
+    assert result.full_rounds == 2
+    slowest = result.reachability.results[1]
+    assert slowest.wrong_from_s is not None
+    assert slowest.wrong_until_s is not None
+    assert 0 <= slowest.wrong_from_s < slowest.wrong_until_s
+    assert result.time_to_deny_s == slowest.wrong_until_s
+
+
+def test_a_table_that_does_not_hold_in_the_confirming_round_is_wrong() -> None:
+    """Denied once, then open for ever: the first look alone would have passed."""
+    answers = iter([Verdict.ALLOWED, Verdict.TIMEOUT])  # the control, the first round
+
+    def flickers(state: State, asked: Probe) -> Verdict:
+        return next(answers, Verdict.ALLOWED) if asked == probe(80) else Verdict.ALLOWED
+
+    result = ScenarioRun(FakeCluster(flickers), DENY, QUICK).run(0)
+    assert [r.cell.probe for r in result.reachability.mismatches] == [probe(80)]
+
+
+def test_hold_asks_for_more_than_one_confirming_round() -> None:
+    held = replace(DENY.steps[0], hold_s=0.02)
+    result = ScenarioRun(FakeCluster(shut_by_policy), scenario(held), QUICK).run(0)
+    assert result.full_rounds > 2
+
+
+def test_an_undefined_cell_is_reported_and_not_failed() -> None:
+    open_cell = cell(Verdict.TIMEOUT, undefined="hairpin")
+    result = ScenarioRun(FakeCluster(allows_all), scenario(step("s", SHUT, open_cell)), QUICK).run(
+        0
+    )
+    assert not result.reachability.mismatches
+    assert not result.reachability.unproven
+    assert [r.cell for r in result.reachability.undefined_surprises] == [open_cell]
+    silent = ScenarioRun(
+        FakeCluster(answers_nothing), scenario(step("s", SHUT, open_cell)), QUICK
+    ).run(0)
+    assert len(silent.reachability.unmeasured) == 1
+
+
+def enforcing(state: State, asked: Probe) -> Verdict:
+    return Verdict.TIMEOUT if state.policies else Verdict.ALLOWED
+
+
+def test_the_canary_accepts_a_cluster_that_enforces() -> None:
+    cluster = FakeCluster(enforcing)
+    canary(cluster, QUICK)
+    assert {p.destination.host for p in cluster.rounds[-1]} == {
+        PodRef("canary", "near"),
+        PodRef("canary", "far"),
+    }
+
+
+def test_the_canary_refuses_a_cluster_that_enforces_nothing() -> None:
+    with pytest.raises(NotEnforcing) as refused:
+        canary(FakeCluster(allows_all), QUICK)
+    assert str(refused.value) == (
+        "cluster fake does not enforce NetworkPolicy: a policy that denies all ingress was "
+        "accepted, and canary/client -> canary/near:8080 still connects\n"
+        "hint: use a CNI that implements NetworkPolicy (Calico, Cilium, kube-router, ...); "
+        "flannel and kubenet accept policies and ignore them"
+    )
+
+
+def test_the_canary_tells_a_broken_network_from_an_enforcing_one() -> None:
+    with pytest.raises(ClusterError, match="before any policy exists") as broken:
+        canary(FakeCluster(denies_all), QUICK)
+    assert not isinstance(broken.value, NotEnforcing)
+
+
+def test_the_canary_takes_no_silence_for_enforcement() -> None:
+    def mute(state: State, asked: Probe) -> Verdict | ProbeError:
+        return ProbeError("exec failed") if state.policies else Verdict.ALLOWED
+
+    with pytest.raises(ClusterError, match="no verdict"):
+        canary(FakeCluster(mute), QUICK)
+
+
+def test_lacks_names_everything_that_is_missing() -> None:
+    small = Capabilities(name="small")
+    needs = replace(
+        DENY.needs, features=frozenset({"sctp"}), nodes=2, kinds=frozenset({"cilium.io/v2/X"})
+    )
+    assert small.lacks(needs) == (
+        "cluster small lacks feature sctp, 2 worker nodes (it has 1), the API cilium.io/v2/X"
+    )
+    assert small.lacks(DENY.needs) is None
