@@ -1,0 +1,140 @@
+# `make` or `make help` lists the targets and the variables.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# -- variables: override any of them, e.g. `make e2e CLUSTER=kind CNI=calico KEEP=1`
+CLUSTER   ?= auto
+CNI       ?= calico
+SCENARIOS ?= scenarios
+WORKERS   ?= auto
+KEEP      ?=
+OFFLINE   ?= $(NETPOL_OFFLINE)
+ARGS      ?=
+PYTHON    ?= python3
+VENV      ?= .venv
+
+BIN := $(VENV)/bin
+# nft lives in /usr/sbin, which is not on the PATH of every user.
+export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
+export NETPOL_OFFLINE := $(OFFLINE)
+
+.PHONY: help
+help: ## what can be made
+	@echo "usage: make TARGET [VARIABLE=value ...]"; echo
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  \1|/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@echo; echo "variables"
+	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
+	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/"
+	@echo "  SCENARIOS=...    files or folders instead of scenarios"
+	@echo "  WORKERS=auto     parallel workers of pytest; 0 runs everything in one process"
+	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
+	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
+	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
+	@echo "  PYTHON, VENV     the Python that makes the virtual environment (python3), its folder (.venv)"
+
+# ---------------------------------------------------------------- environment
+
+RUN_STAMP := $(VENV)/.netpol-run
+DEV_STAMP := $(VENV)/.netpol-dev
+
+# Only what running scenarios needs; the tools of development come with DEV_STAMP.
+$(RUN_STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
+	  echo "hint: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make virtual environments: its modules venv and ensurepip are missing"; \
+	  echo "hint: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@echo "virtual environment: $(VENV), packages from the index that pip is configured for (about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# Without --no-compile half of the time goes into files that are never imported.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	@echo "virtual environment: tools for tests and checks"
+	@# --group is pip 25.1's.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --group dev
+	@touch $@
+
+.PHONY: setup
+setup: $(DEV_STAMP) ## the virtual environment with everything that tests and checks need
+
+.PHONY: nft
+nft:
+	@if command -v nft >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "the embedded cluster needs nft: apt-get install nftables"; \
+	  apt-get install -y -qq nftables >/dev/null 2>&1 \
+	    || { apt-get update -qq && apt-get install -y -qq nftables >/dev/null; }; \
+	else \
+	  echo "the embedded cluster needs nft, which is not here"; \
+	  echo "hint: install the package nftables, then run this again"; exit 1; \
+	fi
+
+# ---------------------------------------------------------------- running
+
+.PHONY: no-canary-off
+no-canary-off:
+	@case "$(ARGS) $${PYTEST_ADDOPTS:-}" in *--canary?off*) \
+	  echo "make e2e does not run without the canary: a cluster that enforces nothing would only show late, as many failures"; \
+	  echo "hint: for experiments on one file, netpol run --canary=off FILE"; exit 2;; esac
+
+# A malformed file is reported alone, before any cluster exists: with workers, pytest would run the others.
+.PHONY: collect
+collect: $(RUN_STAMP)
+	@out=$$($(BIN)/pytest $(SCENARIOS) --collect-only -q -p no:cacheprovider 2>&1) || { printf '%s\n' "$$out"; exit 1; }
+
+.PHONY: e2e
+e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; prints truth tables
+	@cluster=$$($(BIN)/netpol choose $(CLUSTER) --cni=$(CNI)); \
+	case $$cluster in \
+	netns) $(MAKE) nft ;; \
+	kind) \
+	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
+	  $(BIN)/netpol up --cni=$(CNI) ;; \
+	esac; \
+	$(BIN)/pytest $(SCENARIOS) --cluster=$$cluster -n $(WORKERS) --tables $(ARGS)
+
+.PHONY: test
+test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
+	@$(BIN)/pytest tests -n 2 $(ARGS)
+
+.PHONY: bench
+bench: nft $(DEV_STAMP) ## measure the harness; prints numbers, fails never
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# ---------------------------------------------------------------- checking
+
+.PHONY: check
+check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios collect; no root, no cluster
+	@$(BIN)/ruff format --check --quiet . || { echo "hint: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(MAKE) collect
+	@echo "check: all good"
+
+.PHONY: format
+format: $(DEV_STAMP) ## let ruff write what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Pinned here; go keeps the module's checksum.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.8
+.PHONY: lint-workflows
+lint-workflows: ## check .github/workflows with actionlint (needs go)
+	@command -v go >/dev/null || { echo "actionlint is run through go, which is not here"; echo "hint: https://go.dev/doc/install"; exit 1; }
+	@go run $(ACTIONLINT)
+
+# ---------------------------------------------------------------- cleaning
+
+.PHONY: clean
+clean: ## the kind cluster of this checkout, the virtual environment, caches and results
+	@if [ -x $(BIN)/netpol ] && command -v kind >/dev/null; then $(BIN)/netpol down; fi
+	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	@find harness tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
