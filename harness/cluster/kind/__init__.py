@@ -1,0 +1,30 @@
+"""A ``kube`` cluster that the harness makes itself: kind, with a CNI from a profile.
+
+Owns the cluster's life (``up``, ``down``), the CNI profiles, and the hosts outside it.
+pytest never makes or deletes a cluster: the command line and ``make`` do.
+"""
+
+from harness.cluster.kind.lifecycle import (
+    choose,
+    down,
+    export_logs,
+    install_kind,
+    kubeconfig,
+    status,
+    up,
+)
+from harness.cluster.kind.profile import Limitation, Profile, names, profile
+
+__all__ = [
+    "Limitation",
+    "Profile",
+    "choose",
+    "down",
+    "export_logs",
+    "install_kind",
+    "kubeconfig",
+    "names",
+    "profile",
+    "status",
+    "up",
+]
