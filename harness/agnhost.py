@@ -1,0 +1,188 @@
+"""The words of ``agnhost connect``: command lines, the batch script, and what came back.
+
+A batch is one POSIX shell script for the stock agnhost image. It runs all probes of one
+source, bounded in parallel, and prints one sentinel line for each:
+
+    = INDEX STATUS STARTED ENDED WORDS
+
+with times in seconds of the source's uptime clock, and ``= end COUNT`` when it is through.
+Only a sentinel is evidence: a probe without one has no verdict.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.model import Observation, Probe, ProbeError, Protocol, Verdict
+
+LOOKUP_S = 12.0
+"""How long a name may take to resolve, or to fail, beside ``--timeout``, which does not count
+there; with a resolver that gives up after 1 s for each server and each family."""
+
+_SLACK_S = 2.0
+"""A TIMEOUT that came later than this after its deadline: the source itself was not running."""
+
+_WORDS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ALLOWED}
+_SENTINEL = re.compile(r"^= (\d+) (\d+) (\d+\.?\d*) (\d+\.?\d*) ?(.*)$", re.MULTILINE)
+_BEGIN = re.compile(r"^= begin (\d+\.?\d*)$", re.MULTILINE)
+
+_PROBE = """\
+p() {
+n=$1; shift
+read -r s _ </proc/uptime
+o=$(/agnhost connect "$@" 2>&1 </dev/null); c=$?
+read -r e _ </proc/uptime
+printf '= %s %s %s %s %s\\n' "$n" "$c" "$s" "$e" "${o%%
+*}"
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one ``agnhost connect`` goes: a literal address or a name, and how."""
+
+    host: str
+    port: int
+    protocol: Protocol = Protocol.TCP
+
+    @property
+    def address(self) -> str:
+        """``host:port``, an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_name(self) -> bool:
+        return re.fullmatch(r"[0-9.]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", self.host) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one probe of a batch gave; times are seconds of the source's uptime clock."""
+
+    outcome: Verdict | ProbeError
+    raw: str = ""
+    started_s: float = math.nan
+    ended_s: float = math.nan
+
+    def observation(self, probe: Probe, offset_s: float, command: str) -> Observation:
+        """The answer as an observation, ``offset_s`` added to its times.
+
+        A probe that never ran is placed at the offset itself.
+        """
+        if math.isnan(self.started_s):
+            return Observation(probe, offset_s, offset_s, self.outcome, self.raw, command)
+        started, ended = self.started_s + offset_s, self.ended_s + offset_s
+        return Observation(probe, started, ended, self.outcome, self.raw, command)
+
+
+def arguments(target: Target, timeout_s: float) -> tuple[str, ...]:
+    """The words after ``agnhost connect``. ``--timeout`` is never left out: 0 hangs UDP."""
+    words = [target.address, f"--timeout={round(timeout_s * 1000)}ms"]
+    if target.protocol is not Protocol.TCP:
+        words.append(f"--protocol={target.protocol.lower()}")
+    return tuple(words)
+
+
+def command(target: Target, timeout_s: float) -> str:
+    """The probe as a line that can be pasted into a shell in the source."""
+    return shlex.join(("/agnhost", "connect", *arguments(target, timeout_s)))
+
+
+def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
+    """Write the batch script; probes start in the order given, ``parallel`` at a time.
+
+    It stands in braces, so that a shell that got half of it over stdin runs none of it, and
+    it exits by itself, because the end of stdin cannot be told to every API server.
+    """
+    lines = ["{", _PROBE + "read -r b _ </proc/uptime; echo = begin $b"]
+    bounded = len(targets) > parallel
+    if bounded:
+        # A pipe that holds as many tokens as probes may run. A child gives its token back.
+        lines += [
+            "f=/tmp/probe.$$; mkfifo $f && exec 3<>$f && rm $f || exit 3",
+            f"i=0; while [ $i -lt {parallel} ]; do echo >&3; i=$((i+1)); done",
+        ]
+    for index, target in enumerate(targets):
+        words = shlex.join(arguments(target, timeout_s))
+        if bounded:
+            lines.append(f"read -r _ <&3; {{ p {index} {words}; echo >&3; }} &")
+        else:
+            lines.append(f"p {index} {words} &")
+    lines += ["wait", f"echo = end {len(targets)}", "exit 0", "}", ""]
+    return "\n".join(lines)
+
+
+def deadline_s(targets: Sequence[Target], timeout_s: float, parallel: int) -> float:
+    """The time after which the batch of ``script`` must be through, with room for slow CPUs."""
+    rounds = math.ceil(len(targets) / parallel)
+    lookup_s = LOOKUP_S if any(target.is_name for target in targets) else 0.0
+    return rounds * (timeout_s + _SLACK_S + lookup_s) + len(targets) * 0.1
+
+
+def shell(limit_s: float) -> tuple[str, ...]:
+    """The command that reads a batch script on stdin, and is killed after ``limit_s``.
+
+    The limit is inside the source: it holds when the harness itself is dead.
+    """
+    return ("timeout", "-s", "KILL", str(math.ceil(limit_s)), "/bin/sh")
+
+
+def is_complete(output: str) -> bool:
+    """Whether the batch ran to its end."""
+    return re.search(r"^= end \d+$", output, re.MULTILINE) is not None
+
+
+def began_s(output: str) -> float | None:
+    """When the batch began on the source's uptime clock, or None if it never did."""
+    found = _BEGIN.search(output)
+    return float(found[1]) if found else None
+
+
+def read(output: str, targets: Sequence[Target], timeout_s: float) -> tuple[Answer, ...]:
+    """Read what a batch printed: one answer for each target, in their order.
+
+    A target without exactly one sentinel has no verdict.
+    """
+    answers: dict[int, Answer] = {}
+    for found in _SENTINEL.finditer(output):
+        index = int(found[1])
+        if index >= len(targets) or index in answers:
+            return tuple(
+                Answer(ProbeError(f"the batch printed a sentinel twice or too many: {found[0]!r}"))
+                for _ in targets
+            )
+        answers[index] = _answer(found, targets[index], timeout_s)
+    missing = Answer(ProbeError("the batch ended before this probe did"))
+    return tuple(answers.get(index, missing) for index in range(len(targets)))
+
+
+def _answer(found: re.Match[str], target: Target, timeout_s: float) -> Answer:
+    status, words = int(found[2]), found[5]
+    started_s, ended_s = float(found[3]), float(found[4])
+    outcome = verdict(status, words)
+    limit_s = timeout_s + _SLACK_S + (LOOKUP_S if target.is_name else 0.0)
+    if outcome is Verdict.TIMEOUT and ended_s - started_s > limit_s:
+        # A process that did not run did not hear an answer either.
+        outcome = ProbeError(
+            f"TIMEOUT came after {ended_s - started_s:.1f} s instead of {timeout_s:g} s: "
+            "the source was frozen or starved of CPU"
+        )
+    return Answer(outcome, words, started_s, ended_s)
+
+
+def verdict(status: int, words: str) -> Verdict | ProbeError:
+    """Judge the exit status and the first line of one ``agnhost connect``."""
+    said = words.strip()
+    if status == 0 and not said:
+        return Verdict.ALLOWED
+    found = _WORDS.get(said.split(":", 1)[0])
+    if status == 1 and found:
+        return found
+    if status in {126, 127}:
+        return ProbeError(f"/agnhost cannot be run in the source: {said}")
+    return ProbeError(f"agnhost connect exited with {status} and said {said!r}")

@@ -1,0 +1,157 @@
+"""The words of agnhost connect; the batch script runs in a real shell with a stand-in agnhost."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import agnhost
+from harness.agnhost import Target
+from harness.model import ProbeError, Protocol, Verdict
+
+TCP = Target("10.0.0.1", 80)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "expected"),
+    [
+        (0, "", Verdict.ALLOWED),
+        (1, "TIMEOUT", Verdict.TIMEOUT),
+        (1, "TIMEOUT: read udp 10.0.0.2:1->10.0.0.1:80: i/o timeout", Verdict.TIMEOUT),
+        (1, "REFUSED", Verdict.REFUSED),
+        (1, "DNS: lookup postgres.db: no such host", Verdict.DNS),
+        (1, "OTHER: dial tcp 10.0.0.1:80: connect: no route to host", Verdict.OTHER),
+    ],
+)
+def test_words_are_verdicts(status: int, words: str, expected: Verdict) -> None:
+    assert agnhost.verdict(status, words) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "message"),
+    [
+        (0, "TIMEOUT", "agnhost connect exited with 0 and said 'TIMEOUT'"),
+        (1, "", "agnhost connect exited with 1 and said ''"),
+        (1, "UNKNOWN: read", "agnhost connect exited with 1 and said 'UNKNOWN: read'"),
+        (1, "TIMEOUTS", "agnhost connect exited with 1 and said 'TIMEOUTS'"),
+        (1, "allowed", "agnhost connect exited with 1 and said 'allowed'"),
+        (2, "TIMEOUT", "agnhost connect exited with 2 and said 'TIMEOUT'"),
+        (137, "", "agnhost connect exited with 137 and said ''"),
+        (127, "/bin/sh: /agnhost: not found",
+         "/agnhost cannot be run in the source: /bin/sh: /agnhost: not found"),
+    ],
+)  # fmt: skip
+def test_everything_else_is_no_verdict(status: int, words: str, message: str) -> None:
+    assert agnhost.verdict(status, words) == ProbeError(message)
+
+
+def test_a_timeout_is_always_given() -> None:
+    assert agnhost.arguments(TCP, 1.0) == ("10.0.0.1:80", "--timeout=1000ms")
+    udp = Target("fd00::1", 53, Protocol.UDP)
+    assert agnhost.arguments(udp, 0.3) == ("[fd00::1]:53", "--timeout=300ms", "--protocol=udp")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_name"),
+    [("10.0.0.1", False), ("fd00::1", False), ("::", False), ("a.b.", True), ("face.be", True)],
+)
+def test_names_are_told_from_addresses(host: str, is_name: bool) -> None:
+    assert Target(host, 80).is_name is is_name
+
+
+def test_a_missing_sentinel_is_no_verdict() -> None:
+    output = "= begin 5.00\n= 1 1 5.00 6.01 TIMEOUT\n"
+    first, second = agnhost.read(output, (TCP, TCP), 1.0)
+    assert first.outcome == ProbeError("the batch ended before this probe did")
+    assert second.outcome is Verdict.TIMEOUT
+    assert second.ended_s - second.started_s == pytest.approx(1.01)
+    assert agnhost.began_s(output) == 5.0
+    assert not agnhost.is_complete(output)
+
+
+@pytest.mark.parametrize("line", ["= 0 0 5.0 5.1 \n= 0 1 5.0 6.0 TIMEOUT", "= 7 0 5.0 5.1 "])
+def test_sentinels_that_cannot_be_ours_spoil_the_batch(line: str) -> None:
+    (answer,) = agnhost.read(line + "\n", (TCP,), 1.0)
+    assert isinstance(answer.outcome, ProbeError)
+
+
+def test_a_timeout_of_a_frozen_source_is_no_verdict() -> None:
+    (late,) = agnhost.read("= 0 1 5.00 26.40 TIMEOUT\n", (TCP,), 1.0)
+    assert late.outcome == ProbeError(
+        "TIMEOUT came after 21.4 s instead of 1 s: the source was frozen or starved of CPU"
+    )
+    named = Target("api.example.com.", 443)
+    (slow,) = agnhost.read("= 0 1 5.00 16.40 TIMEOUT\n", (named,), 1.0)
+    assert slow.outcome is Verdict.TIMEOUT
+
+
+def test_half_a_line_is_no_sentinel() -> None:
+    (answer,) = agnhost.read("= 0 1 5.00", (TCP,), 1.0)
+    assert isinstance(answer.outcome, ProbeError)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """A program that answers by port: 1 in time, 2 refuses, 3 is slow and notes how many run."""
+    program = tmp_path / "agnhost"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"cd {tmp_path}\n"
+        'echo "$2" >>order\n'
+        'case "$2" in\n'
+        "*:1) exit 0;;\n"
+        "*:2) echo 'REFUSED: by hand' >&2; echo second line >&2; exit 1;;\n"
+        "*:3) touch run.$$; ls run.* | wc -l >>running; sleep 0.3; rm run.$$; "
+        "echo TIMEOUT >&2; exit 1;;\n"
+        "esac\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def run(text: str, program: Path) -> str:
+    text = text.replace("/agnhost", str(program))
+    argv = agnhost.shell(10)
+    return subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_batch_in_a_real_shell(stand_in: Path) -> None:
+    targets = tuple(Target("h", port) for port in (1, 2, 3))
+    output = run(agnhost.script(targets, 1.0, 8), stand_in)
+    answers = agnhost.read(output, targets, 1.0)
+    assert [a.outcome for a in answers] == [Verdict.ALLOWED, Verdict.REFUSED, Verdict.TIMEOUT]
+    assert answers[1].raw == "REFUSED: by hand"
+    assert 0.25 < answers[2].ended_s - answers[2].started_s < 2
+    assert agnhost.is_complete(output)
+
+
+def test_a_batch_is_bounded_and_keeps_its_order(stand_in: Path) -> None:
+    targets = tuple(Target(f"h{index}", 3) for index in range(6))
+    output = run(agnhost.script(targets, 1.0, 2), stand_in)
+    assert len(agnhost.read(output, targets, 1.0)) == 6
+    assert agnhost.is_complete(output)
+    counts = [int(line) for line in (stand_in.parent / "running").read_text().split()]
+    assert max(counts) == 2
+    order = (stand_in.parent / "order").read_text().split()
+    assert set(order[:2]) == {"h0:3", "h1:3"}
+    assert set(order[4:]) == {"h4:3", "h5:3"}
+
+
+def test_half_a_script_runs_nothing(stand_in: Path) -> None:
+    text = agnhost.script((Target("h", 1), Target("h", 2)), 1.0, 8)
+    text = text[: text.index("wait")].replace("/agnhost", str(stand_in))
+    done = subprocess.run(["/bin/sh"], input=text, capture_output=True, text=True, check=False)
+    assert done.stdout == ""
+    assert not (stand_in.parent / "order").exists()
+
+
+def test_a_batch_dies_at_its_limit(stand_in: Path) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        agnhost.shell(1), input="{ sleep 30; }\n", text=True, capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert time.monotonic() - began < 5
