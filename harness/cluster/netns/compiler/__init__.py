@@ -1,0 +1,309 @@
+"""NetworkPolicies to nftables: what the small CNI of the embedded cluster decides.
+
+Pure functions from a State to the text of one table for each node, in stages with the names
+under which real CNIs go wrong (``Stages``): select, isolate, rules, ports, ipblock, combine,
+emit. Shares parsed policies with the oracle and no decision: it may not import it.
+
+Where a packet is judged: in the forward hook, after DNAT and before source NAT, the egress of
+a pod on its own node and the ingress of a pod on its own node. Traffic between a pod and its
+own node passes the input and output hooks, where nothing is filtered (R06, R47); another node
+is a source like any other. A pod that reaches itself, through its Service as well, is let
+through: the destination is already its own address when the packet is judged (R46; through a
+Service the API leaves it open). hostNetwork pods are not seen at all: no selector yields them,
+and their traffic is their node's (the second possibility of R83). ipBlock matches whatever
+carries an address, pods and nodes included. A denial is a drop.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.cluster.netns.addresses import Addresses
+from harness.cluster.netns.compiler.nft import emit, emit_nothing
+from harness.cluster.netns.compiler.values import AddressSet, Admission, Endpoint, Guard, Opening
+from harness.errors import UsageError
+from harness.model import Labels, State
+from harness.policy import (
+    Direction,
+    IPBlock,
+    LabelSelector,
+    NetworkPolicy,
+    Operator,
+    Peer,
+    PolicyPort,
+    Requirement,
+    Rule,
+    parse,
+)
+
+# ------------------------------------------------------------------ select
+
+
+def meets(requirement: Requirement, labels: Labels) -> bool:
+    """A missing key satisfies NotIn and DoesNotExist (R44)."""
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case Operator.IN:
+            return value is not None and value in requirement.values
+        case Operator.NOT_IN:
+            return value is None or value not in requirement.values
+        case Operator.EXISTS:
+            return value is not None
+        case Operator.DOES_NOT_EXIST:
+            return value is None
+
+
+def matches(selector: LabelSelector, labels: Labels) -> bool:
+    """Every requirement holds; an empty selector has none (R40, R41)."""
+    return all(meets(requirement, labels) for requirement in selector.requirements)
+
+
+Matches = Callable[[LabelSelector, Labels], bool]
+Pods = tuple[Endpoint, ...]
+
+
+def subjects(matches: Matches, policy: NetworkPolicy, pods: Pods) -> Pods:
+    """The pods that a policy applies to (R01, R02)."""
+    return tuple(
+        pod
+        for pod in pods
+        if pod.ref.namespace == policy.namespace and matches(policy.pod_selector, pod.labels)
+    )
+
+
+def peer_pods(matches: Matches, peer: Peer, namespace: str, pods: Pods) -> Pods:
+    """The pods that the selectors of a peer yield, in a policy of ``namespace`` (R36-R39)."""
+    if peer.pod_selector is None and peer.namespace_selector is None:
+        return ()
+    return tuple(
+        pod
+        for pod in pods
+        if (
+            pod.ref.namespace == namespace
+            if peer.namespace_selector is None
+            else matches(peer.namespace_selector, pod.namespace_labels)
+        )
+        and (peer.pod_selector is None or matches(peer.pod_selector, pod.labels))
+    )
+
+
+# ------------------------------------------------------------------ isolate and rules
+
+
+def isolates(policy: NetworkPolicy, direction: Direction) -> bool:
+    """Whether its subjects are isolated in that direction, with rules or without (R08, R10)."""
+    return direction in policy.policy_types
+
+
+def rules(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """The rules of that direction, each of which admits on its own."""
+    return policy.rules(direction)
+
+
+# ------------------------------------------------------------------ ports
+
+
+def holders(direction: Direction, subject: Endpoint, peers: Pods) -> Pods:
+    """The pods whose port names count: those the traffic goes to (R26)."""
+    return (subject,) if direction is Direction.INGRESS else peers
+
+
+def openings(port: PolicyPort, holders: Pods) -> tuple[Opening, ...]:
+    """The ports behind one entry of a rule.
+
+    A named port opens, at every holder that has a port of this name and protocol, that pod's
+    own number, and elsewhere nothing.
+    """
+    if port.port is None:
+        return (Opening(port.protocol),)
+    if isinstance(port.port, int):
+        last = port.port if port.end_port is None else port.end_port
+        return (Opening(port.protocol, port.port, last),)
+    return tuple(
+        Opening(port.protocol, held.number, held.number, holder.at)
+        for holder in holders
+        for held in holder.ports
+        if (held.name, held.protocol) == (port.port, port.protocol)
+    )
+
+
+# ------------------------------------------------------------------ ipblock and combine
+
+
+def block(ip_block: IPBlock) -> AddressSet:
+    """The CIDR without what is excepted from it (R31)."""
+    excepted = AddressSet.union(map(AddressSet.block, ip_block.excepts))
+    return AddressSet.block(ip_block.cidr) - excepted
+
+
+def combine(parts: Sequence[tuple[Admission, ...]]) -> tuple[Admission, ...]:
+    """What the policies of one pod admit together: the union (R03, R54, R59, R60)."""
+    return tuple(dict.fromkeys(admission for part in parts for admission in part))
+
+
+# ------------------------------------------------------------------ the whole
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The compiler's parts, in order; a defect is another function in the place of one."""
+
+    matches: Matches = matches
+    subjects: Callable[[Matches, NetworkPolicy, Pods], Pods] = subjects
+    peer_pods: Callable[[Matches, Peer, str, Pods], Pods] = peer_pods
+    isolates: Callable[[NetworkPolicy, Direction], bool] = isolates
+    rules: Callable[[NetworkPolicy, Direction], tuple[Rule, ...]] = rules
+    holders: Callable[[Direction, Endpoint, Pods], Pods] = holders
+    openings: Callable[[PolicyPort, Pods], tuple[Opening, ...]] = openings
+    block: Callable[[IPBlock], AddressSet] = block
+    combine: Callable[[Sequence[tuple[Admission, ...]]], tuple[Admission, ...]] = combine
+    emit: Callable[[int, Sequence[Guard]], str] = emit
+
+
+STAGES = Stages()
+
+DEFECTS: Mapping[str, Stages] = {
+    "no-enforcement": replace(STAGES, emit=emit_nothing),
+}
+"""Known defects of real CNIs, by the names of the catalogue, with the stage each sits in."""
+
+
+def endpoints(state: State, addresses: Addresses) -> Pods:
+    """The pods that policies apply to: all but those on their node's network (R83)."""
+    namespaces = {namespace.name: namespace.all_labels for namespace in state.namespaces}
+    return tuple(
+        Endpoint(
+            ref=pod.ref,
+            labels=pod.labels,
+            namespace_labels=namespaces[pod.namespace],
+            ports=pod.ports,
+            node=addresses.node_of[pod.ref],
+            ips=addresses.pods[pod.ref],
+            at=AddressSet.of(addresses.pods[pod.ref]),
+        )
+        for pod in state.pods
+        if not pod.host_network
+    )
+
+
+def guards(stages: Stages, state: State, addresses: Addresses) -> tuple[Guard, ...]:
+    """Every isolated pod in every direction, with all that is admitted; in a fixed order."""
+    pods = endpoints(state, addresses)
+    policies = sorted(
+        (parse(manifest) for manifest in state.policies if manifest.is_network_policy),
+        key=lambda policy: (policy.namespace, policy.name),
+    )
+    found = []
+    for direction in Direction:
+        applied: dict[Endpoint, dict[str, tuple[Admission, ...]]] = {}
+        for policy in policies:
+            if stages.isolates(policy, direction):
+                for pod, admitted in _applied(stages, policy, direction, pods):
+                    applied.setdefault(pod, {})[f"{policy.namespace}/{policy.name}"] = admitted
+        found += [
+            Guard(pod, direction, tuple(parts), stages.combine(tuple(parts.values())))
+            for pod, parts in applied.items()
+        ]
+    return tuple(sorted(found, key=lambda guard: (str(guard.pod.ref), guard.direction)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """The other ends of one rule: their addresses (None: all), and the pods among them."""
+
+    addresses: AddressSet | None
+    pods: Pods
+
+
+def _ends(stages: Stages, rule: Rule, namespace: str, pods: Pods) -> _Ends:
+    if not rule.peers:
+        return _Ends(None, pods)
+    selected = [
+        pod
+        for peer in rule.peers
+        for pod in stages.peer_pods(stages.matches, peer, namespace, pods)
+    ]
+    blocks = AddressSet.union(
+        stages.block(peer.ip_block) for peer in rule.peers if peer.ip_block is not None
+    )
+    among = {pod.ref for pod in selected}
+    return _Ends(
+        AddressSet.union((blocks, *(pod.at for pod in selected))),
+        tuple(pod for pod in pods if pod.ref in among or pod.at & blocks),
+    )
+
+
+def _applied(
+    stages: Stages, policy: NetworkPolicy, direction: Direction, pods: Pods
+) -> Iterator[tuple[Endpoint, tuple[Admission, ...]]]:
+    """What one policy admits at each of its subjects."""
+    subjects = stages.subjects(stages.matches, policy, pods)
+    if not subjects:
+        return
+    written = [
+        (
+            f"{policy.namespace}/{policy.name} {direction.lower()}[{index}]",
+            rule,
+            _ends(stages, rule, policy.namespace, pods),
+        )
+        for index, rule in enumerate(stages.rules(policy, direction))
+    ]
+    for subject in subjects:
+        admitted: list[Admission] = []
+        for reason, rule, ends in written:
+            holders = stages.holders(direction, subject, ends.pods)
+            for opening in _all_openings(stages, rule, holders):
+                at = _at(direction, ends.addresses, opening)
+                if at is None or at:
+                    admitted.append(
+                        Admission(at, opening.protocol, opening.first, opening.last, reason)
+                    )
+        yield subject, tuple(admitted)
+
+
+def _all_openings(stages: Stages, rule: Rule, holders: Pods) -> Iterator[Opening]:
+    if not rule.ports:
+        yield Opening()
+    for port in rule.ports:
+        yield from stages.openings(port, holders)
+
+
+def _at(direction: Direction, peers: AddressSet | None, opening: Opening) -> AddressSet | None:
+    """Where the other end must be. A name's own addresses are that of the destination."""
+    if direction is Direction.INGRESS or opening.at is None:
+        return peers
+    return opening.at if peers is None else peers & opening.at
+
+
+def stages_of(defect: str | None) -> Stages:
+    """The stages with that defect switched on. Raises UsageError for a name that is none."""
+    if defect is None:
+        return STAGES
+    if defect in DEFECTS:
+        return DEFECTS[defect]
+    near = difflib.get_close_matches(defect, DEFECTS, n=1)
+    known = ", ".join(sorted(DEFECTS))
+    raise UsageError(
+        f"'{defect}' is not a defect of the embedded cluster",
+        hint=f"did you mean '{near[0]}'?" if near else f"defects are {known}",
+    )
+
+
+def compile_with(stages: Stages, state: State, addresses: Addresses) -> Mapping[int, str]:
+    """As ``compile``, with stages of the caller's choosing."""
+    found = guards(stages, state, addresses)
+    return {node: stages.emit(node, found) for node in sorted(addresses.nodes)}
+
+
+def compile(  # noqa: A001 - read as compiler.compile
+    state: State, addresses: Addresses, defect: str | None = None
+) -> Mapping[int, str]:
+    """The nft script of every node, by the node's number from 1.
+
+    ``state`` holds what is implied too (``addresses.with_implied``), and only policies that
+    the API server would admit. A script replaces the whole table in one transaction, whether
+    or not it exists, and equal input gives equal text. ``defect`` is one of ``DEFECTS``.
+    """
+    return compile_with(stages_of(defect), state, addresses)
