@@ -1,1 +1,1 @@
-"""A connectivity test harness for Kubernetes NetworkPolicy; the map is ``docs/architecture.md``."""
+"""A connectivity test harness for NetworkPolicy; the map is ``docs/architecture.md``."""

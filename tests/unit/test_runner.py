@@ -252,6 +252,17 @@ def test_an_undefined_cell_is_reported_and_not_failed() -> None:
     assert len(silent.reachability.unmeasured) == 1
 
 
+def test_an_undefined_cell_without_a_verdict_is_asked_again() -> None:
+    answers = iter([ProbeError("exec failed")])
+    open_cell = cell(Verdict.TIMEOUT, undefined="hairpin")
+    cluster = FakeCluster(lambda s, p: next(answers, Verdict.ALLOWED))
+    result = ScenarioRun(
+        cluster, scenario(step("s", SHUT, open_cell)), Timing(settle_s=5, pause_s=0)
+    ).run(0)
+    assert not result.reachability.unmeasured
+    assert len(cluster.rounds) == 3
+
+
 def enforcing(state: State, asked: Probe) -> Verdict:
     return Verdict.TIMEOUT if state.policies else Verdict.ALLOWED
 
@@ -288,6 +299,8 @@ def test_the_canary_takes_no_silence_for_enforcement() -> None:
 
     with pytest.raises(ClusterError, match="no verdict"):
         canary(FakeCluster(mute), QUICK)
+    with pytest.raises(ClusterError, match="no verdict on canary/client -> canary/near:8080"):
+        canary(FakeCluster(answers_nothing), QUICK)
 
 
 def test_lacks_names_everything_that_is_missing() -> None:
