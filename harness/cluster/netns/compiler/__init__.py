@@ -121,11 +121,14 @@ def openings(port: PolicyPort, holders: Pods) -> tuple[Opening, ...]:
     if isinstance(port.port, int):
         last = port.port if port.end_port is None else port.end_port
         return (Opening(port.protocol, port.port, last),)
+    by_number: dict[int, list[AddressSet]] = {}
+    for holder in holders:
+        for held in holder.ports:
+            if (held.name, held.protocol) == (port.port, port.protocol):
+                by_number.setdefault(held.number, []).append(holder.at)
     return tuple(
-        Opening(port.protocol, held.number, held.number, holder.at)
-        for holder in holders
-        for held in holder.ports
-        if (held.name, held.protocol) == (port.port, port.protocol)
+        Opening(port.protocol, number, number, AddressSet.union(at))
+        for number, at in sorted(by_number.items())
     )
 
 

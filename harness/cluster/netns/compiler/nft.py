@@ -49,7 +49,7 @@ class _Script:
     """The parts of one table as they gather: named sets and chains, each once."""
 
     def __init__(self) -> None:
-        self.sets: dict[str, str] = {}
+        self.sets: dict[str, tuple[str, ...]] = {}
         self.chains: dict[str, tuple[str, ...]] = {}
 
     def match(self, end: str, peers: AddressSet | None) -> list[str]:
@@ -62,7 +62,8 @@ class _Script:
                 elements = _addresses(family, ranges)
                 name = f"peers{family:d}_{_hash(elements)}"
                 self.sets[name] = (
-                    f"type ipv{family:d}_addr; flags interval; elements = {{ {elements} }}"
+                    f"type ipv{family:d}_addr; flags interval",
+                    f"elements = {{ {elements} }}",
                 )
                 found.append(f"{word} {end} @{name} ")
         return found
@@ -122,11 +123,13 @@ def _text(
 ) -> str:
     body = []
     for name, definition in sorted(script.sets.items()):
-        body.append(f"set {name} {{ {definition} }}")
+        body.append(_block(f"set {name}", definition))
     for name, pairs in own.items():
-        body.append(f"set {name} {{ type {_type(name)} . {_type(name)}{_elements(pairs)} }}")
+        kind = f"type {_type(name)} . {_type(name)}"
+        body.append(_block(f"set {name}", (kind, *_elements(pairs))))
     for name, targets in maps.items():
-        body.append(f"map {name} {{ type {_type(name)} : verdict{_elements(targets)} }}")
+        kind = f"type {_type(name)} : verdict"
+        body.append(_block(f"map {name}", (kind, *_elements(targets))))
     for name, lines in sorted(script.chains.items()):
         body.append(_block(f"chain {name}", lines))
     forward = (
@@ -146,9 +149,9 @@ def _type(name: str) -> str:
     return f"ipv{name[-1]}_addr"
 
 
-def _elements(items: Iterable[str]) -> str:
+def _elements(items: Iterable[str]) -> tuple[str, ...]:
     listed = ", ".join(sorted(items))
-    return f"; elements = {{ {listed} }}" if listed else ""
+    return (f"elements = {{ {listed} }}",) if listed else ()  # nft takes no empty list
 
 
 def _block(head: str, lines: Iterable[str]) -> str:
