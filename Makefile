@@ -11,6 +11,7 @@ CNI       ?= calico
 SCENARIOS ?= scenarios
 WORKERS   ?= auto
 KEEP      ?=
+NAME      ?= netpol
 OFFLINE   ?= $(NETPOL_OFFLINE)
 ARGS      ?=
 PYTHON    ?= python3
@@ -30,6 +31,7 @@ help: ## what can be made
 	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
 	@echo "  WORKERS=auto     parallel workers of pytest; 0 runs everything in one process"
+	@echo "  NAME=netpol      with kind: the cluster's name"
 	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
@@ -95,10 +97,18 @@ e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; pri
 	case $$cluster in \
 	netns) $(MAKE) nft ;; \
 	kind) \
-	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
-	  $(BIN)/netpol up --cni=$(CNI) ;; \
+	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down --name=$(NAME)' EXIT; \
+	  $(BIN)/netpol up --name=$(NAME) --cni=$(CNI) ;; \
 	esac; \
-	$(BIN)/pytest $(SCENARIOS) --cluster=$$cluster -n $(WORKERS) --tables $(ARGS)
+	$(BIN)/pytest $(SCENARIOS) --cluster=$$cluster --name=$(NAME) -n $(WORKERS) --tables $(ARGS)
+
+.PHONY: up
+up: $(RUN_STAMP) ## a kind cluster with its CNI, to work with
+	@$(BIN)/netpol up --name=$(NAME) --cni=$(CNI)
+
+.PHONY: down
+down: $(RUN_STAMP) ## delete that cluster
+	@$(BIN)/netpol down --name=$(NAME)
 
 .PHONY: test
 test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
@@ -135,6 +145,6 @@ lint-workflows: ## check .github/workflows with actionlint (needs go)
 
 .PHONY: clean
 clean: ## the kind cluster of this checkout, the virtual environment, caches and results
-	@if [ -x $(BIN)/netpol ] && command -v kind >/dev/null; then $(BIN)/netpol down; fi
+	@if [ -x $(BIN)/netpol ] && command -v kind >/dev/null; then $(BIN)/netpol down --name=$(NAME); fi
 	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
 	@find harness tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
