@@ -13,7 +13,7 @@ from harness.cluster.kind.lifecycle import (
     status,
     up,
 )
-from harness.cluster.kind.profile import Limitation, Profile, names, profile
+from harness.cluster.kind.profiles import Limitation, Profile, profile, profile_names
 
 __all__ = [
     "Limitation",
@@ -23,8 +23,8 @@ __all__ = [
     "export_logs",
     "install_kind",
     "kubeconfig",
-    "names",
     "profile",
+    "profile_names",
     "status",
     "up",
 ]

@@ -73,3 +73,21 @@ def check(argv: Sequence[str | Path], *, stdin: str | bytes = "", deadline_s: fl
         line = shlex.join(str(word) for word in argv)
         raise ClusterError(f"exit {done.status}: {line}\n{done.words}")
     return done.stdout
+
+
+def kubectl(cluster: str, *words: str, stdin: str = "") -> Completed:
+    """Run the control plane node's own kubectl: of the right version, nothing to install."""
+    return run(
+        [
+            *("docker", "exec", "-i", f"{cluster}-control-plane"),
+            *("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", *words),
+        ],
+        stdin=stdin,
+    )
+
+
+def nodes(cluster: str) -> tuple[str, ...]:
+    """The containers that are the nodes of a kind cluster, by name."""
+    label = f"label=io.x-k8s.kind.cluster={cluster}"
+    names = check(["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"])
+    return tuple(sorted(names.split()))

@@ -24,8 +24,8 @@ from typing import Any, TypeVar
 import tenacity
 import yaml
 
-from harness.cluster.kind import command, manifest
-from harness.cluster.kind.profile import Profile
+from harness.cluster.kind import command, manifest, profiles, resolver
+from harness.cluster.kind.profiles import Profile
 from harness.errors import ClusterError, HarnessError, UsageError
 
 KIND_VERSION = "v0.31.0"
@@ -104,7 +104,7 @@ def export_logs(name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     command.check([_kind(), "export", "logs", folder, "--name", name], deadline_s=_LOAD_S)
     for what in ("pods", "events", "networkpolicies"):
-        done = _kubectl(name, "get", what, "--all-namespaces", "-o", "wide")
+        done = command.kubectl(name, "get", what, "--all-namespaces", "-o", "wide")
         (folder / f"{what}.txt").write_text(done.stdout or done.stderr, encoding="utf-8")
 
 
@@ -124,7 +124,7 @@ class Installed:
 
 def installed(name: str) -> Installed | None:
     """What CNI the cluster has, or None for a cluster that ``up`` did not finish."""
-    done = _kubectl(name, "get", "configmap", _MARK, "-n", "kube-system", "-o", "json")
+    done = command.kubectl(name, "get", "configmap", _MARK, "-n", "kube-system", "-o", "json")
     if done.status:
         return None
     data = json.loads(done.stdout)["data"]
@@ -137,10 +137,8 @@ def choose(offline: Path | None, cni: str = "calico") -> tuple[str, str]:
     kind where Docker answers and what it needs is at hand or may be pulled
     (``NETPOL_PULL=yes``); else the embedded cluster.
     """
-    from harness.cluster.kind.profile import profile
-
     try:
-        _needs(profile(cni), offline)
+        _needs(profiles.profile(cni), offline)
     except HarnessError as error:
         return "netns", f"netns, the embedded cluster, because {error.message}"
     if offline is not None:
@@ -342,10 +340,10 @@ def _load(making: _Making) -> None:
         making.tell(f"loaded {archive.name}")
 
 
-def _nodes_with_containerd(making: _Making) -> list[str] | None:
+def _nodes_with_containerd(making: _Making) -> tuple[str, ...] | None:
     document = yaml.safe_load((_folder(making.name) / "kind-config.yaml").read_text())
     expected = len(document.get("nodes") or [None])
-    nodes = command.check([_kind(), "get", "nodes", "--name", making.name]).split()
+    nodes = command.nodes(making.name)
     answers = (command.run(["docker", "exec", node, "ctr", "version"]).status for node in nodes)
     return nodes if len(nodes) == expected and not any(answers) else None
 
@@ -355,17 +353,20 @@ def _install(making: _Making) -> None:
     text = manifest.manifest(making.profile, making.needed.offline)
     _until(making, lambda: _api_answers(making.name), "the API server")
     done = _until(making, lambda: _applied(making.name, text), "the CNI's manifest")
+    _until(making, lambda: resolver.prepare(making.name) or None, "CoreDNS")
     making.tell(f"applied {making.profile.file} ({len(done.splitlines())} objects)")
 
 
 def _api_answers(name: str) -> bool | None:
     # kubeadm grants the administrators' rights after the server answers.
-    done = _kubectl(name, "auth", "can-i", "create", "clusterroles")
+    done = command.kubectl(name, "auth", "can-i", "create", "clusterroles")
     return True if done.status == 0 else None
 
 
 def _applied(name: str, text: str) -> str | None:
-    done = _kubectl(name, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+    done = command.kubectl(
+        name, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text
+    )
     if done.status and "invalid" in done.stderr.lower():
         raise ClusterError(f"the API server refuses the CNI's manifest:\n{done.words}")
     return done.stdout if done.status == 0 else None
@@ -404,7 +405,9 @@ def _mark(making: _Making) -> None:
         "metadata": {"name": _MARK, "namespace": "kube-system"},
         "data": data,
     }
-    done = _kubectl(making.name, "apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+    done = command.kubectl(
+        making.name, "apply", "--server-side", "-f", "-", stdin=json.dumps(body)
+    )
     if done.status:
         raise ClusterError(f"cannot mark the cluster {making.name} as ours:\n{done.words}")
 
@@ -457,7 +460,7 @@ def _await_ready(name: str, waits: tuple[str, ...]) -> None:
 
 
 def _not_ready(name: str, wanted: tuple[_Workload, ...]) -> tuple[str, ...]:
-    done = _kubectl(name, "get", "nodes,daemonsets,deployments", "-A", "-o", "json")
+    done = command.kubectl(name, "get", "nodes,daemonsets,deployments", "-A", "-o", "json")
     if done.status:
         return (f"the API server does not answer: {done.words}",)
     items = json.loads(done.stdout)["items"]
@@ -496,7 +499,7 @@ def _condition(item: dict[str, Any], kind: str) -> str:
 
 def _troubled_pods(name: str) -> str:
     """Lines about pods that do not run, with the reason that the kubelet gives."""
-    done = _kubectl(name, "get", "pods", "-A", "-o", "json")
+    done = command.kubectl(name, "get", "pods", "-A", "-o", "json")
     if done.status:
         return ""
     lines = []
@@ -516,17 +519,6 @@ def _troubled_pods(name: str) -> str:
 
 
 # ------------------------------------------------------------------ the rest
-
-
-def _kubectl(name: str, *words: str, stdin: str = "") -> command.Completed:
-    """Run the control plane node's own kubectl: of the right version, and nothing to install."""
-    return command.run(
-        [
-            *("docker", "exec", "-i", f"{name}-control-plane"),
-            *("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", *words),
-        ],
-        stdin=stdin,
-    )
 
 
 def _discard(name: str) -> None:

@@ -8,14 +8,12 @@ import os
 import shutil
 import tempfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from harness.cluster.kind import command
-from harness.cluster.kind.profile import Chart, Manifest, Profile
+from harness.cluster.kind.profiles import Chart, Manifest, Profile
 from harness.errors import ClusterError, UsageError
 
 _DOWNLOAD_S = 60.0
@@ -47,23 +45,19 @@ def manifest(profile: Profile, offline: Path | None) -> str:
     else:
         assert profile.chart is not None  # noqa: S101 - a profile has one of the two
         text = _rendered(profile, profile.chart)
-    return pinned(text, profile.pin) if profile.pin else text
+    return edited(text, profile)
 
 
-def pinned(text: str, images: tuple[str, ...]) -> str:
-    """Give each image of the manifest that has no tag the tag that ``images`` has for it.
-
-    A published manifest that says ``:latest`` or nothing would install another version
-    tomorrow; with a tag a loaded image is used and not asked for again.
-    """
-    tags = dict(image.rsplit(":", 1) for image in images)
-    documents = [item for item in yaml.safe_load_all(text) if item]
-    for container in _containers(documents):
-        repository = str(container["image"]).removesuffix(":latest")
-        if repository in tags:
-            container["image"] = f"{repository}:{tags[repository]}"
-            container["imagePullPolicy"] = "IfNotPresent"
-    return yaml.safe_dump_all(documents)
+def edited(text: str, profile: Profile) -> str:
+    """Make the profile's edits; one that finds nothing and is not made yet is a ClusterError."""
+    for edit in profile.edit:
+        if edit.put not in text and edit.find not in text:
+            raise ClusterError(
+                f"the manifest of {profile} has not the text that the profile changes: {edit.why}",
+                f"looked for {edit.find!r}",
+            )
+        text = text if edit.put in text else text.replace(edit.find, edit.put)
+    return text
 
 
 def digest(text: str) -> str:
@@ -71,17 +65,6 @@ def digest(text: str) -> str:
     documents = [item for item in yaml.safe_load_all(text) if item]
     lines = sorted(json.dumps(item, sort_keys=True) for item in documents)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _containers(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, list):
-        for item in node:
-            yield from _containers(item)
-    elif isinstance(node, dict):
-        if isinstance(node.get("image"), str) and "name" in node:
-            yield node
-        for value in node.values():
-            yield from _containers(value)
 
 
 def _downloaded(profile: Profile, source: Manifest) -> str:

@@ -49,6 +49,15 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class Edit:
+    """A text of the manifest that is replaced before it is applied, and why."""
+
+    find: str
+    put: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Limitation:
     """Something that this CNI is known not to do.
 
@@ -69,7 +78,6 @@ class Limitation:
 class Profile:
     """A CNI at one version. ``wait`` names workloads as ``Kind/namespace/name``.
 
-    ``pin`` lists images that the published manifest names without this version.
     ``enforces`` is False for a control, which the canary must refuse.
     """
 
@@ -81,7 +89,7 @@ class Profile:
     chart: Chart | None = None
     enforces: bool = True
     denies_by: Literal["drop", "reject"] = "drop"
-    pin: tuple[str, ...] = ()
+    edit: tuple[Edit, ...] = ()
     limitations: tuple[Limitation, ...] = ()
 
     @property
@@ -99,7 +107,7 @@ class Profile:
         return f"{self.name} {self.version}"
 
 
-def names() -> tuple[str, ...]:
+def profile_names() -> tuple[str, ...]:
     """The profiles that ship, the default first."""
     found = {item.name.removesuffix(".toml") for item in _folder().iterdir()}
     return ("calico", *sorted(found - {"calico"}))
@@ -107,8 +115,8 @@ def names() -> tuple[str, ...]:
 
 def profile(name: str) -> Profile:
     """Read a profile by name; UsageError when there is none or its file is wrong."""
-    if name not in names():
-        raise UsageError(f"no CNI profile {name!r}", f"profiles are {', '.join(names())}")
+    if name not in profile_names():
+        raise UsageError(f"no CNI profile {name!r}", f"profiles are {', '.join(profile_names())}")
     return parse(name, (_folder() / f"{name}.toml").read_text(encoding="utf-8"))
 
 

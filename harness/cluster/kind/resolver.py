@@ -1,0 +1,148 @@
+"""Names for the hosts outside a kind cluster of ours, answered by its own CoreDNS.
+
+CoreDNS reads them from a file on its node, which it looks at every second. A ConfigMap
+would take a minute to arrive. The file is put together from one part for each owner, so
+that runs and workers do not undo each other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import tenacity
+
+from harness.cluster.kind import command
+from harness.errors import ClusterError
+
+_FOLDER = "/etc/netpol"
+_FILE = f"{_FOLDER}/hosts"
+_BLOCK = f"""    hosts {_FILE} {{
+       ttl 1
+       reload 1s
+       fallthrough
+    }}
+"""
+_ANSWER_S = 20.0
+
+
+def prepare(cluster: str) -> bool:
+    """Make CoreDNS read the names of outside hosts; False while CoreDNS is not there yet.
+
+    Done before a CNI lets its pods start, this costs nothing.
+    """
+    done = command.kubectl(
+        cluster,
+        "get",
+        "configmap/coredns",
+        "deployment/coredns",
+        "-n",
+        "kube-system",
+        "-o",
+        "json",
+    )
+    if done.status:
+        return False
+    config, deployment = json.loads(done.stdout)["items"]
+    if _FILE in config["data"]["Corefile"]:
+        return True
+    for node in command.nodes(cluster):
+        command.check(["docker", "exec", node, "sh", "-c", f"mkdir -p {_FOLDER} && : > {_FILE}"])
+    config["data"]["Corefile"] = corefile(config["data"]["Corefile"])
+    pod = deployment["spec"]["template"]["spec"]
+    host_path = {"path": _FOLDER, "type": "DirectoryOrCreate"}
+    pod.setdefault("volumes", []).append({"name": "netpol", "hostPath": host_path})
+    pod["containers"][0].setdefault("volumeMounts", []).append(
+        {"name": "netpol", "mountPath": _FOLDER, "readOnly": True}
+    )
+    both = {"apiVersion": "v1", "kind": "List", "items": [config, deployment]}
+    return command.kubectl(cluster, "replace", "-f", "-", stdin=json.dumps(both)).status == 0
+
+
+def corefile(text: str) -> str:
+    """Give the Corefile with the names of outside hosts first, and no memory of failures."""
+    if not re.search(r"^ *kubernetes ", text, re.MULTILINE):
+        raise ClusterError("CoreDNS has a Corefile without the plugin kubernetes")
+    text = re.sub(r"^(?= *kubernetes )", lambda _: _BLOCK, text, count=1, flags=re.MULTILINE)
+    # A name asked for before its host was there must not stay unknown for 30 s.
+    return re.sub(
+        r"^( *)disable denial .*$",
+        r"\1disable denial" + "\n" + r"\1servfail 0",
+        text,
+        count=1,
+        flags=re.MULTILINE,
+    )
+
+
+def publish(cluster: str, folder: Path, owner: str, names: Mapping[str, tuple[str, ...]]) -> None:
+    """Make every CoreDNS pod answer with ``names`` (a name and its addresses) for this owner.
+
+    ``folder`` is the cluster's own on this machine. No names: the owner's are taken away.
+    Raises ClusterError when CoreDNS did not take them in time.
+    """
+    folder = folder / "names"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lines = [f"{ip} {name}" for name, addresses in names.items() for ip in addresses]
+        part = folder / owner
+        if lines:
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        else:
+            part.unlink(missing_ok=True)
+        text = "".join(
+            item.read_text(encoding="utf-8")
+            for item in sorted(folder.iterdir())
+            if not item.name.startswith(".")
+        )
+        stamps = {node: _written(node, text) for node in command.nodes(cluster)}
+    if lines:
+        _await_read(cluster, stamps)
+
+
+def _written(node: str, text: str) -> float:
+    """Write the file on a node and give its time of modification."""
+    # In place: a file moved there would not be seen through the pod's mount of a file.
+    script = f"cat > {_FILE} && stat -c %.Y {_FILE}"
+    return float(command.check(["docker", "exec", "-i", node, "sh", "-c", script], stdin=text))
+
+
+def _await_read(cluster: str, stamps: Mapping[str, float]) -> None:
+    def behind() -> tuple[str, ...]:
+        done = command.kubectl(
+            cluster, *("get", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns", "-o", "json")
+        )
+        pods = json.loads(done.stdout)["items"] if done.status == 0 else []
+        late = [
+            pod["metadata"]["name"]
+            for pod in pods
+            if _read(pod["spec"]["nodeName"], pod["status"].get("podIP", ""))
+            < stamps[pod["spec"]["nodeName"]] - 0.001
+        ]
+        return tuple(late) if pods else ("no pod of CoreDNS",)
+
+    asking = tenacity.Retrying(
+        retry=tenacity.retry_if_result(bool),
+        wait=tenacity.wait_fixed(0.2),
+        stop=tenacity.stop_after_delay(_ANSWER_S),
+    )
+    try:
+        asking(behind)
+    except tenacity.RetryError as error:
+        raise ClusterError(
+            f"CoreDNS did not take the names of the outside hosts within {_ANSWER_S:g} s:"
+            f" {', '.join(error.last_attempt.result())}",
+            f"was the cluster {cluster} made by `netpol up`?",
+        ) from None
+
+
+def _read(node: str, pod_ip: str) -> float:
+    """The time of modification of the file that the CoreDNS pod has read, or 0."""
+    done = command.run(
+        ["docker", "exec", node, "curl", "-gsm1", f"http://{pod_ip}:9153/metrics"], deadline_s=10
+    )
+    found = re.search(r"^coredns_hosts_reload_timestamp_seconds (\S+)", done.stdout, re.MULTILINE)
+    return float(found[1]) if found else 0.0
