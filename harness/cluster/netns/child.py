@@ -1,0 +1,159 @@
+"""The process that is the embedded cluster: ``python -m harness.cluster.netns.child``.
+
+Two threads: the loop, with every socket, and one that reconciles. Everything it makes is the
+kernel's, held by this process alone, and dies with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from harness.cluster.netns import compiler, kernel, wire
+from harness.cluster.netns.loop import READABLE, Loop
+from harness.cluster.netns.prober import Outcome, Prober
+from harness.cluster.netns.world import World
+from harness.errors import HarnessError
+from harness.model import Family
+
+_SPARE_FILES = 256
+_MOST_PROBES_AT_ONCE = 12_000
+_OUTCOMES_A_MESSAGE = 256
+
+Job = Callable[[], wire.Answer]
+
+
+def main() -> None:
+    """Serve the parent on the socket whose number is the first argument."""
+    shared = socket.socket(fileno=int(sys.argv[1]))
+    kernel.die_with_parent(int(sys.argv[2]))
+    channel = _accept(shared)
+    if channel is None:
+        return
+    try:
+        hello = wire.receive(channel)
+        assert isinstance(hello, wire.Hello)  # noqa: S101 - the protocol's first word
+        kernel.leave_host()
+        child = Child(shared, hello)
+    except OSError as error:
+        wire.send(channel, wire.Failed(f"no embedded cluster here: {error}"))
+        return
+    except HarnessError as error:
+        wire.send(channel, wire.Failed(error.message, error.hint))
+        return
+    wire.send(channel, wire.Ready(kernel.has_sctp(), kernel.has_ipv6()))
+    channel.close()
+    child.run()
+
+
+def check() -> None:
+    """Try what the kernel must allow; print what it does not, and exit 1."""
+    try:
+        kernel.leave_host()
+        home = kernel.new_netns()
+        kernel.run_nft({home: "table inet trial {}\n"})
+    except (OSError, HarnessError) as error:
+        sys.stdout.write(str(error))
+        sys.exit(1)
+
+
+class Child:
+    """The loop and the thread that reconciles."""
+
+    def __init__(self, shared: socket.socket, hello: wire.Hello) -> None:
+        families = (Family.V4, Family.V6) if kernel.has_ipv6() else (Family.V4,)
+        limit = kernel.raise_file_limit()
+        self._shared = shared
+        self._loop = Loop()
+        self._prober = Prober(self._loop, min(_MOST_PROBES_AT_ONCE, max(64, limit // 2)))
+        self._jobs: queue.SimpleQueue[tuple[socket.socket, Job]] = queue.SimpleQueue()
+        self._world = World(self._loop, families, partial(compiler.compile, defect=hello.defect))
+
+    def run(self) -> None:
+        """Serve until the parent is gone."""
+        threading.Thread(target=self._work, daemon=True).start()
+        self._loop.watch(self._shared.fileno(), READABLE, self._hear)
+        self._loop.run()
+
+    def _hear(self) -> None:
+        channel = _accept(self._shared)
+        if channel is None:
+            os._exit(0)
+        try:
+            request = wire.receive(channel)
+        except (EOFError, OSError):
+            channel.close()
+            return
+        match request:
+            case wire.Probes(probes=probes, timeout_s=timeout_s):
+                report = _Round(channel, len(probes)).report
+                self._prober.start(probes, timeout_s, lambda: self._world.view, report)
+            case wire.Sync(state=state):
+                self._jobs.put((channel, lambda: self._sync(state)))
+            case wire.Rules():
+                self._jobs.put((channel, self._rules))
+            case _:
+                channel.close()
+
+    def _sync(self, state: object) -> wire.Answer:
+        self._world.sync(state)  # type: ignore[arg-type]
+        return wire.Done()
+
+    def _rules(self) -> wire.Answer:
+        return wire.Text("\n".join(f"node/{n}: {text}" for n, text in self._world.rules().items()))
+
+    def _work(self) -> None:
+        while True:
+            channel, job = self._jobs.get()
+            answer: wire.Answer
+            try:
+                answer = job()
+            except HarnessError as error:
+                answer = wire.Failed(error.message, error.hint)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear it
+                answer = wire.Failed(f"the embedded cluster failed: {error!r}")
+            with channel:
+                try:
+                    wire.send(channel, answer)
+                except OSError:
+                    continue  # nobody waits for it any more
+
+
+class _Round:
+    """Gathers the outcomes of one request and sends them in handfuls."""
+
+    def __init__(self, channel: socket.socket, count: int) -> None:
+        self._channel = channel
+        self._missing = count
+        self._gathered: list[Outcome] = []
+        if not count:
+            channel.close()
+
+    def report(self, outcome: Outcome) -> None:
+        self._gathered.append(outcome)
+        self._missing -= 1
+        if self._missing and len(self._gathered) < _OUTCOMES_A_MESSAGE:
+            return
+        with contextlib.suppress(OSError):  # nobody waits for them any more
+            wire.send(self._channel, wire.Outcomes(tuple(self._gathered)))
+        self._gathered.clear()
+        if not self._missing:
+            self._channel.close()
+
+
+def _accept(shared: socket.socket) -> socket.socket | None:
+    """Take the next channel from the parent; None when the parent is gone."""
+    message, descriptors, _, _ = socket.recv_fds(shared, 1, 1)
+    if not message or not descriptors:
+        return None
+    return socket.socket(fileno=descriptors[0])
+
+
+if __name__ == "__main__":
+    check() if sys.argv[1:] == ["--check"] else main()

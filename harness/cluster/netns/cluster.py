@@ -1,0 +1,194 @@
+"""The embedded cluster as the harness sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from harness.cluster import Capabilities
+from harness.cluster.netns import kernel, wire
+from harness.cluster.netns.addresses import NODES
+from harness.cluster.netns.compiler import stages_of
+from harness.errors import ClusterError
+from harness.model import Observation, Probe, ProbeError, State
+
+_SETTLE_S = 3.0
+_GOODBYE_S = 5.0
+_ALWAYS = frozenset(
+    {"external", "hostnetwork", "nodeport", "endport", "ipblock-pod-ip", "ipblock-node-ip"}
+)
+
+
+@functools.cache
+def why_unavailable() -> str | None:
+    """Say why no embedded cluster can run here, and what to do about it, or return None."""
+    if not sys.platform.startswith("linux"):
+        return "network namespaces are a thing of Linux; use a real cluster here"
+    if kernel.find_nft() is None:
+        return "the command nft is missing: install the package nftables"
+    trial = subprocess.run(
+        [sys.executable, "-m", "harness.cluster.netns.child", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if trial.returncode == 0:
+        return None
+    reason = (trial.stdout or trial.stderr).strip().splitlines() or ["it did not say why"]
+    return (
+        f"this kernel lets user {os.geteuid()} make no namespaces ({reason[-1]}): allow it with "
+        "sysctl kernel.unprivileged_userns_clone=1, "
+        "kernel.apparmor_restrict_unprivileged_userns=0 and user.max_user_namespaces=10000 "
+        "(those that exist), or run as root"
+    )
+
+
+class NetnsCluster:
+    """A small Kubernetes network in the kernel of this machine; a ``Cluster``.
+
+    Started by the constructor. Raises UsageError for a defect that it does not know, and
+    ClusterError where it cannot run.
+    """
+
+    def __init__(self, probe_timeout_s: float = 0.3, defect: str | None = None) -> None:
+        stages_of(defect)
+        if kernel.find_nft() is None:
+            raise ClusterError("the command nft is missing", hint="install the package nftables")
+        self._probe_timeout_s = probe_timeout_s
+        self._state: State | None = None
+        self._shared, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._child = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "harness.cluster.netns.child"),
+                    *(str(theirs.fileno()), str(os.getpid())),
+                ],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        try:
+            self._capabilities = self._introduce(defect)
+        except BaseException:
+            self.close()
+            raise
+
+    def _introduce(self, defect: str | None) -> Capabilities:
+        ready = self._request(wire.Hello(defect))
+        if not isinstance(ready, wire.Ready):
+            raise ClusterError(f"the embedded cluster said {ready!r}")
+        found = {name for name, has in (("sctp", ready.sctp), ("ipv6", ready.ipv6)) if has}
+        return Capabilities(
+            name="netns",
+            features=_ALWAYS | found,
+            nodes=NODES,
+            probe_timeout_s=self._probe_timeout_s,
+            settle_s=_SETTLE_S,
+        )
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this kernel can do."""
+        return self._capabilities
+
+    def sync(self, state: State) -> None:
+        """Make the cluster equal to ``state``; see ``Cluster``."""
+        self._request(wire.Sync(state))
+        self._state = state
+
+    def probe(self, probes: Sequence[Probe]) -> list[Observation]:
+        """Run all probes at once; see ``Cluster``. May be called by several threads."""
+        probes = tuple(probes)
+        begun = time.monotonic()
+        observed: dict[int, Observation] = {}
+        reason = "the embedded cluster is gone"
+        try:
+            with self._channel() as channel:
+                wire.send(channel, wire.Probes(probes, self._probe_timeout_s))
+                while len(observed) < len(probes):
+                    answer = wire.receive(channel)
+                    if isinstance(answer, wire.Outcomes):
+                        observed.update(_observations(probes, answer))
+        except (EOFError, OSError):
+            pass
+        except ClusterError as error:
+            reason = error.message
+        now = time.monotonic()
+        for index, probe in enumerate(probes):
+            if index not in observed:
+                observed[index] = Observation(probe, begun, now, ProbeError(reason))
+        return list(observed.values())
+
+    def describe(self, probes: Sequence[Probe]) -> str:
+        """Tell the live objects and rules behind some probes; see ``Cluster``."""
+        try:
+            return self._describe(probes)
+        except Exception as error:  # noqa: BLE001 - it must not raise
+            return f"the embedded cluster cannot be described: {error}"
+
+    def _describe(self, probes: Sequence[Probe]) -> str:
+        return ""
+
+    def close(self) -> tuple[str, ...]:
+        """End the child; all that it made ends with it."""
+        self._shared.close()
+        try:
+            self._child.wait(_GOODBYE_S)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        return ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _channel(self) -> Iterator[socket.socket]:
+        """A fresh channel to the child. Raises ClusterError when there is none."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                try:
+                    socket.send_fds(self._shared, [b"!"], [theirs.fileno()])
+                except OSError as error:
+                    raise ClusterError("the embedded cluster is gone") from error
+            yield ours
+
+    def _request(self, request: wire.Request) -> object:
+        """Ask the child something that has one answer. Raises ClusterError."""
+        try:
+            with self._channel() as channel:
+                wire.send(channel, request)
+                answer = wire.receive(channel)
+        except (EOFError, OSError) as error:
+            raise ClusterError(
+                "the embedded cluster died", hint="its own words are above"
+            ) from error
+        if isinstance(answer, wire.Failed):
+            raise ClusterError(answer.message, answer.hint)
+        return answer
+
+
+def _observations(
+    probes: Sequence[Probe], answer: wire.Outcomes
+) -> Iterator[tuple[int, Observation]]:
+    for item in answer.outcomes:
+        yield (
+            item.index,
+            Observation(probes[item.index], item.started, item.ended, item.outcome, item.raw),
+        )

@@ -1,0 +1,112 @@
+"""One epoll loop for all listeners and all probes of the embedded cluster."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
+_EVENTS_AT_ONCE = 512
+
+
+@dataclass(order=True, slots=True)
+class Deadline:
+    """A moment (``time.monotonic()``) after which something is called, unless cancelled."""
+
+    at: float
+    serial: int
+    call: Callable[[], None] | None = field(compare=False)
+
+    def cancel(self) -> None:
+        self.call = None
+
+
+class Loop:
+    """Calls handlers when descriptors are ready.
+
+    A deadline is judged only after a look that found nothing ready: a loop that is late must
+    not take for silence an answer that waits in a queue of its own.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[], None]] = {}
+        self._soon: deque[Callable[[], None]] = deque()
+        self._deadlines: list[Deadline] = []
+        self._serial = 0
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._bell, READABLE, lambda: os.eventfd_read(self._bell) and None)
+
+    def watch(self, descriptor: int, events: int, handler: Callable[[], None]) -> None:
+        """Call ``handler`` whenever the descriptor is ready, or in error."""
+        self._handlers[descriptor] = handler
+        self._epoll.register(descriptor, events)
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching; to be called before the descriptor is closed."""
+        del self._handlers[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it in the loop's next turn. Other threads may use it."""
+        self._soon.append(call)
+        os.eventfd_write(self._bell, 1)
+
+    def settle(self, call: Callable[[], None]) -> None:
+        """Have the loop's thread call it, and wait until it has; for other threads only."""
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                call()
+            finally:
+                done.set()
+
+        self.soon(run)
+        done.wait()
+
+    def after(self, seconds: float, call: Callable[[], None]) -> Deadline:
+        """Call it when so much time has passed and nothing else waits."""
+        self._serial += 1
+        deadline = Deadline(time.monotonic() + seconds, self._serial, call)
+        heapq.heappush(self._deadlines, deadline)
+        return deadline
+
+    def run(self) -> None:
+        """Turn for ever; a handler ends the loop by an exception."""
+        while True:
+            self._turn()
+
+    def _turn(self) -> None:
+        ready = self._epoll.poll(self._patience(), _EVENTS_AT_ONCE)
+        for descriptor, _ in ready:
+            handler = self._handlers.get(descriptor)
+            if handler:
+                handler()
+        for _ in range(len(self._soon)):
+            self._soon.popleft()()
+        if not ready:
+            self._expire()
+
+    def _patience(self) -> float:
+        """How long to wait for something to be ready; for ever if there is no deadline."""
+        while self._deadlines and self._deadlines[0].call is None:
+            heapq.heappop(self._deadlines)
+        if self._soon:
+            return 0
+        if not self._deadlines:
+            return -1
+        return max(0.0, self._deadlines[0].at - time.monotonic())
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0].at <= now:
+            call = heapq.heappop(self._deadlines).call
+            if call:
+                call()

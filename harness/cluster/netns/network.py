@@ -1,0 +1,218 @@
+"""The wires: two nodes on an underlay, pods behind their nodes, outside hosts beyond.
+
+        pod ── veth ── node 1 ──┐
+        pod ── veth ── node 1   ├── router ── veth ── outside host
+        pod ── veth ── node 2 ──┘
+
+All of it is routed, nothing is bridged. What has no owner is sent to a namespace that says
+nothing, as the middle of a network does: a blackhole route would answer a local sender.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from harness.cluster.netns.addresses import NODE_ADDRESSES, POD_RANGES, family_of
+from harness.cluster.netns.kernel import enter, new_netns, route_socket, write_sysctls
+from harness.cluster.netns.rtnetlink import LOOPBACK_INDEX, Batch, VethEnd, send
+from harness.model import Family
+
+_GATEWAY = ("169.254.1.1", "fe80::1")
+"""What every pod sees at the other end of its link; the same on each."""
+_ROUTER = ("169.254.2.1", "fe80::2")
+"""What every node sees as the next hop of its underlay."""
+_ANYWHERE = ("0.0.0.0/0", "::/0")
+_UPLINK_INDEX = 2
+_VOID_INDEX = 3
+_FIRST_FREE_INDEX = 10
+_POD_INDEX = 2
+
+_HOST_SYSCTLS = {
+    # ICMP errors are verdicts here: not one may fall to a rate limit.
+    "ipv4/icmp_ratelimit": "0",
+    "ipv6/icmp/ratelimit": "0",
+    # No link-local addresses, and no waiting for duplicates of those that are given.
+    "ipv6/conf/default/addr_gen_mode": "1",
+    "ipv6/conf/default/accept_dad": "0",
+    "ipv6/conf/default/accept_ra": "0",
+}
+_ROUTER_SYSCTLS = {
+    **_HOST_SYSCTLS,
+    "ipv4/ip_forward": "1",
+    "ipv6/conf/all/forwarding": "1",
+    "ipv4/conf/all/rp_filter": "0",
+    "ipv4/conf/default/rp_filter": "0",
+    # A pod that meets itself through its Service leaves by the link on which it came.
+    "ipv4/conf/all/send_redirects": "0",
+    "ipv4/conf/default/send_redirects": "0",
+}
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A network namespace that forwards: a node or the router. Link indexes never come back."""
+
+    netns: int
+    source: tuple[str, ...] = ()
+    next_index: int = _FIRST_FREE_INDEX
+
+    def fresh_index(self) -> int:
+        self.next_index += 1
+        return self.next_index
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A network namespace of its own at the end of a gateway's link: a pod or outside host."""
+
+    netns: int
+    gateway: Gateway = field(repr=False)
+    index: int
+    addresses: tuple[str, ...]
+
+
+class Network:
+    """The wires of one cluster. All methods move the calling thread."""
+
+    def __init__(self, families: tuple[Family, ...]) -> None:
+        """Make the router and the nodes. Raises OSError or ClusterError."""
+        self._families = families
+        self._silence = Gateway(_new_namespace(_HOST_SYSCTLS))
+        self._far_ends = Batch()
+        self.router = Gateway(_new_namespace(_ROUTER_SYSCTLS))
+        with route_socket(self.router.netns) as route:
+            batch = Batch()
+            batch.set_up(LOOPBACK_INDEX)
+            self._add_void(batch)
+            for anywhere in self._only(_ANYWHERE):
+                batch.add_route(anywhere, _VOID_INDEX)
+            send(batch, route)
+        self.nodes: Mapping[int, Gateway] = {i: self._make_node(i) for i in NODE_ADDRESSES}
+        with route_socket(self._silence.netns) as route:
+            send(self._far_ends, route)
+
+    def _only(self, items: Iterable[str]) -> tuple[str, ...]:
+        return tuple(item for item in items if family_of(item) in self._families)
+
+    def _make_node(self, number: int) -> Gateway:
+        own = self._only(NODE_ADDRESSES[number])
+        ranges = self._only(POD_RANGES[number])
+        node = Gateway(_new_namespace(_ROUTER_SYSCTLS), own)
+        index = self.router.fresh_index()
+        far = VethEnd("uplink", _UPLINK_INDEX, _mac(0, index, far=True))
+        batch = Batch()
+        batch.add_veth(VethEnd(f"node{number}", index, _mac(0, index)), far, node.netns)
+        for address in self._only(_ROUTER):
+            batch.add_address(address, index)
+        for address, cidr in zip(own, ranges, strict=True):
+            batch.add_route(_alone(address), index)
+            batch.add_route(cidr, index, via=address)
+        with route_socket(self.router.netns) as route:
+            send(batch, route)
+        batch = Batch()
+        batch.set_up(LOOPBACK_INDEX)
+        batch.set_up(_UPLINK_INDEX)
+        self._add_void(batch)
+        for address, cidr, router, anywhere in zip(
+            own, ranges, self._only(_ROUTER), self._only(_ANYWHERE), strict=True
+        ):
+            batch.add_address(address, _UPLINK_INDEX)
+            batch.add_route(_alone(router), _UPLINK_INDEX)
+            batch.add_route(anywhere, _UPLINK_INDEX, via=router, source=address)
+            batch.add_route(cidr, _VOID_INDEX, source=address)
+        with route_socket(node.netns) as route:
+            send(batch, route)
+        return node
+
+    def _add_void(self, batch: Batch) -> None:
+        index = self._silence.fresh_index()
+        near = VethEnd("void", _VOID_INDEX, _mac(2, index))
+        far = VethEnd(f"void{index}", index, _mac(2, index, far=True))
+        batch.add_veth(near, far, self._silence.netns)
+        batch.set_blind(_VOID_INDEX)
+        self._far_ends.set_up(index)
+
+    def attach(
+        self, gateway: Gateway, wanted: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, Station]:
+        """Make stations behind a gateway, by any key, with the addresses given. Raises OSError."""
+        made: dict[str, Station] = {}
+        near = Batch()
+        try:
+            for key, addresses in wanted.items():
+                station = Station(
+                    _new_namespace(_HOST_SYSCTLS), gateway, gateway.fresh_index(), addresses
+                )
+                made[key] = station
+                _wire(near, station, self._only(_GATEWAY))
+            with route_socket(gateway.netns) as route:
+                send(near, route)
+            for station in made.values():
+                self._settle_in(station)
+        except BaseException:
+            self.detach(made.values())
+            raise
+        return made
+
+    def _settle_in(self, station: Station) -> None:
+        """Give a station its addresses and its way out."""
+        batch = Batch()
+        batch.set_up(LOOPBACK_INDEX)
+        batch.set_up(_POD_INDEX)
+        for address in station.addresses:
+            batch.add_address(address, _POD_INDEX)
+        held = {family_of(address) for address in station.addresses}
+        mac = _mac(1, station.index)
+        for gateway, anywhere in zip(_GATEWAY, _ANYWHERE, strict=True):
+            if family_of(gateway) not in held:
+                continue
+            batch.add_route(_alone(gateway), _POD_INDEX)
+            batch.add_route(anywhere, _POD_INDEX, via=gateway)
+            if family_of(gateway) is Family.V4:
+                batch.add_neighbour(gateway, mac, _POD_INDEX)
+        with route_socket(station.netns) as route:
+            send(batch, route)
+
+    def detach(self, stations: Iterable[Station]) -> None:
+        """Cut stations off and let go of their namespaces; a link that is gone is no error."""
+        for station in stations:
+            batch = Batch()
+            batch.delete_link(station.index)
+            with contextlib.suppress(OSError), route_socket(station.gateway.netns) as route:
+                send(batch, route)
+            os.close(station.netns)
+
+
+def _wire(near: Batch, station: Station, gateways: tuple[str, ...]) -> None:
+    """Add to the gateway's batch the link to a station and the routes to its addresses."""
+    index = station.index
+    far = VethEnd("eth0", _POD_INDEX, _mac(1, index, far=True))
+    near.add_veth(VethEnd(f"pod{index}", index, _mac(1, index)), far, station.netns)
+    for address in gateways:
+        near.add_address(address, index)
+    for address in station.addresses:
+        source = next(
+            (s for s in station.gateway.source if family_of(s) is family_of(address)), None
+        )
+        near.add_route(_alone(address), index, source=source)
+        if family_of(address) is Family.V4:
+            near.add_neighbour(address, far.mac, index)
+
+
+def _new_namespace(sysctls: Mapping[str, str]) -> int:
+    netns = new_netns()
+    enter(netns)
+    write_sysctls(sysctls)
+    return netns
+
+
+def _alone(address: str) -> str:
+    return f"{address}/{128 if family_of(address) is Family.V6 else 32}"
+
+
+def _mac(kind: int, index: int, *, far: bool = False) -> str:
+    """A locally administered address; a link has its own pair."""
+    return f"02:{kind:02x}:{int(far):02x}:" + index.to_bytes(3, "big").hex(":")

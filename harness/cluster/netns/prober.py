@@ -1,0 +1,427 @@
+"""Probes as sockets of the source's own network namespace, all in one loop."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.cluster.netns.addresses import (
+    DNS_SERVICE,
+    Addresses,
+    family_of,
+    node_index,
+    of_family,
+)
+from harness.cluster.netns.kernel import enter
+from harness.cluster.netns.loop import READABLE, WRITABLE, Deadline, Loop
+from harness.cluster.netns.names import Zone, ask, read_answer, service_name
+from harness.model import (
+    AbsoluteName,
+    Address,
+    Destination,
+    ExternalRef,
+    Family,
+    NodePortRef,
+    NodeRef,
+    PodRef,
+    Probe,
+    ProbeError,
+    Protocol,
+    ServiceName,
+    ServiceRef,
+    Source,
+    State,
+    Verdict,
+)
+
+_SOURCE_PORTS = range(33000, 65000)
+_STARTS_A_TURN = 32
+_OUR_FAULT = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOBUFS,
+        errno.ENOMEM,
+        errno.EADDRINUSE,
+        errno.EADDRNOTAVAIL,
+        errno.EPROTONOSUPPORT,
+        errno.ESOCKTNOSUPPORT,
+        errno.EAFNOSUPPORT,
+        errno.EBADF,
+        errno.EINVAL,
+    }
+)
+"""Errors that say nothing about the network: no verdict."""
+_LINGER_NONE = struct.pack("ii", 1, 0)
+
+
+class SourcePorts:
+    """The source ports of one host, each used once before any is used again.
+
+    A port that comes back soon could meet the conntrack entry of its last probe, and be let
+    through as an established connection by a policy that denies it.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def bind(self, sock: socket.socket) -> None:
+        """Bind to the next port that nobody listens on. Raises OSError."""
+        for _ in range(len(_SOURCE_PORTS)):
+            port = _SOURCE_PORTS[self._next % len(_SOURCE_PORTS)]
+            self._next += 1
+            try:
+                sock.bind(("", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A place where probes start."""
+
+    netns: int
+    addresses: tuple[str, ...]
+    source_ports: SourcePorts
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The cluster as the probes of one moment see it."""
+
+    state: State
+    addresses: Addresses
+    hosts: Mapping[Source, Host]
+    zone: Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the probe of that index in its round."""
+
+    index: int
+    started: float
+    ended: float
+    outcome: Verdict | ProbeError
+    raw: str
+
+
+class NoVerdict(Exception):
+    """The probe cannot run, and why."""
+
+
+class Prober:
+    """Starts probes in their order and judges what their sockets say."""
+
+    def __init__(self, loop: Loop, limit: int) -> None:
+        """``limit`` is how many sockets may be open at once."""
+        self.loop = loop
+        self._limit = limit
+        self._open = 0
+        self._waiting: deque[_Attempt] = deque()
+        self._pumping = False
+
+    def start(
+        self,
+        probes: Sequence[Probe],
+        timeout_s: float,
+        view: Callable[[], View | None],
+        report: Callable[[Outcome], None],
+    ) -> None:
+        """Run the probes; each gives one report, in the loop's thread."""
+        for index, probe in enumerate(probes):
+            self._waiting.append(_Attempt(self, index, probe, timeout_s, view, report))
+        self._pump_soon()
+
+    def finished(self) -> None:
+        """Take note that an attempt is over."""
+        self._open -= 1
+        if self._waiting:
+            self._pump_soon()
+
+    def _pump_soon(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self.loop.soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        for _ in range(_STARTS_A_TURN):
+            if not self._waiting or self._open >= self._limit:
+                return
+            self._open += 1
+            self._waiting.popleft().start()
+        self._pump_soon()
+
+
+class _Attempt:
+    """One probe: perhaps a question to the DNS server, then one connection."""
+
+    __slots__ = (
+        "_deadline",
+        "_index",
+        "_probe",
+        "_prober",
+        "_query",
+        "_report",
+        "_sock",
+        "_started",
+        "_timeout_s",
+        "_view",
+    )
+
+    def __init__(
+        self,
+        prober: Prober,
+        index: int,
+        probe: Probe,
+        timeout_s: float,
+        view: Callable[[], View | None],
+        report: Callable[[Outcome], None],
+    ) -> None:
+        self._prober = prober
+        self._index = index
+        self._probe = probe
+        self._timeout_s = timeout_s
+        self._view = view
+        self._report = report
+        self._sock: socket.socket | None = None
+        self._deadline: Deadline | None = None
+        self._started = 0.0
+        self._query = b""
+
+    def start(self) -> None:
+        self._started = time.monotonic()
+        try:
+            view = self._view()
+            if view is None:
+                raise NoVerdict("the cluster holds nothing yet")
+            host = _host(view, self._probe)
+            target = resolve(view, self._probe)
+            if isinstance(target, str):
+                self._ask(view, host, target)
+            else:
+                self._connect(host, *target)
+        except NoVerdict as reason:
+            self._finish(ProbeError(str(reason)), "")
+        except OSError as error:
+            self._judge(error.errno or 0)
+
+    # -------------------------------------------------------------- the name
+
+    def _ask(self, view: View, host: Host, name: str) -> None:
+        family = self._probe.family
+        server = of_family(view.addresses.services[DNS_SERVICE], family)
+        if server is None:
+            raise NoVerdict(f"this cluster has no IPv{family}")
+        self._query = ask(name, family)
+        self._dial(host, server, 53, Protocol.UDP, lambda: self._hear_name(host, name))
+        self._await(lambda: self._finish(Verdict.DNS, f"no answer about {name}"))
+        self._say(self._query)
+
+    def _hear_name(self, host: Host, name: str) -> None:
+        sock = self._sock
+        if sock is None:
+            return
+        try:
+            found = read_answer(self._query, sock.recv(4096))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._finish(Verdict.DNS, f"{name}: {_word(error.errno or 0)}")
+            return
+        if found is None:
+            return
+        self._hang_up()
+        if isinstance(found, str):
+            self._finish(Verdict.DNS, f"{name}: {found}")
+        elif not found:
+            self._finish(Verdict.DNS, f"{name}: no address of IPv{self._probe.family}")
+        else:
+            self._follow(host, found[0])
+
+    def _follow(self, host: Host, ip: str) -> None:
+        try:
+            self._connect(host, ip, self._probe.destination.port)
+        except OSError as error:
+            self._judge(error.errno or 0)
+
+    # -------------------------------------------------------------- the connection
+
+    def _connect(self, host: Host, ip: str, port: int) -> None:
+        protocol = self._probe.destination.protocol
+        udp = protocol is Protocol.UDP
+        self._dial(host, ip, port, protocol, self._hear_reply if udp else self._connected)
+        self._await(lambda: self._finish(Verdict.TIMEOUT, f"nothing in {self._timeout_s} s"))
+        if udp:
+            self._say(b"who is there?")
+
+    def _dial(
+        self, host: Host, ip: str, port: int, protocol: Protocol, handler: Callable[[], None]
+    ) -> None:
+        """Open a socket at the source and point it at the target. Raises OSError."""
+        enter(host.netns)
+        sock = _open(family_of(ip), protocol)
+        try:
+            host.source_ports.bind(sock)
+            code = sock.connect_ex((ip, port))
+            if code not in {0, errno.EINPROGRESS}:
+                raise OSError(code, os.strerror(code))
+        except OSError:
+            sock.close()
+            raise
+        self._sock = sock
+        events = READABLE if protocol is Protocol.UDP else WRITABLE
+        self._prober.loop.watch(sock.fileno(), events, handler)
+
+    def _say(self, words: bytes) -> None:
+        if self._sock:
+            self._sock.send(words)
+
+    def _connected(self) -> None:
+        if self._sock:
+            self._judge(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+    def _hear_reply(self) -> None:
+        if self._sock is None:
+            return
+        try:
+            self._sock.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._judge(error.errno or 0)
+        else:
+            self._judge(0)
+
+    # -------------------------------------------------------------- the end
+
+    def _await(self, silence: Callable[[], None]) -> None:
+        self._deadline = self._prober.loop.after(self._timeout_s, silence)
+
+    def _judge(self, code: int) -> None:
+        word = _word(code)
+        if code in _OUR_FAULT:
+            self._finish(ProbeError(f"the probe's socket failed: {word}"), word)
+            return
+        match code:
+            case 0:
+                verdict = Verdict.ALLOWED
+            case errno.ECONNREFUSED:
+                verdict = Verdict.REFUSED
+            case errno.ETIMEDOUT:
+                verdict = Verdict.TIMEOUT
+            case _:
+                verdict = Verdict.OTHER
+        self._finish(verdict, word)
+
+    def _hang_up(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._sock:
+            self._prober.loop.forget(self._sock.fileno())
+            self._sock.close()
+            self._sock = None
+
+    def _finish(self, outcome: Verdict | ProbeError, raw: str) -> None:
+        self._hang_up()
+        ended = time.monotonic()
+        self._prober.finished()
+        self._report(Outcome(self._index, self._started, ended, outcome, raw))
+
+
+def resolve(view: View, probe: Probe) -> tuple[str, int] | str:
+    """Return where the probe goes: an address and port, or a name to be asked for first.
+
+    Raises NoVerdict where the cluster has no such thing.
+    """
+    destination = probe.destination
+    match destination.host:
+        case ServiceName(namespace=namespace, name=name):
+            return service_name(namespace, name)
+        case AbsoluteName(name=name):
+            return name.rstrip(".") + "."
+        case Address(ip=ip):
+            return ip, destination.port
+        case NodePortRef():
+            return _node_port(view.addresses, probe)
+    ip_ = of_family(_addresses(view.addresses, destination), probe.family)
+    if ip_ is None:
+        raise NoVerdict(f"{destination.host} has no IPv{probe.family} address")
+    return ip_, destination.port
+
+
+def _node_port(addresses: Addresses, probe: Probe) -> tuple[str, int]:
+    destination = probe.destination
+    host = destination.host
+    assert isinstance(host, NodePortRef)  # noqa: S101 - narrowed by the caller
+    key = (host.namespace, host.name, destination.port, destination.protocol)
+    number = addresses.node_ports.get(key)
+    if number is None:
+        raise NoVerdict(f"{destination} has no node port")
+    ip = of_family(addresses.nodes[node_index(host.node)], probe.family)
+    if ip is None:
+        raise NoVerdict(f"this cluster has no IPv{probe.family}")
+    return ip, number
+
+
+def _addresses(addresses: Addresses, destination: Destination) -> tuple[str, ...]:
+    found: tuple[str, ...] | None
+    match destination.host:
+        case PodRef() as ref:
+            found = addresses.pods.get(ref)
+        case NodeRef(index=index):
+            found = addresses.nodes[node_index(index)]
+        case ExternalRef(name=name):
+            found = addresses.externals.get(name)
+        case ServiceRef(namespace=namespace, name=name):
+            found = addresses.services.get((namespace, name))
+        case _:
+            found = None
+    if found is None:
+        raise NoVerdict(f"{destination.host} does not exist")
+    return found
+
+
+def _host(view: View, probe: Probe) -> Host:
+    source = probe.source
+    if isinstance(source, NodeRef):
+        source = NodeRef(node_index(source.index))
+    host = view.hosts.get(source)
+    if host is None:
+        raise NoVerdict(f"{source} does not exist")
+    target = probe.destination.host
+    family = family_of(target.ip) if isinstance(target, Address) else probe.family
+    if of_family(host.addresses, family) is None:
+        raise NoVerdict(f"{source} has no IPv{family} address")
+    return host
+
+
+def _open(family: Family, protocol: Protocol) -> socket.socket:
+    domain = socket.AF_INET6 if family is Family.V6 else socket.AF_INET
+    match protocol:
+        case Protocol.TCP:
+            sock = socket.socket(domain, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        case Protocol.UDP:
+            return socket.socket(domain, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        case Protocol.SCTP:
+            kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+            sock = socket.socket(domain, kind, socket.IPPROTO_SCTP)
+    # A connection ends by a reset: no port waits in TIME_WAIT, and conntrack forgets it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
+    return sock
+
+
+def _word(code: int) -> str:
+    return f"{errno.errorcode.get(code, code)}: {os.strerror(code)}" if code else "connected"

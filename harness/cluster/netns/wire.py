@@ -1,0 +1,104 @@
+"""What the cluster and its child process say to each other.
+
+Each request travels over a socket pair of its own, whose far end is handed to the child over
+the one socket that both share; the answer comes back on it. A child that died is therefore
+an end of file for all who wait.
+"""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import struct
+from dataclasses import dataclass
+
+from harness.cluster.netns.prober import Outcome
+from harness.model import Probe, State
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first request: become a cluster. Answered by Ready or Failed."""
+
+    defect: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The child has its namespaces; what it found in the kernel."""
+
+    sctp: bool
+    ipv6: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """Make this true. Answered by Done or Failed."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Run these. Answered by Outcomes, until every probe has one."""
+
+    probes: tuple[Probe, ...]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Tell the live rules. Answered by Text or Failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Something for people."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """Some of a round's outcomes."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It is not so, and why."""
+
+    message: str
+    hint: str | None = None
+
+
+Request = Hello | Sync | Probes | Rules
+Answer = Ready | Done | Text | Outcomes | Failed
+
+
+def send(channel: socket.socket, message: Request | Answer) -> None:
+    """Write one message. Raises OSError."""
+    body = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    channel.sendall(struct.pack("=Q", len(body)) + body)
+
+
+def receive(channel: socket.socket) -> object:
+    """Read one message. Raises EOFError when the other side is gone, or OSError."""
+    (length,) = struct.unpack("=Q", _exactly(channel, 8))
+    return pickle.loads(_exactly(channel, length))  # noqa: S301 - our own child or parent
+
+
+def _exactly(channel: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        part = channel.recv(min(1 << 20, length - len(received)))
+        if not part:
+            raise EOFError
+        received += part
+    return bytes(received)
