@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -13,7 +12,9 @@ import pytest
 
 from harness.cluster.netns import compiler
 from harness.cluster.netns.addresses import Addresses, allocate, with_implied
-from harness.cluster.netns.compiler.values import AddressSet, Guard
+from harness.cluster.netns.compiler.defects import stages_of
+from harness.cluster.netns.compiler.stages import STAGES, guards, matches
+from harness.cluster.netns.compiler.values import AddressSet
 from harness.errors import UsageError
 from harness.model import (
     ContainerPort,
@@ -26,20 +27,15 @@ from harness.model import (
     Protocol,
     State,
 )
-from harness.policy import Direction, LabelSelector, Operator, Requirement
+from harness.policy import LabelSelector, Operator, Requirement
+from tests.worlds import network_policy, passes
 
 OFFICE, BRANCH = "10.10.0.5", "10.10.1.5"
 WEB = (ContainerPort(80, name="web"), ContainerPort(81), ContainerPort(53, Protocol.UDP, "dns"))
 
 
 def policy(spec: dict[str, Any], namespace: str = "x", name: str = "p") -> Manifest:
-    document = {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": spec,
-    }
-    return Manifest("networking.k8s.io/v1", "NetworkPolicy", namespace, name, json.dumps(document))
+    return network_policy(spec, namespace, name)
 
 
 def pod(namespace: str, name: str, node: int = 1, **fields: Any) -> Pod:
@@ -78,33 +74,16 @@ def at(addresses: Addresses, end: str) -> str:
     return addresses.pods[PodRef(*end.split("/"))][0] if "/" in end else end
 
 
-def passes(guards: tuple[Guard, ...], source: str, destination: str, service: str) -> bool:
-    """Read guards as the emitted forward chain does, with ``service`` as ``80/TCP``."""
-    number, protocol = service.split("/")
-    for guard in guards:
-        own, other = destination, source
-        if guard.direction is Direction.EGRESS:
-            own, other = source, destination
-        if own in guard.pod.ips and not any(
-            (one.peers is None or one.peers & AddressSet.of([other]))
-            and one.protocol in {None, protocol}
-            and one.first <= int(number) <= one.last
-            for one in guard.admissions
-        ):
-            return False
-    return True
-
-
 def admitted(*policies: Manifest, to: str | None = None, sources: tuple[str, ...]) -> set[str]:
     """Which of ``sources`` (``ns/pod``, ``node/n``, addresses) reach ``to`` (``x/a:80/TCP``)."""
     there = state(*policies)
     addresses = allocate(there)
-    guards = compiler.guards(compiler.STAGES, there, addresses)
+    found = guards(STAGES, there, addresses)
     host, service = (to or "x/a:80/TCP").rsplit(":", 1)
     return {
         source
         for source in sources
-        if passes(guards, at(addresses, source), at(addresses, host), service)
+        if passes(found, at(addresses, source), at(addresses, host), service)
     }
 
 
@@ -163,7 +142,7 @@ def test_requirement(
     operator: Operator, values: tuple[str, ...], labels: dict[str, str], holds: bool
 ) -> None:
     selector = LabelSelector((Requirement("k", operator, values),))
-    assert compiler.matches(selector, Labels(labels)) is holds
+    assert matches(selector, Labels(labels)) is holds
 
 
 PEERS: list[tuple[str, list[dict[str, Any]], set[str]]] = [
@@ -258,7 +237,7 @@ def test_the_subject_is_chosen_in_the_policys_own_namespace() -> None:
 
 def test_a_host_network_pod_is_nobodys_subject_and_nobodys_peer() -> None:
     there = state(policy({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, "y"))
-    found = compiler.guards(compiler.STAGES, there, allocate(there))
+    found = guards(STAGES, there, allocate(there))
     assert {guard.pod.ref.name for guard in found} == {"a", "b"}
     assert (
         admitted(ingress({"from": [{"namespaceSelector": {}}]}), sources=("node/2", "y/host"))
@@ -512,7 +491,7 @@ def test_no_enforcement_emits_an_empty_table() -> None:
 
 def test_an_unknown_defect_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError) as error:
-        compiler.stages_of("no-enforcment")
+        stages_of("no-enforcment")
     assert str(error.value) == (
         "'no-enforcment' is not a defect of the embedded cluster\n"
         "hint: did you mean 'no-enforcement'?"
@@ -522,9 +501,9 @@ def test_an_unknown_defect_is_refused_with_the_nearest() -> None:
 def test_a_stage_can_be_replaced() -> None:
     there = state(ingress({"from": [{"podSelector": {"matchLabels": {"pod": "nobody"}}}]}))
     addresses = allocate(there)
-    blind = replace(compiler.STAGES, isolates=lambda _policy, _direction: False)
-    assert compiler.guards(compiler.STAGES, there, addresses)
-    assert not compiler.guards(blind, there, addresses)
+    blind = replace(STAGES, isolates=lambda _policy, _direction: False)
+    assert guards(STAGES, there, addresses)
+    assert not guards(blind, there, addresses)
     assert compiler.compile_with(blind, there, addresses) != compiler.compile(there, addresses)
 
 

@@ -162,8 +162,3 @@ def replacement(*body: str) -> str:
     """A script that puts ``body`` in the place of whatever the table holds."""
     lines = "\n".join(body).splitlines()
     return f"table {TABLE}\ndelete table {TABLE}\n{_block(f'table {TABLE}', lines)}\n"
-
-
-def emit_nothing(node: int, guards: Sequence[Guard]) -> str:  # noqa: ARG001 - the stage's shape
-    """The defect ``no-enforcement``: policies are accepted, and no rule exists (B01)."""
-    return replacement()

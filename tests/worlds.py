@@ -1,0 +1,243 @@
+"""Random small worlds for property tests: topologies, policies over them, and all their probes.
+
+Labels, ports and names come from alphabets so small that selectors meet, miss and half meet
+often, and that the same port name stands for different numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from harness.cluster.netns.compiler.values import AddressSet, Guard
+from harness.model import (
+    ContainerPort,
+    Destination,
+    External,
+    ExternalRef,
+    Family,
+    Labels,
+    Manifest,
+    Namespace,
+    NodeRef,
+    Pod,
+    Probe,
+    Protocol,
+    State,
+)
+from harness.policy import Direction, faults
+
+NAMESPACES = ("n1", "n2", "n3")
+OFFICE, OFFICE6 = "10.10.0.5", "fd99::5"
+BRANCH, BRANCH6 = "10.10.1.5", "fd99:1::5"
+TCP = (80, 81, 82)
+UDP = (80,)
+ASKED = (*((port, Protocol.TCP) for port in TCP), *((port, Protocol.UDP) for port in UDP))
+EXTERNAL_PORTS = tuple(ContainerPort(port, protocol) for port, protocol in ASKED)
+EXTERNALS = (
+    External("office", (OFFICE, OFFICE6), EXTERNAL_PORTS),
+    External("branch", (BRANCH, BRANCH6), EXTERNAL_PORTS),
+)
+
+Object = dict[str, Any]
+
+
+def network_policy(spec: Object, namespace: str, name: str) -> Manifest:
+    """A NetworkPolicy that the API server would take; asserts that it would."""
+    document = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+    assert faults(document) == (), (spec, faults(document))
+    return Manifest("networking.k8s.io/v1", "NetworkPolicy", namespace, name, json.dumps(document))
+
+
+def _optional(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Object]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+# ------------------------------------------------------------------ topologies
+
+_values = st.sampled_from(("a", "b"))
+_pod_labels = _optional({"app": _values, "tier": _values}).map(Labels)
+_namespace_labels = _optional({"team": _values, "app": _values}).map(Labels)
+
+
+# Every pod serves the same ports, each under names of its own: "web" may be UDP here, 82 there.
+_ports = st.permutations(("web", "alt", None, None)).map(
+    lambda names: tuple(
+        ContainerPort(port, protocol, name)
+        for (port, protocol), name in zip(ASKED, names, strict=True)
+    )
+)
+
+
+@st.composite
+def _topologies(draw: st.DrawFn, most_pods: int) -> State:
+    namespaces = NAMESPACES[: draw(st.integers(2, 3))]
+    places = draw(
+        st.lists(
+            st.tuples(st.sampled_from(namespaces), st.sampled_from(("a", "b", "c"))),
+            min_size=2,
+            max_size=most_pods,
+            unique=True,
+        )
+    )
+    return State(
+        scope="property",
+        namespaces=tuple(Namespace(name, draw(_namespace_labels)) for name in namespaces),
+        pods=tuple(
+            Pod(namespace, name, draw(_pod_labels), draw(_ports), draw(st.sampled_from((1, 2))))
+            for namespace, name in places
+        ),
+        externals=EXTERNALS,
+    )
+
+
+# ------------------------------------------------------------------ policies
+
+
+def _requirements(keys: tuple[str, ...]) -> st.SearchStrategy[Object]:
+    listed = st.lists(_values, min_size=1, max_size=2, unique=True)
+    key = st.sampled_from(keys)
+    return st.one_of(
+        st.fixed_dictionaries(
+            {"key": key, "operator": st.sampled_from(("In", "NotIn")), "values": listed}
+        ),
+        st.fixed_dictionaries(
+            {"key": key, "operator": st.sampled_from(("Exists", "DoesNotExist"))}
+        ),
+    )
+
+
+def _selectors(*keys: str) -> st.SearchStrategy[Object]:
+    labels = st.dictionaries(st.sampled_from(keys), _values, max_size=2)
+    return _optional(
+        {
+            "matchLabels": labels,
+            "matchExpressions": st.lists(_requirements(keys), min_size=1, max_size=2),
+        }
+    )
+
+
+_pod_selectors = _selectors("app", "tier")
+_namespace_selectors = st.one_of(
+    _selectors("team", "app"),
+    st.sampled_from(NAMESPACES).map(
+        lambda name: {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    ),
+)
+
+_blocks = st.sampled_from(
+    (
+        {"cidr": "10.10.0.0/16"},
+        {"cidr": "10.10.0.0/16", "except": ["10.10.1.0/24"]},
+        {"cidr": "10.10.0.0/16", "except": ["10.10.0.0/25", "10.10.1.4/30"]},
+        {"cidr": f"{OFFICE}/32"},
+        {"cidr": "fd99::/32", "except": ["fd99:1::/64"]},
+        {"cidr": f"{BRANCH6}/128"},
+        {"cidr": "0.0.0.0/0", "except": ["10.10.0.0/24"]},
+        {"cidr": "0.0.0.0/0"},
+        {"cidr": "::/0"},
+    )
+)
+
+_peers = st.one_of(
+    st.fixed_dictionaries({"podSelector": _pod_selectors}),
+    st.fixed_dictionaries({"namespaceSelector": _namespace_selectors}),
+    st.fixed_dictionaries(
+        {"podSelector": _pod_selectors, "namespaceSelector": _namespace_selectors}
+    ),
+    st.fixed_dictionaries({"ipBlock": _blocks}),
+)
+
+_policy_ports = st.one_of(
+    _optional({"protocol": st.sampled_from(("TCP", "UDP", "SCTP"))}),
+    st.fixed_dictionaries(
+        {"port": st.sampled_from((80, 81, "web", "alt", "nobody"))},
+        optional={"protocol": st.sampled_from(("TCP", "UDP"))},
+    ),
+    st.fixed_dictionaries(
+        {"port": st.sampled_from((79, 80, 81)), "endPort": st.sampled_from((81, 82, 9000))},
+        optional={"protocol": st.sampled_from(("TCP", "UDP"))},
+    ),
+)
+
+
+def _rules(peers_key: str) -> st.SearchStrategy[Object]:
+    return _optional(
+        {
+            peers_key: st.lists(_peers, max_size=2),
+            "ports": st.lists(_policy_ports, max_size=2),
+        }
+    )
+
+
+_specs = st.fixed_dictionaries(
+    {"podSelector": _pod_selectors},
+    optional={
+        "policyTypes": st.sampled_from((["Ingress"], ["Egress"], ["Ingress", "Egress"])),
+        "ingress": st.lists(_rules("from"), max_size=2),
+        "egress": st.lists(_rules("to"), max_size=2),
+    },
+)
+
+
+@st.composite
+def worlds(draw: st.DrawFn, most_pods: int = 5, most_policies: int = 3) -> State:
+    """A topology of two or three namespaces, with policies; no two alike by chance."""
+    topology = draw(_topologies(most_pods))
+    homes = st.sampled_from([namespace.name for namespace in topology.namespaces])
+    specs = draw(st.lists(st.tuples(homes, _specs), min_size=1, max_size=most_policies))
+    policies = tuple(
+        network_policy(spec, home, f"p{index}") for index, (home, spec) in enumerate(specs)
+    )
+    return replace(topology, policies=policies)
+
+
+# ------------------------------------------------------------------ probes
+
+
+def probes(state: State, families: tuple[Family, ...] = tuple(Family)) -> tuple[Probe, ...]:
+    """Every pod, node and outside host to every port of every pod; every pod to the outside.
+
+    No pair is a pod with itself.
+    """
+    pods = [pod.ref for pod in state.pods]
+    outside = [ExternalRef(host.name) for host in state.externals]
+    pairs = [
+        *((source, pod) for source in (*pods, *outside) for pod in pods if source != pod),
+        *((NodeRef(node), pod) for node in (1, 2) for pod in pods),
+        *((pod, host) for pod in pods for host in outside),
+    ]
+    return tuple(
+        Probe(source, Destination(host, port, protocol), family)
+        for family in families
+        for source, host in pairs
+        for port, protocol in ASKED
+    )
+
+
+# ------------------------------------------------------------------ reading guards
+
+
+def passes(guards: tuple[Guard, ...], source: str, destination: str, service: str) -> bool:
+    """Read guards as the emitted forward chain does; addresses, and ``80/TCP``."""
+    number, protocol = service.split("/")
+    for guard in guards:
+        own, other = destination, source
+        if guard.direction is Direction.EGRESS:
+            own, other = source, destination
+        if own in guard.pod.ips and not any(
+            (one.peers is None or one.peers & AddressSet.of([other]))
+            and one.protocol in {None, protocol}
+            and one.first <= int(number) <= one.last
+            for one in guard.admissions
+        ):
+            return False
+    return True
