@@ -1,0 +1,3 @@
+"""Makes `pytest scenarios/` work in a checkout that is not installed."""
+
+pytest_plugins = ["harness.plugin"]

@@ -1,0 +1,43 @@
+"""The pytest plugin: scenario files become items, one for each step.
+
+``options`` says what may be asked for, ``collection`` makes items, ``clusters`` gives each
+process its Cluster, ``spread`` keeps a scenario on one worker, ``session`` guards the run and
+sums it up. Only public API of pytest and pytest-xdist; works without xdist.
+"""
+
+from harness.plugin.clusters import pytest_netpol_make_cluster
+from harness.plugin.collection import (
+    pytest_collect_file,
+    pytest_collection_modifyitems,
+    pytest_runtest_makereport,
+)
+from harness.plugin.options import pytest_addhooks, pytest_addoption
+from harness.plugin.session import (
+    pytest_configure,
+    pytest_report_header,
+    pytest_runtestloop,
+    pytest_sessionfinish,
+    pytest_sessionstart,
+    pytest_testnodedown,
+    pytest_unconfigure,
+    pytest_xdist_node_collection_finished,
+)
+from harness.plugin.spread import pytest_xdist_make_scheduler
+
+__all__ = [
+    "pytest_addhooks",
+    "pytest_addoption",
+    "pytest_collect_file",
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_netpol_make_cluster",
+    "pytest_report_header",
+    "pytest_runtest_makereport",
+    "pytest_runtestloop",
+    "pytest_sessionfinish",
+    "pytest_sessionstart",
+    "pytest_testnodedown",
+    "pytest_unconfigure",
+    "pytest_xdist_make_scheduler",
+    "pytest_xdist_node_collection_finished",
+]

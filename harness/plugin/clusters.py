@@ -1,0 +1,92 @@
+"""One Cluster for each process of a run: made when first needed, closed at the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import ClusterError, HarnessError
+from harness.plugin.options import worker_name
+
+if TYPE_CHECKING:
+    from harness.cluster import Cluster
+
+
+class Tenancy:
+    """This process's Cluster; a failure to make it is remembered, not tried again."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._cluster: Cluster | None = None
+        self._failure: HarnessError | None = None
+
+    def cluster(self) -> Cluster:
+        """Give the Cluster. Raises HarnessError, each time the same, if there is none."""
+        if self._failure:
+            raise self._failure
+        if self._cluster is None:
+            try:
+                self._cluster = self._make()
+            except HarnessError as error:
+                self._failure = error
+                raise
+        return self._cluster
+
+    def _make(self) -> Cluster:
+        made: Cluster | None = self._config.hook.pytest_netpol_make_cluster(
+            config=self._config, worker=worker_name(self._config)
+        )
+        if made is None:
+            raise ClusterError("no implementation of pytest_netpol_make_cluster made a cluster")
+        return made
+
+    def close(self) -> tuple[str, ...]:
+        """Remove what was made; name what could not be removed."""
+        cluster, self._cluster = self._cluster, None
+        if cluster is None:
+            return ()
+        try:
+            return cluster.close()
+        except HarnessError as error:
+            return (str(error),)
+
+
+TENANCY = pytest.StashKey[Tenancy]()
+
+
+def tenancy(config: pytest.Config) -> Tenancy:
+    """Give the Tenancy of this process."""
+    return config.stash.setdefault(TENANCY, Tenancy(config))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster:
+    """Follow ``--cluster``."""
+    match config.getoption("netpol_cluster"):
+        case "netns":
+            return _netns(config)
+        case "kind":
+            return _kind(config, worker)
+        case _:
+            return _current(config, worker)
+
+
+def _netns(config: pytest.Config) -> Cluster:
+    from harness.cluster.netns import NetnsCluster, why_unavailable
+
+    if reason := why_unavailable():
+        raise ClusterError(f"the embedded cluster cannot run here: {reason}")
+    timeout_s = config.getoption("netpol_probe_timeout_s")
+    return NetnsCluster(
+        probe_timeout_s=0.3 if timeout_s is None else timeout_s,
+        defect=config.getoption("netpol_defect"),
+    )
+
+
+def _kind(config: pytest.Config, worker: str) -> Cluster:
+    raise ClusterError("--cluster=kind is not here yet")
+
+
+def _current(config: pytest.Config, worker: str) -> Cluster:
+    raise ClusterError("--cluster=current is not here yet")

@@ -1,0 +1,189 @@
+"""Scenario files as pytest nodes: a file, and an item for each of its steps."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import oracle, report, scenario
+from harness.errors import HarnessError, NotRefused
+from harness.model import CellResult, Scenario, StepResult
+from harness.plugin import options
+from harness.plugin.clusters import tenancy
+from harness.runner import ScenarioRun
+
+_SUFFIXES = {".yaml", ".yml"}
+_NOT_SCENARIOS = {"policies", "fixtures"}
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take YAML files of the scenario folders, and those named on the command line."""
+    if file_path.suffix not in _SUFFIXES:
+        return None
+    if _in_scenarios(file_path, parent.config) or parent.session.isinitpath(file_path):
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+def _in_scenarios(path: Path, config: pytest.Config) -> bool:
+    for root in options.roots(config):
+        if path.is_relative_to(root):
+            return _NOT_SCENARIOS.isdisjoint(path.relative_to(root).parts[:-1])
+    return False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the steps of a file back into its order, each file's steps among themselves."""
+    places: dict[ScenarioFile, list[int]] = {}
+    for place, item in enumerate(items):
+        if isinstance(item, ScenarioStep):
+            places.setdefault(item.file, []).append(place)
+    for where in places.values():
+        steps = [items[place] for place in where]
+        steps.sort(key=lambda item: item.index if isinstance(item, ScenarioStep) else 0)
+        for place, step in zip(where, steps, strict=True):
+            items[place] = step
+
+
+class ScenarioFile(pytest.File):
+    """A scenario file; holds the run of its steps on this process's Cluster."""
+
+    scenario: Scenario
+
+    def collect(self) -> Iterator[ScenarioStep]:
+        try:
+            self.scenario = scenario.load(_as_given(self.path, self.config))
+        except HarnessError as error:
+            raise self.CollectError(str(error)) from None
+        self._run: ScenarioRun | None = None
+        for index, step in enumerate(self.scenario.steps):
+            yield ScenarioStep.from_parent(self, name=step.name, index=index)
+
+    def run_step(self, index: int) -> StepResult:
+        """Run a step; the first call decides which steps are still to come.
+
+        They are the collected ones from there on: after the crash of a worker, another goes
+        on in the middle, and owes evidence only for what it runs itself.
+        """
+        if self._run is None:
+            to_come = [
+                item.index
+                for item in self.session.items
+                if isinstance(item, ScenarioStep) and item.file is self and item.index >= index
+            ]
+            cluster = tenancy(self.config).cluster()
+            waits = options.timing(self.config)
+            self._run = ScenarioRun(cluster, self.scenario, waits, selected=to_come)
+        return self._run.run(index)
+
+
+def _as_given(path: Path, config: pytest.Config) -> Path:
+    """Give the path as its user would write it, from where pytest was called."""
+    here = config.invocation_params.dir
+    return Path(os.path.relpath(path, here)) if path.is_relative_to(here) else path
+
+
+class StepFailed(Exception):
+    """A step whose table is not what was seen; ``str()`` is what the user reads."""
+
+    def __init__(self, record: report.StepRecord) -> None:
+        super().__init__(report.failure(record))
+
+
+class ScenarioStep(pytest.Item):
+    """One step. ``record`` is what became of it, once it ran."""
+
+    def __init__(self, *, index: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.index = index
+        self.record: report.StepRecord | None = None
+
+    @property
+    def file(self) -> ScenarioFile:
+        assert isinstance(self.parent, ScenarioFile)  # noqa: S101
+        return self.parent
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        step = self.file.scenario.steps[self.index]
+        return self.path, step.location.line - 1, f"{self.path.name}: {self.name}"
+
+    def runtest(self) -> None:
+        """Skip, pass, or raise StepFailed or HarnessError."""
+        try:
+            cluster = tenancy(self.config).cluster()
+            lack = cluster.capabilities.lacks(self.file.scenario.needs)
+            if lack:
+                self._note(report.Outcome.SKIPPED, lack)
+                pytest.skip(lack)
+            result = self.file.run_step(self.index)
+        except NotRefused as error:
+            self._note(report.Outcome.NOT_REFUSED, str(error))
+            raise
+        except HarnessError as error:
+            self._note(report.Outcome.CLUSTER_ERROR, str(error))
+            raise
+        self.record = report.record(result, cluster.capabilities.name, self._explain, self._repeat)
+        self._publish(self.record)
+        if self.record.outcome is not report.Outcome.PASSED:
+            odd = [item for item in result.reachability.results if not item.as_expected]
+            words = cluster.describe([item.cell.probe for item in odd])
+            if words:
+                self.add_report_section("call", "cluster", words)
+            raise StepFailed(self.record)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Give the text alone for what a user can cause; a traceback for all else."""
+        if isinstance(excinfo.value, HarnessError | StepFailed):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def _note(self, outcome: report.Outcome, message: str) -> None:
+        self.record = report.unmeasured_record(
+            self.file.scenario, self.index, outcome, self._cluster_name(), message
+        )
+
+    def _cluster_name(self) -> str:
+        try:
+            return tenancy(self.config).cluster().capabilities.name
+        except HarnessError:
+            return str(self.config.getoption("netpol_cluster"))
+
+    def _publish(self, record: report.StepRecord) -> None:
+        """Put the step's numbers where JUnit files show them."""
+        self.user_properties.append(("rounds", record.full_rounds))
+        for name, seconds in (
+            ("time-to-deny", record.time_to_deny_s),
+            ("time-to-allow", record.time_to_allow_s),
+        ):
+            if seconds is not None:
+                self.user_properties.append((name, seconds))
+
+    def _explain(self, result: CellResult) -> str:
+        return oracle.explain(self.file.scenario.steps[self.index].state, result.cell.probe)
+
+    def _repeat(self, result: CellResult) -> str:
+        probe = result.cell.probe
+        words = ["netpol", "probe", self.file.scenario.path, self.name]
+        words += [str(probe.source), str(probe.destination)]
+        if probe.family == 6:
+            words.append("-6")
+        return shlex.join([*words, *options.chosen_words(self.config)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the step's record travel with its report, from a worker as well."""
+    outcome = yield
+    if isinstance(item, ScenarioStep) and item.record and call.when == "call":
+        outcome.netpol = item.record.to_json()  # type: ignore[attr-defined]
+        if outcome.skipped:
+            outcome.longrepr = (item.file.scenario.path, 1, f"Skipped: {item.record.message}")
+    return outcome

@@ -1,0 +1,17 @@
+"""The hook that this plugin adds to pytest."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cluster import Cluster
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster | None:
+    """Make the Cluster of one process of the run; the first result wins.
+
+    ``worker`` is xdist's id (``gw0``, ``gw1``, ...) or ``main``. The plugin itself follows
+    ``--cluster``; a conftest.py implements this for a cluster that the plugin does not know.
+    Raises HarnessError, whose text is what the user reads. The plugin calls ``close``.
+    """

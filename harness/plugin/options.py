@@ -1,0 +1,223 @@
+"""What may be asked for on the command line and in the ini file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from harness.plugin import hooks
+from harness.runner import Timing
+
+SCENARIOS_INI = "netpol_scenarios"
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare ``pytest_netpol_make_cluster``."""
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the ini option and the group of options."""
+    parser.addini(
+        SCENARIOS_INI,
+        "folders, relative to rootdir, whose YAML files are scenarios",
+        type="args",
+        default=["scenarios"],
+    )
+    group = parser.getgroup("netpol", "NetworkPolicy scenarios")
+    _add_cluster_options(group)
+    _add_run_options(group)
+
+
+def _add_cluster_options(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--cluster",
+        dest="netpol_cluster",
+        choices=("netns", "kind", "current"),
+        default="netns",
+        help="where to run: netns (embedded, the default), kind (made by `netpol up`), "
+        "current (your kubeconfig; needs --context)",
+    )
+    group.addoption(
+        "--context",
+        dest="netpol_context",
+        metavar="NAME",
+        help="with --cluster=current: the context to use, spelled out",
+    )
+    group.addoption(
+        "--kubeconfig",
+        dest="netpol_kubeconfig",
+        metavar="FILE",
+        type=Path,
+        help="with --cluster=current: the kubeconfig (default: as kubectl finds it)",
+    )
+    group.addoption(
+        "--cni",
+        dest="netpol_cni",
+        metavar="NAME",
+        help="with --cluster=kind: the CNI profile that it must have been made with",
+    )
+    group.addoption(
+        "--kind-name",
+        dest="netpol_kind_name",
+        metavar="NAME",
+        default=os.environ.get("NETPOL_KIND_NAME", "netpol"),
+        help="with --cluster=kind: the name of the kind cluster (default %(default)s)",
+    )
+    group.addoption(
+        "--agnhost-image",
+        dest="netpol_agnhost_image",
+        metavar="IMAGE",
+        help="with kind and current: the agnhost image of all pods",
+    )
+    group.addoption(
+        "--defect",
+        dest="netpol_defect",
+        metavar="NAME",
+        help="with --cluster=netns: switch on one known defect of a CNI",
+    )
+
+
+def _add_run_options(group: pytest.OptionGroup) -> None:
+    group.addoption(
+        "--probe-timeout",
+        dest="netpol_probe_timeout_s",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long a probe waits (default 0.3 on netns, 1 elsewhere)",
+    )
+    group.addoption(
+        "--settle",
+        dest="netpol_settle_s",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long a step may take to become right (default: the cluster's own)",
+    )
+    group.addoption(
+        "--hold",
+        dest="netpol_hold_s",
+        type=_seconds,
+        metavar="SECONDS",
+        default=0.0,
+        help="how long a right table must stay right (default: one confirming round)",
+    )
+    group.addoption(
+        "--canary",
+        dest="netpol_canary",
+        choices=("on", "off"),
+        default="on",
+        help="whether a deny-all must deny before anything runs; off only with --defect",
+    )
+    group.addoption(
+        "--tables",
+        dest="netpol_tables",
+        action="store_true",
+        help="print the truth table of every step after the run",
+    )
+    group.addoption(
+        "--results",
+        dest="netpol_results",
+        type=Path,
+        metavar="FILE",
+        help="write all cells of the run as JSON",
+    )
+    group.addoption(
+        "--netpol-run-id",
+        dest="netpol_run_id",
+        metavar="ID",
+        help="the word that names what this run makes (default: a random one)",
+    )
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text.removesuffix("s"))
+    if seconds < 0:
+        raise ValueError(text)
+    return seconds
+
+
+def settle_options(config: pytest.Config) -> None:
+    """Choose the run's id, before any worker starts; refuse what contradicts itself.
+
+    Raises pytest.UsageError.
+    """
+    if config.getoption("netpol_run_id") is None:
+        config.option.netpol_run_id = f"np{secrets.token_hex(2)}"
+    for wrong, text in _contradictions(config):
+        if wrong:
+            raise pytest.UsageError(text)
+
+
+def _contradictions(config: pytest.Config) -> tuple[tuple[bool, str], ...]:
+    cluster = config.getoption("netpol_cluster")
+    defect = config.getoption("netpol_defect")
+    kind, current = cluster == "kind", cluster == "current"
+    return (
+        (
+            bool(defect) and cluster != "netns",
+            f"--defect={defect} needs --cluster=netns: only the embedded cluster has defects",
+        ),
+        (
+            config.getoption("netpol_canary") == "off" and not defect,
+            "--canary=off needs --defect: without the canary, a cluster that enforces nothing "
+            "would only show as many failures",
+        ),
+        (
+            current and not config.getoption("netpol_context"),
+            "--cluster=current needs --context=NAME: nothing is made on a cluster that was not "
+            "named\nhint: `kubectl config get-contexts` lists the names",
+        ),
+        (
+            not current and bool(config.getoption("netpol_context")),
+            f"--context needs --cluster=current, not --cluster={cluster}",
+        ),
+        (
+            not current and bool(config.getoption("netpol_kubeconfig")),
+            f"--kubeconfig needs --cluster=current, not --cluster={cluster}",
+        ),
+        (
+            not kind and bool(config.getoption("netpol_cni")),
+            f"--cni needs --cluster=kind, not --cluster={cluster}",
+        ),
+        (
+            cluster == "netns" and bool(config.getoption("netpol_agnhost_image")),
+            "--agnhost-image needs --cluster=kind or current: no agnhost runs on netns",
+        ),
+    )
+
+
+def timing(config: pytest.Config) -> Timing:
+    """Give the runner's waits, as asked for."""
+    return Timing(
+        settle_s=config.getoption("netpol_settle_s"), hold_s=config.getoption("netpol_hold_s")
+    )
+
+
+def roots(config: pytest.Config) -> tuple[Path, ...]:
+    """Give the folders whose YAML files are scenarios."""
+    return tuple(config.rootpath / folder for folder in config.getini(SCENARIOS_INI))
+
+
+def chosen_words(config: pytest.Config) -> tuple[str, ...]:
+    """Give the options that lead another command to the same cluster."""
+    words = {
+        "--cluster": config.getoption("netpol_cluster"),
+        "--context": config.getoption("netpol_context"),
+        "--kubeconfig": config.getoption("netpol_kubeconfig"),
+        "--defect": config.getoption("netpol_defect"),
+    }
+    return tuple(f"{word}={value}" for word, value in words.items() if value and value != "netns")
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is a worker of pytest-xdist."""
+    return hasattr(config, "workerinput")
+
+
+def worker_name(config: pytest.Config) -> str:
+    """Give this process's name within the run: ``gw0``, ``gw1``, ..., or ``main``."""
+    given: dict[str, str] = getattr(config, "workerinput", {})
+    return given.get("workerid", "main")

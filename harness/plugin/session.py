@@ -1,0 +1,310 @@
+"""The run as a whole: the canary before it, the records of it, the summary after it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import itertools
+import signal
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import runner, scenario
+from harness.errors import HarnessError
+from harness.plugin import options
+from harness.plugin.clusters import tenancy
+from harness.plugin.collection import ScenarioStep
+from harness.plugin.spread import scenario_file
+from harness.report import (
+    WIDTH,
+    Outcome,
+    Run,
+    StepRecord,
+    failure,
+    results_json,
+    sentence,
+    step_line,
+    summary,
+    table,
+)
+
+_LEFT = "netpol_leftovers"
+_STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
+
+
+@dataclass(slots=True)
+class Course:
+    """What the controller (or the only process) learns of a run.
+
+    ``refusal`` is why nothing ran although the scenarios are good.
+    """
+
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: float = field(default_factory=time.monotonic)
+    records: list[StepRecord] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    refusal: HarnessError | None = None
+    guarded: bool = False
+
+
+COURSE = pytest.StashKey[Course]()
+
+
+def course(config: pytest.Config) -> Course:
+    """Give the Course of this run."""
+    return config.stash.setdefault(COURSE, Course())
+
+
+# ------------------------------------------------------------------ before
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the options; listen on the controller, which hears of all workers' steps."""
+    options.settle_options(config)
+    if not options.is_worker(config):
+        config.pluginmanager.register(RunWatch(config), "netpol-run-watch")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Name the cluster and the run, where there are scenarios."""
+    if any(root.is_dir() for root in options.roots(config)):
+        return (
+            f"netpol: cluster {config.getoption('netpol_cluster')}, "
+            f"run {config.getoption('netpol_run_id')}"
+        )
+    return None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuse a scenario folder that holds no scenarios: it would prove nothing."""
+    config = session.config
+    course(config)
+    if options.is_worker(config):
+        return
+    _make_room_for_results(config.getoption("netpol_results"))
+    for argument in config.args:
+        folder = config.invocation_params.dir / argument.partition("::")[0]
+        if _is_scenario_folder(folder, config) and not scenario.find(folder):
+            raise pytest.UsageError(
+                f"{argument}: no scenario files (*.yaml) in this folder\n"
+                "hint: `netpol init` writes a first one"
+            )
+
+
+def _make_room_for_results(path: Path | None) -> None:
+    """Take away an older file: a run that breaks must not leave the results of another."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--results={path}: {error.strerror}") from None
+
+
+def _is_scenario_folder(folder: Path, config: pytest.Config) -> bool:
+    here = folder.resolve()
+    return here.is_dir() and any(
+        here.is_relative_to(root.resolve()) for root in options.roots(config)
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Without xdist: guard the run once it is known that scenarios will run."""
+    config = session.config
+    with _terminated_as_interrupt():
+        if not options.is_worker(config) and _will_run(session):
+            _guard(config)
+        return (yield)
+
+
+def _will_run(session: pytest.Session) -> bool:
+    config = session.config
+    if config.getoption("collectonly"):
+        return False
+    if session.testsfailed and not config.getoption("continue_on_collection_errors"):
+        return False
+    return any(isinstance(item, ScenarioStep) for item in session.items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """With xdist: the controller learns from the first worker what was collected."""
+    config: pytest.Config = node.config
+    if course(config).guarded or not any(scenario_file(nodeid) for nodeid in ids):
+        return
+    dist = config.getoption("dist")
+    if dist in _STEPS_MUST_STAY_TOGETHER:
+        raise pytest.UsageError(
+            f"--dist={dist} would spread the steps of a scenario over several clusters\n"
+            "hint: use --dist=load, which -n takes by itself, or --dist=loadfile"
+        )
+    _guard(config)
+
+
+def _guard(config: pytest.Config) -> None:
+    """See once a run that the cluster enforces policies at all. Raises UsageError if not."""
+    course(config).guarded = True
+    if config.getoption("netpol_canary") == "off":
+        return
+    try:
+        runner.canary(tenancy(config).cluster(), options.timing(config))
+    except HarnessError as error:
+        course(config).refusal = error
+        raise pytest.UsageError(str(error)) from None
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM clean up as Ctrl-C does."""
+
+    def stop(number: int, _frame: object) -> None:
+        pytest.exit("terminated", returncode=128 + number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread: whoever runs us there handles signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# ------------------------------------------------------------------ during
+
+
+@dataclass(frozen=True, slots=True)
+class _Crash:
+    """The part of a failure that pytest's short summary and JUnit files read."""
+
+    message: str
+
+
+class _FailureText:
+    """A failure drawn for the terminal at hand; as a string, plain."""
+
+    def __init__(self, record: StepRecord) -> None:
+        self._record = record
+        self.reprcrash = _Crash(sentence(record))
+
+    def __str__(self) -> str:
+        return failure(self._record) if self._record.cells else self._record.message
+
+    def toterminal(self, tw: Any) -> None:
+        if self._record.cells:
+            tw.line(failure(self._record, max(tw.fullwidth, WIDTH), tw.hasmarkup))
+        else:
+            tw.line(self._record.message)
+
+
+class RunWatch:
+    """Hears of every step on the controller (or in the only process), and sums up."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        text: str | None = getattr(report, "netpol", None)
+        if text is None:
+            return
+        record = StepRecord.from_json(text)
+        course(self._config).records.append(record)
+        if report.failed:
+            report.longrepr = _FailureText(record)  # type: ignore[assignment]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Call a step without verdict an error: nothing was found out about the policies."""
+        text: str | None = getattr(report, "netpol", None)
+        if text is None or not report.failed:
+            return None
+        silent = StepRecord.from_json(text).outcome in {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
+        return ("error", "E", "ERROR") if silent else None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        found = course(self._config)
+        ordered = sorted(found.records, key=lambda record: (record.file, record.index))
+        if self._config.getoption("netpol_tables"):
+            _print_tables(terminalreporter, ordered)
+        lines = [step_line(record) for record in ordered] if self._config.option.verbose else []
+        lines += summary(ordered, found.leftovers).splitlines()
+        if lines:
+            terminalreporter.section("NetworkPolicy")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecord]) -> None:
+    for file, steps in itertools.groupby(records, key=lambda record: record.file):
+        of_file = list(steps)
+        terminal.section(f"{file}: {of_file[0].scenario}")
+        for record in of_file:
+            terminal.line(f"{record.step}  [{record.outcome}]", bold=True)
+            for action in record.actions:
+                terminal.line(f"  {action}")
+            if record.cells:
+                terminal.line(table(record, WIDTH, terminal.hasmarkup))
+            elif record.message:
+                terminal.line(f"  {record.message}")
+            terminal.line("")
+
+
+# ------------------------------------------------------------------ after
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Close this process's Cluster; a worker tells the controller what is left."""
+    config = session.config
+    left = tenancy(config).close()
+    if options.is_worker(config):
+        config.workeroutput[_LEFT] = list(left)  # type: ignore[attr-defined]
+        return
+    course(config).leftovers.extend(left)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Hear from a worker what it could not remove."""
+    told = getattr(node, "workeroutput", {})
+    course(node.config).leftovers.extend(told.get(_LEFT, ()))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Write results.json, when all workers have spoken; close what a broken start left open."""
+    tenancy(config).close()
+    path: Path | None = config.getoption("netpol_results")
+    if path is None or options.is_worker(config) or COURSE not in config.stash:
+        return
+    found = course(config)
+    run = Run(
+        run_id=config.getoption("netpol_run_id"),
+        started=found.started.isoformat(timespec="seconds"),
+        duration_s=round(time.monotonic() - found.began, 3),
+        harness=version(),
+        cluster=config.getoption("netpol_cluster"),
+        workers=getattr(config.option, "numprocesses", None) or 0,
+        refusal=str(found.refusal) if found.refusal else "",
+        leftovers=tuple(found.leftovers),
+    )
+    path.write_text(results_json(run, found.records), encoding="utf-8")
+
+
+def version() -> str:
+    """Give the harness's version, or "unknown" where it is not installed."""
+    try:
+        return importlib.metadata.version("netpol-harness")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,54 @@
+"""How scenarios are spread over the workers of pytest-xdist."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import scenario
+from harness.errors import HarnessError
+
+_STEP = re.compile(r"^(?P<file>.*\.ya?ml)::", re.DOTALL)
+
+
+def scenario_file(nodeid: str) -> str | None:
+    """Give the scenario file of a step's node id, or None for what is no step.
+
+    scenarios/a.yaml::nobody reaches db   ->  scenarios/a.yaml
+    tests/unit/test_a.py::test_b          ->  None
+    """
+    found = _STEP.match(nodeid)
+    return found["file"] if found else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the steps of a file together under ``-n``; leave a ``--dist`` that was asked for."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class ScenarioScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        """Steps go by their file, files that need exact names one after the other."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = scenario_file(nodeid)
+            if file is None:
+                return nodeid
+            return "exact names" if _wants_exact_names(config.rootpath / file) else file
+
+    return ScenarioScheduling(config, log)
+
+
+@functools.cache
+def _wants_exact_names(path: Path) -> bool:
+    try:
+        if "exact names" not in path.read_text(encoding="utf-8"):
+            return False
+        return scenario.read(path).exact_names
+    except (OSError, ValueError, HarnessError):
+        return False

@@ -1,0 +1,34 @@
+"""Results as people and programs read them. Pure: values in, text out; no terminal, no files.
+
+``record`` turns a StepResult into a StepRecord, which travels between processes as JSON;
+``text`` and ``results`` print StepRecords.
+"""
+
+from harness.report.record import (
+    CellRecord,
+    CellStatus,
+    Outcome,
+    StepRecord,
+    record,
+    unmeasured_record,
+)
+from harness.report.results import SCHEMA_VERSION, Run, results_json
+from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "WIDTH",
+    "CellRecord",
+    "CellStatus",
+    "Outcome",
+    "Run",
+    "StepRecord",
+    "failure",
+    "record",
+    "results_json",
+    "sentence",
+    "step_line",
+    "summary",
+    "table",
+    "unmeasured_record",
+]

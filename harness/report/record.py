@@ -1,0 +1,225 @@
+"""What became of a step, as plain words and numbers that survive a process border."""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from harness.model import CellResult, ProbeError, Reachability, Scenario, StepResult
+
+Explain = Callable[[CellResult], str]
+"""Gives the reasons of the expected verdict (or the command that repeats a probe) in words."""
+
+
+class CellStatus(enum.StrEnum):
+    """What a cell says about the cluster.
+
+    ``UNDEFINED`` is a verdict that the API leaves open and that is not the author's.
+    """
+
+    AS_EXPECTED = "as expected"
+    WRONG = "wrong"
+    NO_VERDICT = "no verdict"
+    UNPROVEN = "unproven"
+    UNDEFINED = "undefined"
+
+
+class Outcome(enum.StrEnum):
+    """What became of a step; only ``PASSED`` is green."""
+
+    PASSED = "passed"
+    WRONG = "wrong"
+    NO_VERDICT = "no verdict"
+    UNPROVEN = "unproven"
+    CLUSTER_ERROR = "cluster error"
+    NOT_REFUSED = "not refused"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class CellRecord:
+    """One cell: ends, expected and observed words, and the place of the expectation.
+
+    ``observed`` is empty without a verdict; ``detail`` is then the reason. ``reasons``,
+    ``command`` and ``raw`` are kept only where the cell is not as expected.
+    """
+
+    source: str
+    destination: str
+    family: int
+    expected: str
+    observed: str
+    status: CellStatus
+    location: str
+    detail: str = ""
+    control: str = ""
+    rejected: bool = False
+    exempt: str = ""
+    wrong_until_s: float | None = None
+    reasons: str = ""
+    command: str = ""
+    raw: str = ""
+
+    @property
+    def pair(self) -> str:
+        """The probe, as it is printed everywhere."""
+        suffix = " (IPv6)" if self.family == 6 else ""
+        return f"{self.source} -> {self.destination}{suffix}"
+
+    @property
+    def column(self) -> str:
+        """The destination, as the head of a column."""
+        return f"{self.destination} (IPv6)" if self.family == 6 else self.destination
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``)."""
+
+    file: str
+    scenario: str
+    step: str
+    index: int
+    line: int
+    outcome: Outcome
+    cluster: str
+    message: str = ""
+    cells: tuple[CellRecord, ...] = ()
+    actions: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
+    catches: tuple[str, ...] = ()
+    weak: bool = False
+    full_rounds: int = 0
+    sync_s: float = 0.0
+    probe_s: float = 0.0
+    time_to_deny_s: float | None = None
+    time_to_allow_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The step's address, as pytest takes it."""
+        return f"{self.file}::{self.step}"
+
+    def having(self, status: CellStatus) -> tuple[CellRecord, ...]:
+        """The cells of that status, in the order of the table."""
+        return tuple(cell for cell in self.cells if cell.status is status)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> StepRecord:
+        """Read back what ``to_json`` wrote."""
+        fields: dict[str, Any] = json.loads(text)
+        cells = fields.pop("cells")
+        for key in ("actions", "covers", "catches"):
+            fields[key] = tuple(fields[key])
+        fields["outcome"] = Outcome(fields["outcome"])
+        return cls(
+            **fields,
+            cells=tuple(
+                CellRecord(**{**cell, "status": CellStatus(cell["status"])}) for cell in cells
+            ),
+        )
+
+
+def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain) -> StepRecord:
+    """Put a StepResult into words; ``cluster`` is the name of the cluster it was seen on.
+
+    ``by_hand`` gives the command for cells whose observation has none.
+    """
+    scenario, reachability = result.scenario, result.reachability
+    index = scenario.steps.index(result.step)
+    return replace(
+        unmeasured_record(scenario, index, _outcome(reachability), cluster, ""),
+        cells=tuple(_cell(item, explain, by_hand) for item in reachability.results),
+        full_rounds=result.full_rounds,
+        sync_s=_rounded(result.sync_s),
+        probe_s=_rounded(result.probe_s),
+        time_to_deny_s=_rounded_or_none(result.time_to_deny_s),
+        time_to_allow_s=_rounded_or_none(result.time_to_allow_s),
+    )
+
+
+def unmeasured_record(
+    scenario: Scenario, index: int, outcome: Outcome, cluster: str, message: str
+) -> StepRecord:
+    """Give the record of a step that was skipped, or ended before its first probe."""
+    step = scenario.steps[index]
+    return StepRecord(
+        file=scenario.path,
+        scenario=scenario.name,
+        step=step.name,
+        index=index,
+        line=step.location.line,
+        outcome=outcome,
+        cluster=cluster,
+        message=message,
+        actions=step.actions,
+        covers=scenario.covers,
+        catches=scenario.catches,
+        weak=scenario.weak,
+    )
+
+
+def _outcome(reachability: Reachability) -> Outcome:
+    """A verdict that contradicts the table is said before one that is missing."""
+    if reachability.mismatches:
+        return Outcome.WRONG
+    if reachability.unmeasured or not reachability.results:
+        return Outcome.NO_VERDICT
+    if reachability.unproven:
+        return Outcome.UNPROVEN
+    return Outcome.PASSED
+
+
+def _status(result: CellResult) -> CellStatus:
+    if not result.measured:
+        return CellStatus.NO_VERDICT
+    if not result.as_expected:
+        return CellStatus.UNDEFINED if result.cell.undefined is not None else CellStatus.WRONG
+    return CellStatus.AS_EXPECTED if result.proven else CellStatus.UNPROVEN
+
+
+def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
+    cell, seen = result.cell, result.observation
+    status = _status(result)
+    fine = status is CellStatus.AS_EXPECTED
+    return CellRecord(
+        source=str(cell.probe.source),
+        destination=str(cell.probe.destination),
+        family=int(cell.probe.family),
+        expected=str(cell.expected),
+        observed=str(result.outcome) if result.measured else "",
+        status=status,
+        location=str(cell.location),
+        detail=_detail(result),
+        control="" if fine or result.control is None else str(result.control.outcome),
+        rejected=result.rejected,
+        exempt=cell.never_allowed or "",
+        wrong_until_s=_rounded_or_none(result.wrong_until_s),
+        reasons="" if fine else explain(result),
+        command="" if fine else ((seen.command if seen else "") or by_hand(result)),
+        raw="" if fine or seen is None else seen.raw,
+    )
+
+
+def _detail(result: CellResult) -> str:
+    match result.outcome:
+        case ProbeError(message):
+            return message
+        case None:
+            return "it was never probed"
+        case _:
+            return result.cell.undefined or ""
+
+
+def _rounded(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _rounded_or_none(seconds: float | None) -> float | None:
+    return None if seconds is None else _rounded(seconds)

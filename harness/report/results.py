@@ -1,0 +1,47 @@
+"""results.json: a run for programs. Its schema is in docs/results.md."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from harness.report.record import Outcome, StepRecord
+
+SCHEMA_VERSION = 1
+"""Grows when a field changes its meaning or goes; new fields do not change it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The run as a whole; ``started`` is ISO 8601 in UTC.
+
+    ``refusal`` is why nothing ran (a cluster that does not enforce policies), or empty.
+    """
+
+    run_id: str
+    started: str
+    duration_s: float
+    harness: str
+    cluster: str
+    workers: int
+    refusal: str = ""
+    leftovers: tuple[str, ...] = ()
+
+
+def results_json(run: Run, steps: Sequence[StepRecord]) -> str:
+    """Write the run and its steps, in the order of files and steps, as JSON text."""
+    ordered = sorted(steps, key=lambda step: (step.file, step.index))
+    counts = Counter(step.outcome for step in ordered)
+    document = {
+        "schema": SCHEMA_VERSION,
+        "run": asdict(run),
+        "summary": {
+            "steps": len(ordered),
+            "cells": sum(len(step.cells) for step in ordered),
+            **{outcome.value: counts[outcome] for outcome in Outcome},
+        },
+        "steps": [asdict(step) for step in ordered],
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,278 @@
+"""StepRecords as text for people. Words carry everything; colour, where asked for, only helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import indent
+
+from harness.report.record import CellRecord, CellStatus, Outcome, StepRecord
+
+WIDTH = 100
+"""Columns of a table before it is continued below, where no terminal says otherwise."""
+_ROWS = 20
+"""A failure shows no more rows than this; beyond, only those that are not as expected."""
+_DETAILS = 10
+"""A failure explains no more cells than this; all of them are marked in the table."""
+
+_COLOURS = {
+    CellStatus.WRONG: "31",
+    CellStatus.NO_VERDICT: "33",
+    CellStatus.UNPROVEN: "33",
+    CellStatus.UNDEFINED: "36",
+}
+
+
+# ------------------------------------------------------------------ tables
+
+
+def table(
+    step: StepRecord,
+    width: int = WIDTH,
+    colour: bool = False,
+    rows: Sequence[str] | None = None,
+) -> str:
+    """Draw the step's truth table as observed; cells that are not as expected say so.
+
+    ``rows`` are the sources to show, None means all. A table wider than ``width`` is
+    continued below, with the same rows.
+    """
+    sources = tuple(dict.fromkeys(cell.source for cell in step.cells)) if rows is None else rows
+    columns = tuple(dict.fromkeys(cell.column for cell in step.cells))
+    cells = {(cell.source, cell.column): cell for cell in step.cells}
+    first = max((len(source) for source in sources), default=0)
+    grid = _Grid(tuple(sources), cells, first, colour)
+    blocks = [grid.draw(block) for block in _blocks(columns, grid, width - first)]
+    return "\n\n".join(blocks)
+
+
+class _Grid:
+    """A truth table that can be drawn a block of columns at a time."""
+
+    def __init__(
+        self,
+        sources: tuple[str, ...],
+        cells: dict[tuple[str, str], CellRecord],
+        first: int,
+        colour: bool,
+    ) -> None:
+        self._sources = sources
+        self._cells = cells
+        self._first = first
+        self._colour = colour
+
+    def width(self, column: str) -> int:
+        words = [len(_word(self._cells.get((source, column)))) for source in self._sources]
+        return max([len(column), *words])
+
+    def draw(self, columns: tuple[str, ...]) -> str:
+        widths = [self.width(column) for column in columns]
+        head = [column.ljust(width) for column, width in zip(columns, widths, strict=True)]
+        lines = [self._line("", head)]
+        for source in self._sources:
+            words = [
+                self._painted(self._cells.get((source, column)), width)
+                for column, width in zip(columns, widths, strict=True)
+            ]
+            lines.append(self._line(source, words))
+        return "\n".join(lines)
+
+    def _line(self, source: str, words: Sequence[str]) -> str:
+        return "  ".join([f"  {source.ljust(self._first)}", *words]).rstrip()
+
+    def _painted(self, cell: CellRecord | None, width: int) -> str:
+        text = _word(cell).ljust(width)
+        code = _COLOURS.get(cell.status) if cell is not None and self._colour else None
+        return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+def _blocks(columns: Iterable[str], grid: _Grid, room: int) -> Iterator[tuple[str, ...]]:
+    block: list[str] = []
+    used = 0
+    for column in columns:
+        needs = grid.width(column) + 2
+        if block and used + needs > room:
+            yield tuple(block)
+            block, used = [], 0
+        block.append(column)
+        used += needs
+    if block:
+        yield tuple(block)
+
+
+def _word(cell: CellRecord | None) -> str:
+    if cell is None:
+        return "-"
+    match cell.status:
+        case CellStatus.WRONG:
+            return f"{cell.observed} != {cell.expected}"
+        case CellStatus.NO_VERDICT:
+            return f"no verdict != {cell.expected}"
+        case CellStatus.UNPROVEN:
+            return f"{cell.observed} (unproven)"
+        case CellStatus.UNDEFINED:
+            return f"{cell.observed} (undefined)"
+        case CellStatus.AS_EXPECTED:
+            return cell.observed
+
+
+# ------------------------------------------------------------------ failures
+
+
+def sentence(step: StepRecord) -> str:
+    """Say in one line what is wrong with the step; empty where nothing is."""
+    total = len(step.cells)
+    wrong, silent, unproven = (
+        step.having(status)
+        for status in (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN)
+    )
+    facts = []
+    if wrong:
+        facts.append(f"{len(wrong)} of {_count(total, 'cell')} {_be(wrong)} wrong")
+    if silent:
+        facts.append(f"no verdict on {len(silent)} of {_count(total, 'cell')}")
+    if unproven:
+        facts.append(
+            f"{len(unproven)} of {_count(total, 'cell')} {_be(unproven)} unproven: denied, "
+            "and never seen connecting"
+        )
+    if step.outcome is Outcome.NO_VERDICT and not step.cells:
+        facts.append("no verdict: the table has no cells")
+    return ", ".join(facts) or step.message.partition("\n")[0]
+
+
+def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
+    """Tell what is wrong: one sentence, one table, then each cell with its place and reasons."""
+    rounds = f"{_count(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
+    parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
+    odd = [cell for cell in step.cells if cell.status not in _FINE]
+    sources = tuple(dict.fromkeys(cell.source for cell in step.cells))
+    shown = sources
+    if len(sources) > _ROWS:
+        shown = tuple(dict.fromkeys(cell.source for cell in odd))
+    parts.append(table(step, width, colour, shown))
+    notes = ["observed != expected"] if step.outcome in {Outcome.WRONG, Outcome.NO_VERDICT} else []
+    if len(shown) < len(sources):
+        notes.append(f"{_count(len(sources) - len(shown), 'row')} as expected not shown")
+    if notes:
+        parts[-1] += f"\n  ({'; '.join(notes)})"
+    parts += [_detail(cell) for cell in odd[:_DETAILS]]
+    if len(odd) > _DETAILS:
+        parts.append(f"... and {_count(len(odd) - _DETAILS, 'more cell')}, marked in the table")
+    return "\n\n".join(parts)
+
+
+_FINE = {CellStatus.AS_EXPECTED, CellStatus.UNDEFINED}
+
+
+def _detail(cell: CellRecord) -> str:
+    text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
+    if cell.reasons:
+        text += f"\n{indent(cell.reasons.rstrip(), '    ')}"
+    if cell.raw and cell.raw not in {cell.observed, cell.detail}:
+        text += f"\n    in its own words: {cell.raw.strip()}"
+    if cell.command:
+        text += f"\n    by hand: {cell.command}"
+    return text
+
+
+def _observed(cell: CellRecord) -> str:
+    match cell.status:
+        case CellStatus.NO_VERDICT:
+            return f"no verdict ({cell.detail}), expected {cell.expected}"
+        case CellStatus.UNPROVEN:
+            seen = f"which saw {cell.control}" if cell.control else "which did not see it"
+            return (
+                f"{cell.observed} as expected, but it proves nothing: without policies the pair "
+                f"does not connect either, by the control step, {seen}\n"
+                "    hint: does the destination listen on that port? For a pair that never "
+                "connects, write `never-allowed`"
+            )
+        case _:
+            return f"observed {cell.observed}, expected {cell.expected}"
+
+
+# ------------------------------------------------------------------ the end of a run
+
+
+def step_line(step: StepRecord) -> str:
+    """Say in one line how long a step took to become right."""
+    if not step.cells:
+        return f"{step.name}: {step.outcome}"
+    words = [
+        str(step.outcome),
+        _count(len(step.cells), "cell"),
+        _count(step.full_rounds, "full round"),
+    ]
+    if step.time_to_deny_s is not None:
+        words.append(f"time-to-deny {step.time_to_deny_s:.2f} s")
+    if step.time_to_allow_s is not None:
+        words.append(f"time-to-allow {step.time_to_allow_s:.2f} s")
+    return f"{step.name}: {', '.join(words)}"
+
+
+def summary(steps: Sequence[StepRecord], leftovers: Sequence[str] = ()) -> str:
+    """Sum up a run in a few lines; empty where nothing ran."""
+    lines = [*_totals(steps), *_slow(steps), *_notes(steps)]
+    lines += [f"not removed: {item}" for item in leftovers]
+    return "\n".join(lines)
+
+
+def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
+    cells = [cell for step in steps for cell in step.cells]
+    if not cells:
+        return
+    tally = [f"{_count_of(cells, CellStatus.AS_EXPECTED)} of {_count(len(cells), 'cell')} proven"]
+    for status in (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN):
+        if count := _count_of(cells, status):
+            tally.append(f"{count} {status}")
+    measured = [step for step in steps if step.cells]
+    files = len({step.file for step in measured})
+    clusters = ", ".join(sorted({step.cluster for step in measured}))
+    yield (
+        f"{', '.join(tally)}, in {_count(len(measured), 'step')} of "
+        f"{_count(files, 'scenario')} on {clusters}"
+    )
+
+
+def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
+    denied = [(s.time_to_deny_s, s.name) for s in steps if s.time_to_deny_s]
+    allowed = [(s.time_to_allow_s, s.name) for s in steps if s.time_to_allow_s]
+    for word, found in (("time-to-deny", denied), ("time-to-allow", allowed)):
+        if found:
+            seconds, name = max(found)
+            yield f"slowest {word} {seconds:.2f} s: {name}"
+    slow = [step for step in steps if step.full_rounds > 2]
+    if slow:
+        yield f"{_count(len(slow), 'step')} needed more than two full rounds:"
+        yield from (f"  {step.full_rounds} rounds: {step.name}" for step in slow)
+
+
+def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
+    for file in dict.fromkeys(step.file for step in steps if step.weak):
+        yield f"weak, no step changes any cell: {file}"
+    cells = [cell for step in steps for cell in step.cells]
+    if rejected := sum(cell.rejected for cell in cells):
+        yield (
+            f"{_count(rejected, 'denial')} came as REFUSED: this cluster denies by rejecting, "
+            "and the pairs were seen connecting before"
+        )
+    undefined = [cell for cell in cells if cell.status is CellStatus.UNDEFINED]
+    if undefined:
+        yield f"{_count(len(undefined), 'cell')} that the API leaves undefined, not the author's:"
+        for cell in undefined:
+            yield (
+                f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.expected}"
+                f" ({cell.detail})"
+            )
+
+
+def _count_of(cells: Iterable[CellRecord], status: CellStatus) -> int:
+    return sum(cell.status is status for cell in cells)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _be(items: Sequence[object]) -> str:
+    return "is" if len(items) == 1 else "are"
