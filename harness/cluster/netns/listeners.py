@@ -77,13 +77,9 @@ def silence(loop: Loop, sockets: Iterable[socket.socket]) -> None:
 
 def _open(address: str, port: ContainerPort) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    match port.protocol:
-        case Protocol.TCP:
-            sock = socket.socket(family, socket.SOCK_STREAM)
-        case Protocol.UDP:
-            sock = socket.socket(family, socket.SOCK_DGRAM)
-        case Protocol.SCTP:
-            sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
+    kind = socket.SOCK_DGRAM if port.protocol is Protocol.UDP else socket.SOCK_STREAM
+    number = socket.IPPROTO_SCTP if port.protocol is Protocol.SCTP else 0
+    sock = socket.socket(family, kind, number)
     try:
         sock.setblocking(False)
         if port.protocol is not Protocol.UDP:

@@ -41,7 +41,10 @@ class Loop:
         self._deadlines: list[Deadline] = []
         self._serial = 0
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._bell, READABLE, lambda: os.eventfd_read(self._bell) and None)
+        self.watch(self._bell, READABLE, self._answer_bell)
+
+    def _answer_bell(self) -> None:
+        os.eventfd_read(self._bell)
 
     def watch(self, descriptor: int, events: int, handler: Callable[[], None]) -> None:
         """Call ``handler`` whenever the descriptor is ready, or in error."""

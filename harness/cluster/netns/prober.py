@@ -356,6 +356,8 @@ def resolve(view: View, probe: Probe) -> tuple[str, int] | str:
             return ip, destination.port
         case NodePortRef():
             return _node_port(view.addresses, probe)
+        case PodRef() | NodeRef() | ExternalRef() | ServiceRef():
+            pass
     ip_ = of_family(_addresses(view.addresses, destination), probe.family)
     if ip_ is None:
         raise NoVerdict(f"{destination.host} has no IPv{probe.family} address")
@@ -410,14 +412,11 @@ def _host(view: View, probe: Probe) -> Host:
 
 def _open(family: Family, protocol: Protocol) -> socket.socket:
     domain = socket.AF_INET6 if family is Family.V6 else socket.AF_INET
-    match protocol:
-        case Protocol.TCP:
-            sock = socket.socket(domain, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        case Protocol.UDP:
-            return socket.socket(domain, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        case Protocol.SCTP:
-            kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
-            sock = socket.socket(domain, kind, socket.IPPROTO_SCTP)
+    kind = socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM
+    number = socket.IPPROTO_SCTP if protocol is Protocol.SCTP else 0
+    sock = socket.socket(domain, kind | socket.SOCK_NONBLOCK, number)
+    if protocol is Protocol.UDP:
+        return sock
     # A connection ends by a reset: no port waits in TIME_WAIT, and conntrack forgets it.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
     return sock

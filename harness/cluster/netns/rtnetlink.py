@@ -31,8 +31,8 @@ _RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 
 LOOPBACK_INDEX = 1
-_BATCH_BYTES = 16_000
-"""Below the default receive buffer, in which the answers to one write must find room."""
+_MESSAGES_AT_ONCE = 64
+"""Their answers must find room together in the socket's default buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +134,9 @@ def send(batch: Batch, route: socket.socket) -> None:
     Raises OSError naming the first thing that the kernel refused; what stands behind it in
     the batch is then undone or not.
     """
-    waiting = list(batch.messages)
-    while waiting:
-        chunk: list[bytes] = []
-        size = 0
-        while waiting and size < _BATCH_BYTES:
-            message, _ = waiting.pop(0)
-            chunk.append(message)
-            size += len(message)
-        route.send(b"".join(chunk))
+    for start in range(0, len(batch.messages), _MESSAGES_AT_ONCE):
+        chunk = batch.messages[start : start + _MESSAGES_AT_ONCE]
+        route.send(b"".join(message for message, _ in chunk))
         _await_answers(batch, route, len(chunk))
 
 

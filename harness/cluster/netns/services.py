@@ -180,5 +180,6 @@ def _masquerades(doors: tuple[_Door, ...], addresses: Addresses, node: int) -> I
         ip = _ip(door.family)
         yield (
             f"ct status dnat ct original {ip} daddr {door.node_ip} "
-            f"meta l4proto {door.protocol.lower()} ct original proto-dst {door.node_port} snat {ip} to {door.node_ip}"
+            f"meta l4proto {door.protocol.lower()} ct original proto-dst {door.node_port} "
+            f"snat {ip} to {door.node_ip}"
         )
