@@ -1,0 +1,183 @@
+"""Any Kubernetes cluster that a kubeconfig names: kind, AKS, EKS, GKE, bare metal.
+
+``KubeCluster`` is the seam's implementation. Behind it ``api`` speaks to the API server,
+``objects`` (pure) turns values into Kubernetes objects and names, ``live`` (pure) reads them
+back, ``reconcile`` makes a State true, ``probing`` runs the probes and asks for proof of life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import TracebackType
+from typing import Literal, Self
+
+from harness.cluster import Capabilities
+from harness.cluster.kube import diagnosis
+from harness.cluster.kube.api import Api, resolve_context
+from harness.cluster.kube.leftovers import clean, process_identity
+from harness.cluster.kube.objects import Image, Naming
+from harness.cluster.kube.probing import Manner, OutsideHosts, Prober
+from harness.cluster.kube.reconcile import Limits, Reconciler
+from harness.errors import ClusterError
+from harness.model import Observation, Probe, State
+
+__all__ = ["KubeCluster", "KubeSettings", "OutsideHosts", "clean", "resolve_context"]
+
+AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
+
+_RIGHTS = (
+    ("", "nodes", "", ("list",)),
+    ("", "namespaces", "", ("get", "list", "create", "patch", "delete")),
+    ("", "pods", "", ("get", "list", "create", "patch", "delete")),
+    ("", "pods", "exec", ("get", "create")),
+    ("", "services", "", ("create", "patch", "delete")),
+    ("discovery.k8s.io", "endpointslices", "", ("list",)),
+    ("networking.k8s.io", "networkpolicies", "", ("get", "list", "create", "patch", "delete")),
+)
+"""What sync, probe and close ask of the API server. docs/rbac.yaml grants it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeSettings:
+    """Which cluster, under which names, and what is known about it beforehand.
+
+    ``context`` must be a name that ``resolve_context`` allowed. ``features`` are those out of
+    ``model.FEATURES`` that the API does not show and somebody vouches for: ``sctp``,
+    ``ipblock-pod-ip``, ``ipblock-node-ip``; ``lacks`` are those that it shows and the CNI
+    does not keep, ``endport`` for one. ``image_pull_secrets`` are ``namespace/name`` of
+    secrets that are copied beside the pods.
+    """
+
+    run: str
+    context: str
+    worker: str = "main"
+    kubeconfig: str | None = None
+    name: str = "current"
+    image: str = AGNHOST_IMAGE
+    image_pull_secrets: tuple[str, ...] = ()
+    denies_by: Literal["drop", "reject"] = "drop"
+    features: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
+    probe_timeout_s: float = 1.0
+    settle_s: float = 30.0
+    exec_grace_s: float = 5.0
+    parallel: int = 24
+    cluster_domain: str = "cluster.local"
+    limits: Limits = field(default_factory=Limits)
+
+
+class KubeCluster:
+    """One run's and worker's share of a cluster; see ``harness.cluster.Cluster``.
+
+    ``outside`` makes the scenario's outside hosts, where somebody can; it is closed with the
+    cluster.
+    """
+
+    def __init__(self, settings: KubeSettings, outside: OutsideHosts | None = None) -> None:
+        self._settings = settings
+        self._outside = outside
+        self._api = Api(settings.kubeconfig, settings.context)
+        manner = Manner(
+            timeout_s=settings.probe_timeout_s,
+            grace_s=settings.exec_grace_s,
+            parallel=settings.parallel,
+            rejects=settings.denies_by == "reject",
+            cluster_domain=settings.cluster_domain,
+        )
+        self._prober = Prober(
+            self._api,
+            manner,
+            outside,
+            node_pod=lambda ref: self._reconciler.node_pod(ref),
+            pods_now=lambda: self._reconciler.pods_now(),
+        )
+        self._reconciler = Reconciler(
+            self._api,
+            Naming(settings.run, settings.worker),
+            Image(settings.image, settings.image_pull_secrets),
+            process_identity(),
+            settings.limits,
+            self._prober.serves,
+        )
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What this cluster can do; see ``KubeSettings.features`` for what cannot be seen."""
+        settings = self._settings
+        features = {"hostnetwork", "nodeport", "endport", "admission"} | settings.features
+        if self._outside is not None:
+            features.add("external")
+        if self._has_ipv6():
+            features.add("ipv6")
+        return Capabilities(
+            name=settings.name,
+            features=frozenset(features - settings.lacks),
+            nodes=len(self._reconciler.view.nodes),
+            kinds=self._api.kinds(),
+            denies_by=settings.denies_by,
+            probe_timeout_s=settings.probe_timeout_s,
+            settle_s=settings.settle_s,
+        )
+
+    def _has_ipv6(self) -> bool:
+        """Whether pods get IPv6 addresses: those of the cluster's own do."""
+        pods = self._api.find("v1", "Pod", namespace="kube-system")
+        return any(
+            ":" in item["ip"]
+            for pod in pods
+            if not pod["spec"].get("hostNetwork")
+            for item in pod.get("status", {}).get("podIPs") or []
+        )
+
+    def preflight(self) -> None:
+        """Raise ClusterError naming every right that our user lacks."""
+        missing = [
+            f"{verb} {resource}{f'/{subresource}' if subresource else ''}"
+            + (f" ({group})" if group else "")
+            for group, resource, subresource, verbs in _RIGHTS
+            for verb in verbs
+            if not self._api.may(verb, group, resource, subresource)
+        ]
+        if missing:
+            raise ClusterError(
+                f"context {self._settings.context!r} lacks the rights to {', '.join(missing)}",
+                "docs/rbac.yaml is a ClusterRole with all that is needed",
+            )
+
+    def sync(self, state: State) -> None:
+        """Make the cluster equal to ``state``, the hosts outside included."""
+        if state.externals or self._reconciler.view.state.externals:
+            if self._outside is None:
+                raise ClusterError(
+                    "this cluster has no hosts outside", "write 'needs: [external]'"
+                )
+            self._outside.sync(state.externals)
+        self._reconciler.sync(state)
+
+    def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
+        """Run a round; see ``probing`` for when a TIMEOUT is believed."""
+        return self._prober.probe(self._reconciler.view, probes)
+
+    def describe(self, probes: Sequence[Probe]) -> str:
+        """Tell about both ends of the probes; see ``diagnosis``."""
+        reconciler = self._reconciler
+        return diagnosis.describe(self._api, reconciler.naming, reconciler.view, probes)
+
+    def close(self) -> tuple[str, ...]:
+        """Remove all that was made, and name what is left."""
+        self._prober.close()
+        left = self._outside.close() if self._outside is not None else ()
+        return (*left, *self._reconciler.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

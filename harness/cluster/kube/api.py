@@ -1,0 +1,363 @@
+"""One connection to one Kubernetes API server: objects, access reviews, and exec.
+
+Every failure is an ``ApiError`` in the API server's own words; nothing of the client
+libraries' exceptions leaves this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import ssl
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import kubernetes
+import urllib3.exceptions
+import websocket
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+from harness.errors import ClusterError, UsageError
+
+Object = dict[str, Any]
+"""A Kubernetes object, as JSON."""
+
+FIELD_MANAGER = "netpol-harness"
+
+_REQUEST_TIMEOUT_S = (5.0, 30.0)  # to connect; to answer
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_STDIN, _STDOUT, _STATUS = 0, 1, 3  # channels of an exec
+_CHUNK = 32 * 1024
+
+
+class ApiError(ClusterError):
+    """The API server refused, or could not be reached. ``status`` is its HTTP status, or None."""
+
+    def __init__(self, message: str, status: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+
+class ExecError(ApiError):
+    """An exec gave no complete output. ``output`` is what came; ``timed_out`` says why."""
+
+    def __init__(
+        self, message: str, status: int | None = None, output: str = "", timed_out: bool = False
+    ) -> None:
+        super().__init__(message, status)
+        self.output = output
+        self.timed_out = timed_out
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What an exec printed on stdout; ``began`` is ``time.monotonic()`` of its first byte."""
+
+    text: str
+    began: float
+
+
+def contexts(kubeconfig: str | None) -> tuple[tuple[str, ...], str | None]:
+    """Name the contexts of a kubeconfig, and the current one. Raises UsageError."""
+    path = _path(kubeconfig)
+    try:
+        found, current = kubernetes.config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+    except kubernetes.config.ConfigException as error:
+        raise UsageError(
+            f"no usable kubeconfig at {path}: {error}", "name one with KUBECONFIG"
+        ) from None
+    return tuple(str(item["name"]) for item in found), (current or {}).get("name")
+
+
+def resolve_context(kubeconfig: str | None, wanted: str | None) -> str:
+    """Decide which context may be used: the one named, or a kind cluster of our own.
+
+    The current context counts only when it is ours (``kind-netpol...``); a cluster of
+    somebody else is never touched because it happened to be the current one.
+    """
+    known, current = contexts(kubeconfig)
+    if wanted is not None:
+        if wanted in known:
+            return wanted
+        raise UsageError(
+            f"the kubeconfig has no context {wanted!r}", f"it has {', '.join(known) or 'none'}"
+        )
+    if current is not None and (current == "kind-netpol" or current.startswith("kind-netpol-")):
+        return current
+    found = f"the current context {current!r} is" if current else "there is no current context"
+    raise UsageError(
+        f"{found} not a kind cluster of ours, and no context was named"
+        if current
+        else f"{found}, and none was named",
+        f"spell it out: --context {current or 'NAME'}",
+    )
+
+
+def _path(kubeconfig: str | None) -> str:
+    return kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+
+
+class Api:
+    """Requests to the API server of one context. Safe to use from many threads."""
+
+    def __init__(self, kubeconfig: str | None, context: str) -> None:
+        self.context = context
+        configuration = kubernetes.client.Configuration()
+        configuration.connection_pool_maxsize = 32
+        try:
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                _path(kubeconfig), context, client_configuration=configuration
+            )
+        except kubernetes.config.ConfigException as error:
+            raise UsageError(f"context {context!r} cannot be used: {error}") from None
+        self._configuration = configuration
+        self._client = kubernetes.client.ApiClient(configuration)
+        self._tls = _tls(configuration)
+        # A discovery cache of our own: the library's is shared by every cluster that ever
+        # answered at this address.
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+        what = f"the API server at {configuration.host}"
+        with _in_words(what), tempfile.TemporaryDirectory() as folder:
+            cache = f"{folder}/discovery"
+            self._dynamic = DynamicClient(self._client, cache)  # type: ignore[no-untyped-call]
+
+    # ------------------------------------------------------------------ objects
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Read one object, or None if there is none."""
+        try:
+            return self._request("get", self._url(api_version, kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def find(
+        self, api_version: str, kind: str, *, selector: str = "", namespace: str = ""
+    ) -> list[Object]:
+        """List objects by label selector, of all namespaces unless one is given."""
+        query = [("labelSelector", selector)] if selector else []
+        url = self._url(api_version, kind, namespace)
+        return list(self._request("get", url, query=query).get("items") or [])
+
+    def create(self, item: Object, *, dry_run: bool = False) -> Object:
+        """Create an object; unknown fields are refused."""
+        query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER)]
+        return self._request(
+            "post", self._url_of(item, ""), body=item, query=query + _dry(dry_run)
+        )
+
+    def apply(self, item: Object, *, dry_run: bool = False) -> Object:
+        """Create or update an object by server-side apply; unknown fields are refused."""
+        query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER), ("force", "true")]
+        url = self._url_of(item, item["metadata"]["name"])
+        query += _dry(dry_run)
+        return self._request("patch", url, body=item, query=query, content_type=_APPLY)
+
+    def merge(self, item: Object, changes: Object) -> Object:
+        """Patch an object with a JSON merge patch: None removes a key."""
+        url = self._url_of(item, item["metadata"]["name"])
+        return self._request("patch", url, body=changes, content_type=_MERGE)
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
+        """Ask for an object's deletion; one that is not there is as good as deleted."""
+        try:
+            self._request("delete", self._url(api_version, kind, namespace, name))
+        except ApiError as error:
+            if error.status not in {404, 409}:  # 409: it is being deleted already
+                raise
+
+    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+        """Whether our user may do this in every namespace."""
+        wanted = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": wanted},
+        }
+        url = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        answer = self._request("post", url, body=review)
+        return bool(answer.get("status", {}).get("allowed"))
+
+    def kinds(self) -> frozenset[str]:
+        """The kinds of all API groups but the core, as ``group/version/Kind``."""
+        found: set[str] = set()
+        for group in self._request("get", "/apis").get("groups", []):
+            for version in group["versions"]:
+                name = version["groupVersion"]
+                with contextlib.suppress(ApiError):  # an aggregated API may be down
+                    resources = self._request("get", f"/apis/{name}").get("resources", [])
+                    found |= {
+                        f"{name}/{item['kind']}" for item in resources if "/" not in item["name"]
+                    }
+        return frozenset(found)
+
+    def is_namespaced(self, api_version: str, kind: str) -> bool:
+        return bool(self._resource(api_version, kind).namespaced)
+
+    def _resource(self, api_version: str, kind: str) -> Any:
+        with _in_words(f"the kind {api_version} {kind}"):
+            try:
+                return self._dynamic.resources.get(api_version=api_version, kind=kind)
+            except ResourceNotFoundError:
+                raise ApiError(
+                    f"the cluster knows no {kind} of {api_version}",
+                    hint="install the CRD, or list the kind where the scenario may be skipped",
+                ) from None
+
+    def _url(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
+        resource = self._resource(api_version, kind)
+        path = resource.path(name=name or None, namespace=namespace or None)
+        return str(path)
+
+    def _url_of(self, item: Object, name: str) -> str:
+        namespace = item["metadata"].get("namespace", "")
+        return self._url(item["apiVersion"], item["kind"], namespace, name)
+
+    def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Object | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        content_type: str | None = None,
+    ) -> Object:
+        with _in_words(f"{method.upper()} {url}"):
+            answer: Object = self._dynamic.request(
+                method,
+                url,
+                body=body,
+                query_params=list(query),
+                content_type=content_type,
+                header_params={},
+                serializer=lambda _, data: data,
+                _request_timeout=_REQUEST_TIMEOUT_S,
+            )
+            return answer
+
+    # ------------------------------------------------------------------ exec
+
+    def execute(
+        self, namespace: str, pod: str, command: Sequence[str], stdin: str, deadline_s: float
+    ) -> Output:
+        """Run a command in a pod's container ``agnhost``; it must end by itself.
+
+        Raises ExecError when it could not start, did not end in ``deadline_s``, or ended
+        without saying how. Its exit status is not looked at: the output must prove itself.
+        The library's ``stream`` is not used here: it patches the client that it is given,
+        cannot be told to give up on a node that accepts and says nothing, and returns
+        silently on time-out.
+        """
+        limit = time.monotonic() + deadline_s
+        received: dict[int, bytearray] = {_STDOUT: bytearray(), _STATUS: bytearray()}
+        began = time.monotonic()
+        query = [("container", "agnhost"), ("stdin", "true"), ("stdout", "true")]
+        query += [("stderr", "false")] + [("command", word) for word in command]
+        try:
+            with contextlib.closing(self._connect(namespace, pod, query, deadline_s)) as link:
+                data = stdin.encode()
+                for start in range(0, len(data), _CHUNK):
+                    link.send_binary(bytes([_STDIN]) + data[start : start + _CHUNK])
+                for channel, piece in _frames(link, limit):
+                    if channel == _STDOUT and not received[_STDOUT]:
+                        began = time.monotonic()
+                    received.setdefault(channel, bytearray()).extend(piece)
+        except websocket.WebSocketBadStatusException as error:
+            message = _message(error.resp_body) or str(error)
+            raise ExecError(message, error.status_code) from None
+        except (websocket.WebSocketException, OSError) as error:
+            timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
+            what = f"no end after {deadline_s:.0f} s" if timed_out else f"the exec broke: {error}"
+            raise ExecError(what, None, received[_STDOUT].decode(), timed_out) from None
+        text = received[_STDOUT].decode(errors="replace")
+        if not received[_STATUS]:
+            raise ExecError("the exec ended without a status", None, text)
+        status = json.loads(received[_STATUS])
+        if status.get("status") != "Success" and status.get("reason") != "NonZeroExitCode":
+            raise ExecError(str(status.get("message", status)), None, text)
+        return Output(text, began)
+
+    def _connect(
+        self, namespace: str, pod: str, query: list[tuple[str, str]], timeout_s: float
+    ) -> websocket.WebSocket:
+        host = urlsplit(self._configuration.host)
+        scheme = "wss" if host.scheme == "https" else "ws"
+        path = f"{host.path.rstrip('/')}/api/v1/namespaces/{namespace}/pods/{pod}/exec"
+        url = f"{scheme}://{host.netloc}{path}?{urlencode(query)}"
+        headers: list[str] = []
+        if token := self._configuration.get_api_key_with_prefix("BearerToken", "authorization"):
+            headers.append(f"Authorization: {token}")
+        proxy = urlsplit(self._configuration.proxy or "")
+        return websocket.create_connection(
+            url,
+            timeout=timeout_s,
+            header=headers,
+            subprotocols=["v4.channel.k8s.io"],
+            sslopt={"context": self._tls, "server_hostname": self._server_name(host.hostname)},
+            http_proxy_host=proxy.hostname,
+            http_proxy_port=proxy.port,
+            skip_utf8_validation=True,
+        )
+
+    def _server_name(self, hostname: str | None) -> str | None:
+        return self._configuration.tls_server_name or hostname
+
+
+def _tls(configuration: kubernetes.client.Configuration) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return context
+
+
+def _frames(link: websocket.WebSocket, limit: float) -> Iterator[tuple[int, bytes]]:
+    """Yield (channel, data) until the other side closes; raise at the limit."""
+    while True:
+        link.settimeout(max(limit - time.monotonic(), 0.001))
+        opcode, data = link.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            return
+        if data:
+            yield data[0], data[1:]
+
+
+def _dry(dry_run: bool) -> list[tuple[str, str]]:
+    return [("dryRun", "All")] if dry_run else []
+
+
+def _message(body: bytes | str | None) -> str:
+    """The message of a Status, or the beginning of whatever was sent instead."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else (body or "")
+    with contextlib.suppress(ValueError):
+        parsed = json.loads(text)
+        if isinstance(parsed, dict) and parsed.get("message"):
+            return str(parsed["message"])
+    return text.strip()[:500]
+
+
+@contextlib.contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Turn the libraries' exceptions into ApiError."""
+    try:
+        yield
+    except kubernetes.client.ApiException as error:
+        message = _message(error.body) or error.reason or "no reason given"
+        raise ApiError(str(message), error.status or None) from None
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise ApiError(
+            f"{what}: no answer: {reason}", hint="is the cluster up, and the context right?"
+        ) from None

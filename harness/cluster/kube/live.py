@@ -1,0 +1,216 @@
+"""What the cluster really holds, read from the API server's objects. Pure.
+
+A ``View`` is frozen and replaced as a whole, so that probes may run while a sync goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+from harness.model import (
+    Family,
+    NodePortRef,
+    NodeRef,
+    Pod,
+    PodRef,
+    Probe,
+    Protocol,
+    Service,
+    ServiceName,
+    ServiceRef,
+    State,
+)
+
+Object = dict[str, Any]
+
+_HOPELESS = frozenset({
+    "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError",
+    "CreateContainerError", "RunContainerError", "CrashLoopBackOff", "StartError",
+})  # fmt: skip
+"""Reasons of a waiting container after which it never started by itself."""
+
+
+def of_family(addresses: Sequence[str], family: Family) -> str | None:
+    """The first address of a family."""
+    return next((item for item in addresses if ip_address(item).version == family), None)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveNode:
+    """A node that pods can be placed on."""
+
+    name: str
+    hostname: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePod:
+    """A pod as it was when it became ready."""
+
+    ref: PodRef | NodeRef
+    namespace: str
+    name: str
+    uid: str
+    addresses: tuple[str, ...]
+    node: str
+
+    def fault(self, now: Object | None) -> str | None:
+        """Say why this pod cannot answer any more, or return None; ``now`` is its object."""
+        if now is None or now["metadata"]["uid"] != self.uid:
+            return f"{self.ref} was deleted while probing"
+        if now["metadata"].get("deletionTimestamp"):
+            return f"{self.ref} is being deleted"
+        if addresses(now) != self.addresses:
+            return f"{self.ref} changed its address while probing"
+        return None if is_ready(now) else f"{self.ref} is not ready: {trouble(now)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveService:
+    """What was allocated to a Service."""
+
+    addresses: tuple[str, ...]
+    node_ports: Mapping[tuple[int, Protocol], int]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One moment of the cluster: what probes are resolved with."""
+
+    state: State = field(default_factory=lambda: State(scope=""))
+    pods: Mapping[PodRef, LivePod] = field(default_factory=dict)
+    services: Mapping[tuple[str, str], LiveService] = field(default_factory=dict)
+    nodes: tuple[LiveNode, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)  # of namespaces, logical to real
+
+    def node(self, index: int) -> LiveNode:
+        """Node ``index``, counted from 1 and modulo their number."""
+        return self.nodes[(index - 1) % len(self.nodes)]
+
+    def behind(self, probe: Probe) -> tuple[PodRef, ...]:
+        """The pods that would answer a probe, as far as they are known here."""
+        match probe.destination.host:
+            case PodRef() as ref:
+                return (ref,)
+            case ServiceRef(namespace, name) | ServiceName(namespace, name):
+                return self._endpoints(self.state.service(namespace, name))
+            case NodePortRef(namespace, name, _):
+                return self._endpoints(self.state.service(namespace, name))
+            case NodeRef(index):
+                node = self.node(index)
+                return tuple(pod.ref for pod in self.state.pods if self._is_on(pod, node))
+            case _:
+                return ()
+
+    def _endpoints(self, service: Service | None) -> tuple[PodRef, ...]:
+        return tuple(pod.ref for pod in self.state.endpoints(service)) if service else ()
+
+    def _is_on(self, pod: Pod, node: LiveNode) -> bool:
+        live = self.pods.get(pod.ref)
+        return pod.host_network and live is not None and live.node == node.name
+
+
+# ------------------------------------------------------------------ reading objects
+
+
+def nodes(items: Sequence[Object]) -> tuple[LiveNode, ...]:
+    """The nodes that pods may be placed on, by name: workers, or all where there are none."""
+    usable = [item for item in items if not item["spec"].get("unschedulable")]
+    workers = [item for item in usable if not _repels(item)]
+    return tuple(
+        LiveNode(
+            item["metadata"]["name"],
+            item["metadata"]["labels"].get("kubernetes.io/hostname", item["metadata"]["name"]),
+            tuple(
+                found["address"]
+                for found in item["status"].get("addresses", [])
+                if found["type"] == "InternalIP"
+            ),
+        )
+        for item in sorted(workers or usable, key=lambda item: str(item["metadata"]["name"]))
+    )
+
+
+def _repels(node: Object) -> bool:
+    taints = node["spec"].get("taints") or []
+    return any(taint["effect"] in {"NoSchedule", "NoExecute"} for taint in taints)
+
+
+def addresses(pod: Object) -> tuple[str, ...]:
+    """The pod's own addresses, of all families."""
+    return tuple(item["ip"] for item in pod.get("status", {}).get("podIPs") or [])
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether the kubelet says that all containers of the pod run and serve."""
+    conditions = pod.get("status", {}).get("conditions") or []
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def is_dead(pod: Object) -> bool:
+    """Whether the pod will never run again."""
+    return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
+
+
+def live_pod(ref: PodRef | NodeRef, pod: Object) -> LivePod:
+    """Read a pod that is ready."""
+    metadata = pod["metadata"]
+    return LivePod(
+        ref,
+        metadata["namespace"],
+        metadata["name"],
+        metadata["uid"],
+        addresses(pod),
+        pod["spec"].get("nodeName", ""),
+    )
+
+
+def live_service(service: Object) -> LiveService:
+    """Read a Service as the API server returned it."""
+    spec = service["spec"]
+    return LiveService(
+        tuple(ip for ip in spec.get("clusterIPs") or [] if ip != "None"),
+        {
+            (port["port"], Protocol(port.get("protocol", "TCP"))): port["nodePort"]
+            for port in spec.get("ports") or []
+            if port.get("nodePort")
+        },
+    )
+
+
+def serving(slices: Sequence[Object]) -> frozenset[str]:
+    """The addresses that a Service's EndpointSlices give as ready."""
+    return frozenset(
+        address
+        for item in slices
+        for endpoint in item.get("endpoints") or []
+        if endpoint.get("conditions", {}).get("ready", True)
+        for address in endpoint["addresses"]
+    )
+
+
+def trouble(pod: Object) -> str:
+    """Why a pod is not ready, in the kubelet's words."""
+    status = pod.get("status", {})
+    for item in _waiting(pod):
+        words = f"{item.get('reason', 'waiting')}: {item.get('message', '')}"
+        return f"its container is waiting: {words.rstrip(': ')}"
+    for item in status.get("conditions") or []:
+        if item["status"] == "False" and item.get("message"):
+            return f"{item.get('reason', item['type'])}: {item['message']}"
+    phase = status.get("phase", "unknown")
+    return f"phase {phase}" + (f": {status['message']}" if status.get("message") else "")
+
+
+def is_hopeless(pod: Object) -> bool:
+    """Whether waiting longer for this pod makes no sense."""
+    return is_dead(pod) or any(item.get("reason") in _HOPELESS for item in _waiting(pod))
+
+
+def _waiting(pod: Object) -> list[Object]:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    return [item["state"]["waiting"] for item in statuses if "waiting" in item.get("state", {})]

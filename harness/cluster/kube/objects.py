@@ -1,0 +1,333 @@
+"""From the values of a State to Kubernetes objects, and from logical to real names. Pure.
+
+A scenario's namespace ``db`` is ``<run>-<worker>-<scope>-db`` on the cluster, so that runs,
+workers and scenarios share a cluster. Whatever selects namespaces by their name is translated
+with it (R78); what cannot be translated is refused, for it would select nothing, or a
+stranger's namespace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import ClusterError
+from harness.model import (
+    ContainerPort,
+    Manifest,
+    Namespace,
+    Pod,
+    Protocol,
+    Service,
+    ServiceType,
+    State,
+)
+
+Object = dict[str, Any]
+
+RUN_LABEL = "netpol.harness/run"
+WORKER_LABEL = "netpol.harness/worker"
+OWNER_LABEL = "app.kubernetes.io/managed-by"
+OWNER = "netpol-harness"
+PROCESS_ANNOTATION = "netpol.harness/process"
+
+AGNHOST = "agnhost"  # the name of the container that probes are run in
+
+_NAME_LIMIT = 63  # of a DNS label, and of a label's value
+_PSA_LABEL = "pod-security.kubernetes.io/enforce"
+_NAME_KEYS = ("kubernetes.io/metadata.name", "io.kubernetes.pod.namespace")
+_NAME_WORDS = (*_NAME_KEYS, "projectcalico.org/name", "projectcalico.org/namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the names of one State become names on the cluster."""
+
+    run: str
+    worker: str
+    scope: str = ""
+    exact: bool = False
+
+    def of(self, state: State) -> Naming:
+        return Naming(self.run, self.worker, state.scope, state.exact_names)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels of everything that we make."""
+        return {OWNER_LABEL: OWNER, RUN_LABEL: self.run, WORKER_LABEL: self.worker}
+
+    @property
+    def selector(self) -> str:
+        """The label selector for what this run and worker made."""
+        return f"{RUN_LABEL}={self.run},{WORKER_LABEL}={self.worker}"
+
+    def namespace(self, name: str) -> str:
+        """The real name of a scenario's namespace. A long scope is cut, never the name itself."""
+        if self.exact:
+            return name
+        room = _NAME_LIMIT - len(f"{self.run}-{self.worker}--{name}")
+        scope = self.scope
+        if len(scope) > room:
+            digest = hashlib.sha256(scope.encode()).hexdigest()[:6]
+            if room < len(digest):
+                raise ClusterError(
+                    f"namespace {name!r} is too long: with the run's name it passes "
+                    f"{_NAME_LIMIT} characters",
+                    f"shorten it by {len(digest) - room}, or write 'exact names: true'",
+                )
+            scope = f"{scope[: room - len(digest) - 1].rstrip('-')}-{digest}".lstrip("-")
+        return f"{self.run}-{self.worker}-{scope}-{name}"
+
+    def selected(self, name: str) -> str:
+        """The real name for a name that a policy selects.
+
+        The cluster's own namespaces keep theirs. A name that is not of this scenario becomes
+        one that nobody has, so that it can never hit a stranger's namespace.
+        """
+        if name == "default" or name.startswith("kube-") or name.endswith("-system"):
+            return name
+        return self.namespace(name)
+
+    @property
+    def nodes(self) -> str:
+        """The namespace of the pods that stand for processes on the nodes."""
+        return f"{self.run}-{self.worker}-node-processes"
+
+
+# ------------------------------------------------------------------ namespaces
+
+
+def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod], process: str) -> Object:
+    """A Namespace. Pod Security is ``restricted`` unless a pod of it is on the node's network."""
+    level = "privileged" if any(pod.host_network for pod in pods) else "restricted"
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": naming.namespace(item.name),
+            "labels": {_PSA_LABEL: level, **naming.labels, **item.labels},
+            "annotations": {PROCESS_ANNOTATION: process},
+        },
+    }
+
+
+def node_namespace(naming: Naming, process: str) -> Object:
+    """The privileged namespace of the pods on the nodes' network."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": naming.nodes,
+            "labels": {_PSA_LABEL: "privileged", **naming.labels},
+            "annotations": {PROCESS_ANNOTATION: process},
+        },
+    }
+
+
+# ------------------------------------------------------------------ pods
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The agnhost image, and the names of the secrets to pull it with."""
+
+    name: str
+    pull_secrets: tuple[str, ...] = ()
+
+
+def pod(item: Pod, naming: Naming, real_namespace: str, hostname: str, image: Image) -> Object:
+    """A pod that serves its ports and passes Pod Security ``restricted``.
+
+    One on the node's network cannot: it is not restricted, and runs as root where it serves
+    ports below 1024, because the sysctl that opens them to others is refused there.
+    """
+    spec: Object = {
+        "nodeSelector": {"kubernetes.io/hostname": hostname},
+        "terminationGracePeriodSeconds": 0,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,  # they would become environment variables of agnhost
+        # A denied lookup must fail within the probe, not after 40 s.
+        "dnsConfig": {
+            "options": [{"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"}]
+        },
+        "imagePullSecrets": [{"name": name} for name in image.pull_secrets],
+        "securityContext": _pod_security(item),
+        "containers": _containers(item, image.name),
+    }
+    if item.host_network:
+        spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": item.name,
+            "namespace": real_namespace,
+            "labels": {**naming.labels, **item.labels},
+        },
+        "spec": spec,
+    }
+
+
+def _pod_security(item: Pod) -> Object:
+    seccomp = {"seccompProfile": {"type": "RuntimeDefault"}}
+    if item.host_network:
+        return {**seccomp, "runAsUser": 0}
+    ports = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    return {**seccomp, "runAsNonRoot": True, "runAsUser": 1000, "sysctls": ports}
+
+
+def _containers(item: Pod, image: str) -> list[Object]:
+    plain = [port for port in item.ports if port.protocol is not Protocol.SCTP]
+    sctp = [port for port in item.ports if port.protocol is Protocol.SCTP]
+    containers = [_container(AGNHOST, item, image, plain, _servers(plain))]
+    if sctp:
+        # In a container of its own: where the kernel has no SCTP, the process dies of it.
+        containers.append(_container("sctp", item, image, sctp, [("porter",)]))
+    return containers
+
+
+def _container(
+    name: str, item: Pod, image: str, ports: list[ContainerPort], servers: list[tuple[str, ...]]
+) -> Object:
+    capabilities: Object = {"drop": ["ALL"]}
+    if item.host_network:
+        capabilities["add"] = ["NET_BIND_SERVICE"]
+    container: Object = {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "resources": {"requests": {"cpu": "5m", "memory": "16Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": capabilities,
+        },
+        "ports": [_port(port) for port in ports],
+        "env": [_served(port) for port in ports if ("porter",) in servers],
+    }
+    if len(servers) == 1:
+        return container | {"command": ["/agnhost", *servers[0]]}
+    # One container, since each costs a second of the node; if one server dies, all do.
+    lines = ["trap 'exit 1' TERM"]
+    lines += [f"(/agnhost {shlex.join(server)}; kill $$) &" for server in servers]
+    return container | {"command": ["/bin/sh", "-c", "\n".join([*lines, "wait"])]}
+
+
+def _servers(ports: list[ContainerPort]) -> list[tuple[str, ...]]:
+    """The agnhost processes that serve these TCP and UDP ports, as few as can be.
+
+    A netexec serves one TCP and one UDP port, a porter any number of TCP ports. A netexec
+    without a TCP port takes an ephemeral one, which nobody knows.
+    """
+    tcp = [port.number for port in ports if port.protocol is Protocol.TCP]
+    udp = [port.number for port in ports if port.protocol is Protocol.UDP]
+    if not udp:
+        return [("porter",)] if tcp else [("pause",)]
+    width = max(len(tcp), len(udp))
+    tcp += [0] * (width - len(tcp))
+    udp += [-1] * (width - len(udp))
+    return [
+        ("netexec", f"--http-port={http}", f"--udp-port={port}")
+        for http, port in zip(tcp, udp, strict=True)
+    ]
+
+
+def _port(port: ContainerPort) -> Object:
+    item: Object = {"containerPort": port.number, "protocol": str(port.protocol)}
+    return item | ({"name": port.name} if port.name else {})
+
+
+def _served(port: ContainerPort) -> Object:
+    prefix = "SERVE_SCTP_PORT" if port.protocol is Protocol.SCTP else "SERVE_PORT"
+    return {"name": f"{prefix}_{port.number}", "value": str(port.number)}
+
+
+# ------------------------------------------------------------------ services
+
+
+def service(item: Service, naming: Naming) -> Object:
+    """A Service with addresses of every family that the cluster has."""
+    spec: Object = {
+        "selector": dict(item.selector),
+        "ipFamilyPolicy": "PreferDualStack",
+        "ports": [
+            {
+                "name": port.name or f"{port.protocol.lower()}-{port.number}",
+                "port": port.number,
+                "targetPort": port.target,
+                "protocol": str(port.protocol),
+            }
+            for port in item.ports
+        ],
+    }
+    if item.type is ServiceType.HEADLESS:
+        spec["clusterIP"] = "None"
+    if item.type is ServiceType.NODE_PORT:
+        policy = str(item.external_traffic_policy)
+        spec |= {"type": "NodePort", "externalTrafficPolicy": policy}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": item.name,
+            "namespace": naming.namespace(item.namespace),
+            "labels": naming.labels,
+        },
+        "spec": spec,
+    }
+
+
+# ------------------------------------------------------------------ the author's objects
+
+
+def manifest(item: Manifest, naming: Naming) -> Object:
+    """The author's object under real names. Raises ClusterError where that cannot be."""
+    found: Object = json.loads(item.json)
+    metadata = found.setdefault("metadata", {})
+    if item.namespace:
+        metadata["namespace"] = naming.namespace(item.namespace)
+    elif not naming.exact:
+        raise ClusterError(
+            f"{item} acts on the whole cluster, where others are at work",
+            "write 'exact names: true' in the scenario, on a cluster of your own",
+        )
+    metadata["labels"] = {**naming.labels, **(metadata.get("labels") or {})}
+    if naming.exact:
+        return found
+    rest = {key: value for key, value in found.items() if key != "metadata"}
+    return {**_translated(rest, naming, item), "metadata": metadata}
+
+
+def _translated(value: Any, naming: Naming, item: Manifest) -> Any:
+    match value:
+        case {"key": str(key), "values": [*names]} if _selects_names(key):
+            return {**value, "values": [naming.selected(str(name)) for name in names]}
+        case {"serviceName": str(), "namespace": str(name)}:  # Cilium's toServices
+            return {**value, "namespace": naming.selected(name)}
+        case dict():
+            return {key: _entry(key, entry, naming, item) for key, entry in value.items()}
+        case list():
+            return [_translated(entry, naming, item) for entry in value]
+        case str() if any(word in value for word in _NAME_WORDS):
+            raise ClusterError(
+                f"{item} selects namespaces by name in words that cannot be translated: {value!r}",
+                "select them by labels of your own, or write 'exact names: true'",
+            )
+    return value
+
+
+def _entry(key: str, value: Any, naming: Naming, item: Manifest) -> Any:
+    if isinstance(value, str) and _selects_names(key):
+        return naming.selected(value)
+    return _translated(value, naming, item)
+
+
+def _selects_names(key: str) -> bool:
+    """Whether a label key holds a namespace's name, with or without Cilium's prefixes."""
+    return any(
+        key == name or key.endswith((f":{name}", f".{name}", f"labels.{name}"))
+        for name in _NAME_KEYS
+    )
