@@ -20,6 +20,7 @@ VENV      ?= .venv
 BIN := $(VENV)/bin
 # nft lives in /usr/sbin, which is not on the PATH of every user.
 export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
+export ARGS
 export NETPOL_OFFLINE := $(OFFLINE)
 
 .PHONY: help
@@ -82,7 +83,7 @@ nft:
 
 .PHONY: no-canary-off
 no-canary-off:
-	@case "$(ARGS) $${PYTEST_ADDOPTS:-}" in *--canary?off*) \
+	@case "$$ARGS $${PYTEST_ADDOPTS:-}" in *--canary?off*) \
 	  echo "make e2e does not run without the canary: a cluster that enforces nothing would only show late, as many failures"; \
 	  echo "hint: for experiments on one file, netpol run --canary=off FILE"; exit 2;; esac
 

@@ -1,0 +1,161 @@
+"""What the repository promises outside its code: targets, links, claims, imports."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.model import Verdict
+from harness.scenario import disagreements, find, load, read
+
+ROOT = Path(__file__).parents[2]
+CLAIMS = ROOT / "docs" / "claims"
+
+
+def make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *words],
+        cwd=ROOT,
+        env=inherited | environment,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+# ------------------------------------------------------------------ make
+
+
+def test_make_alone_lists_the_targets() -> None:
+    done = make()
+    assert done.returncode == 0
+    listed = set(re.findall(r"^  ([a-z0-9-]+) {2,}\S", done.stdout, re.MULTILINE))
+    assert {"help", "setup", "check", "test", "e2e", "bench", "clean", "lint-workflows"} <= listed
+    assert done.stdout == make("help").stdout
+
+
+def test_variables_of_the_help_are_those_of_the_makefile() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    settable = set(re.findall(r"^([A-Z]+) +\?=", text, re.MULTILINE))
+    explained = set(re.findall(r'@echo "  ([A-Z, ]+?)(?:=|  )', text))
+    assert {word for group in explained for word in group.split(", ")} == settable
+
+
+@pytest.mark.parametrize(
+    ("words", "environment"),
+    [
+        (("ARGS=--canary=off",), {}),
+        (("ARGS=-k x --canary off",), {}),
+        ((), {"PYTEST_ADDOPTS": "--canary=off"}),
+    ],
+)
+def test_make_e2e_does_not_run_without_the_canary(
+    words: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
+    done = make("e2e", f"VENV={tmp_path}/not-made", *words, **environment)
+    assert done.returncode == 2
+    assert "make e2e does not run without the canary" in done.stdout
+    assert not list(tmp_path.iterdir()), "refused before anything is installed"
+
+
+def test_an_old_python_is_refused_with_a_hint(tmp_path: Path) -> None:
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.2 || exit 1\n')
+    old.chmod(0o755)
+    done = make("setup", f"VENV={tmp_path}/not-made", f"PYTHON={old}")
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[:2] == [
+        f"Python 3.11 or newer is needed, {old} is Python 3.9.2",
+        "hint: make PYTHON=python3.12 ...",
+    ]
+
+
+def test_ci_runs_the_tests_first() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    text = script.read_text(encoding="utf-8")
+    commands = re.findall(r"^make .*$", text, re.MULTILINE)
+    assert commands[0] == "make test"
+    assert "`make test`" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+# ------------------------------------------------------------------ documents
+
+
+def documents() -> list[Path]:
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_scenario_of_the_readme_is_right(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (scenario,) = [block for block in blocks if "\nscenario:" in f"\n{block}"]
+    assert len(scenario.splitlines()) <= 30
+    file = tmp_path / "readme.yaml"
+    file.write_text(scenario, encoding="utf-8")
+    load(file)
+
+
+# ------------------------------------------------------------------ claims
+
+
+def test_each_claim_is_wrong_in_one_cell() -> None:
+    wrong = {
+        path.name: [problem.message for problem in disagreements(read(path))]
+        for path in find(CLAIMS)
+    }
+    assert sorted(wrong) == ["egress-to-external.yaml", "frontend-to-database.yaml"]
+    assert all(len(messages) == 1 for messages in wrong.values()), wrong
+
+
+def test_claims_claim_what_the_documents_do() -> None:
+    (step,) = read(CLAIMS / "frontend-to-database.yaml").steps
+    assert {str(cell.probe): cell.expected for cell in step.table.cells} == {
+        "default/frontend -> default/backend:80": Verdict.ALLOWED,
+        "default/frontend -> default/database:5432": Verdict.TIMEOUT,
+    }
+    (step,) = read(CLAIMS / "egress-to-external.yaml").steps
+    assert {str(cell.probe): cell.expected for cell in step.table.cells} == {
+        "default/frontend -> default/backend:80": Verdict.ALLOWED,
+        "default/backend -> external/api:443": Verdict.ALLOWED,
+    }
+
+
+# ------------------------------------------------------------------ each module by itself
+
+
+def modules() -> list[str]:
+    found = pkgutil.walk_packages(harness.__path__, "harness.")
+    return [item.name for item in found if not item.name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_every_module_imports_alone(name: str) -> None:
+    # In a process of its own, so that an import which only works after another one is seen.
+    code = "import importlib, sys; importlib.import_module(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, name],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
