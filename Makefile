@@ -11,7 +11,8 @@ CNI       ?= calico
 SCENARIOS ?= scenarios
 WORKERS   ?= auto
 KEEP      ?=
-NAME      ?= netpol
+NAME      ?= $(or $(NETPOL_KIND_NAME),netpol)
+CONTEXT   ?=
 OFFLINE   ?= $(NETPOL_OFFLINE)
 ARGS      ?=
 PYTHON    ?= python3
@@ -22,6 +23,7 @@ BIN := $(VENV)/bin
 export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 export ARGS
 export NETPOL_OFFLINE := $(OFFLINE)
+export NETPOL_KIND_NAME := $(NAME)
 
 .PHONY: help
 help: ## what can be made
@@ -33,6 +35,7 @@ help: ## what can be made
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
 	@echo "  WORKERS=auto     parallel workers of pytest; 0 runs everything in one process"
 	@echo "  NAME=netpol      with kind: the cluster's name"
+	@echo "  CONTEXT=...      with current: the context of your kubeconfig, spelled out"
 	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
@@ -85,7 +88,7 @@ nft:
 no-canary-off:
 	@case "$$ARGS $${PYTEST_ADDOPTS:-}" in *--canary?off*) \
 	  echo "make e2e does not run without the canary: a cluster that enforces nothing would only show late, as many failures"; \
-	  echo "hint: for experiments on one file, netpol run --canary=off FILE"; exit 2;; esac
+	  echo "hint: it may be off with a defect switched on: pytest FILE --defect=NAME --canary=off"; exit 2;; esac
 
 # A malformed file is reported alone, before any cluster exists: with workers, pytest would run the others.
 .PHONY: collect
@@ -95,21 +98,24 @@ collect: $(RUN_STAMP)
 .PHONY: e2e
 e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; prints truth tables
 	@cluster=$$($(BIN)/netpol choose $(CLUSTER) --cni=$(CNI)); \
+	options=--cluster=$$cluster; \
 	case $$cluster in \
 	netns) $(MAKE) nft ;; \
 	kind) \
-	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down --name=$(NAME)' EXIT; \
-	  $(BIN)/netpol up --name=$(NAME) --cni=$(CNI) ;; \
+	  options+=" --cni=$(CNI)"; \
+	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
+	  $(BIN)/netpol up --cni=$(CNI) ;; \
+	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))" ;; \
 	esac; \
-	$(BIN)/pytest $(SCENARIOS) --cluster=$$cluster --name=$(NAME) -n $(WORKERS) --tables $(ARGS)
+	$(BIN)/pytest $(SCENARIOS) $$options -n $(WORKERS) --tables $(ARGS)
 
 .PHONY: up
 up: $(RUN_STAMP) ## a kind cluster with its CNI, to work with
-	@$(BIN)/netpol up --name=$(NAME) --cni=$(CNI)
+	@$(BIN)/netpol up --cni=$(CNI)
 
 .PHONY: down
 down: $(RUN_STAMP) ## delete that cluster
-	@$(BIN)/netpol down --name=$(NAME)
+	@$(BIN)/netpol down
 
 .PHONY: test
 test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
@@ -146,6 +152,6 @@ lint-workflows: ## check .github/workflows with actionlint (needs go)
 
 .PHONY: clean
 clean: ## the kind cluster of this checkout, the virtual environment, caches and results
-	@if [ -x $(BIN)/netpol ] && command -v kind >/dev/null; then $(BIN)/netpol down --name=$(NAME); fi
+	@if [ -x $(BIN)/netpol ] && command -v kind >/dev/null; then $(BIN)/netpol down; fi
 	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
 	@find harness tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
