@@ -20,7 +20,7 @@ from harness.cluster.netns.loop import READABLE, Loop
 from harness.cluster.netns.prober import Outcome, Prober
 from harness.cluster.netns.world import World
 from harness.errors import HarnessError
-from harness.model import Family
+from harness.model import Family, State
 
 _SPARE_FILES = 256
 _MOST_PROBES_AT_ONCE = 12_000
@@ -96,17 +96,14 @@ class Child:
                 self._prober.start(probes, timeout_s, lambda: self._world.view, report)
             case wire.Sync(state=state):
                 self._jobs.put((channel, lambda: self._sync(state)))
-            case wire.Rules():
-                self._jobs.put((channel, self._rules))
+            case wire.Describe(probes=probes):
+                self._jobs.put((channel, lambda: wire.Text(self._world.describe(probes))))
             case _:
                 channel.close()
 
-    def _sync(self, state: object) -> wire.Answer:
-        self._world.sync(state)  # type: ignore[arg-type]
+    def _sync(self, state: State) -> wire.Answer:
+        self._world.sync(state)
         return wire.Done()
-
-    def _rules(self) -> wire.Answer:
-        return wire.Text("\n".join(f"node/{n}: {text}" for n, text in self._world.rules().items()))
 
     def _work(self) -> None:
         while True:

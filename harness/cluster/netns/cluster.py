@@ -63,7 +63,6 @@ class NetnsCluster:
         if kernel.find_nft() is None:
             raise ClusterError("the command nft is missing", hint="install the package nftables")
         self._probe_timeout_s = probe_timeout_s
-        self._state: State | None = None
         self._shared, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._child = subprocess.Popen(
@@ -101,7 +100,6 @@ class NetnsCluster:
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``; see ``Cluster``."""
         self._request(wire.Sync(state))
-        self._state = state
 
     def probe(self, probes: Sequence[Probe]) -> list[Observation]:
         """Run all probes at once; see ``Cluster``. May be called by several threads."""
@@ -129,12 +127,10 @@ class NetnsCluster:
     def describe(self, probes: Sequence[Probe]) -> str:
         """Tell the live objects and rules behind some probes; see ``Cluster``."""
         try:
-            return self._describe(probes)
-        except Exception as error:  # noqa: BLE001 - it must not raise
-            return f"the embedded cluster cannot be described: {error}"
-
-    def _describe(self, probes: Sequence[Probe]) -> str:
-        return ""
+            answer = self._request(wire.Describe(tuple(probes)))
+        except ClusterError as error:
+            return f"the embedded cluster cannot be described: {error.message}"
+        return answer.text if isinstance(answer, wire.Text) else ""
 
     def close(self) -> tuple[str, ...]:
         """End the child; all that it made ends with it."""

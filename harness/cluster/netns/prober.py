@@ -215,7 +215,9 @@ class _Attempt:
         except NoVerdict as reason:
             self._finish(ProbeError(str(reason)), "")
         except OSError as error:
-            self._judge(error.errno or 0)
+            self._judge(error.errno or errno.EINVAL)
+        except Exception as error:  # noqa: BLE001 - one probe must not end the others
+            self._finish(ProbeError(f"the probe failed: {error!r}"), "")
 
     # -------------------------------------------------------------- the name
 
@@ -238,7 +240,7 @@ class _Attempt:
         except BlockingIOError:
             return
         except OSError as error:
-            self._finish(Verdict.DNS, f"{name}: {_word(error.errno or 0)}")
+            self._finish(Verdict.DNS, f"{name}: {_word(error.errno or errno.EINVAL)}")
             return
         if found is None:
             return
@@ -254,7 +256,7 @@ class _Attempt:
         try:
             self._connect(host, ip, self._probe.destination.port)
         except OSError as error:
-            self._judge(error.errno or 0)
+            self._judge(error.errno or errno.EINVAL)
 
     # -------------------------------------------------------------- the connection
 
@@ -300,7 +302,7 @@ class _Attempt:
         except BlockingIOError:
             return
         except OSError as error:
-            self._judge(error.errno or 0)
+            self._judge(error.errno or errno.EINVAL)
         else:
             self._judge(0)
 

@@ -47,8 +47,10 @@ class Probes:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Tell the live rules. Answered by Text or Failed."""
+class Describe:
+    """Tell what is behind these probes. Answered by Text or Failed."""
+
+    probes: tuple[Probe, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Failed:
     hint: str | None = None
 
 
-Request = Hello | Sync | Probes | Rules
+Request = Hello | Sync | Probes | Describe
 Answer = Ready | Done | Text | Outcomes | Failed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from socket import socket
@@ -16,13 +16,14 @@ from harness.cluster.netns.addresses import (
     pod_identity,
     with_implied,
 )
+from harness.cluster.netns.describe import ends, nodes_of
 from harness.cluster.netns.kernel import list_nft, run_nft
 from harness.cluster.netns.listeners import Server, listen, silence
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import Gateway, Network, Station
 from harness.cluster.netns.prober import Host, SourcePorts, View
 from harness.errors import ClusterError
-from harness.model import External, ExternalRef, Family, NodeRef, Pod, PodRef, Source, State
+from harness.model import External, ExternalRef, Family, NodeRef, Pod, PodRef, Probe, Source, State
 
 Compile = Callable[[State, Addresses], Mapping[int, str]]
 """Policies to the nft script of each node."""
@@ -176,9 +177,16 @@ class World:
 
     # ------------------------------------------------------------------ what people want to see
 
-    def rules(self) -> dict[int, str]:
-        """Return each node's live policy rules. Moves the calling thread."""
-        return {n: list_nft(node.netns, "netpol") for n, node in self._network.nodes.items()}
+    def describe(self, probes: Sequence[Probe]) -> str:
+        """Tell what is behind some probes, live rules included; moves the calling thread."""
+        view = self.view
+        if view is None:
+            return "the embedded cluster holds nothing yet"
+        told = [ends(view.state, view.addresses, probes)]
+        for number in nodes_of(view.addresses, probes):
+            rules = list_nft(self._network.nodes[number].netns, "netpol")
+            told.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
+        return "\n".join(told)
 
 
 def _on_node(thing: Pod | External) -> bool:

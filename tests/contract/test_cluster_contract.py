@@ -1,0 +1,308 @@
+"""What every Cluster promises to the runner, whichever it is."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from harness.cluster import Cluster
+from harness.model import (
+    ContainerPort,
+    Destination,
+    Labels,
+    Manifest,
+    Namespace,
+    Observation,
+    Pod,
+    PodRef,
+    Probe,
+    ProbeError,
+    Protocol,
+    Service,
+    ServiceName,
+    ServicePort,
+    ServiceRef,
+    State,
+    Verdict,
+)
+
+ALLOWED, TIMEOUT, REFUSED, DNS = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.DNS
+
+SERVER, CLIENT, OTHER = PodRef("a", "server"), PodRef("a", "client"), PodRef("b", "other")
+TCP, UDP = ContainerPort(80), ContainerPort(80, Protocol.UDP)
+STATE = State(
+    "contract",
+    (Namespace("a"), Namespace("b", Labels({"team": "b"}))),
+    (
+        Pod("a", "server", Labels({"app": "server"}), (TCP, UDP), node=1),
+        Pod("a", "client", Labels({"app": "client"}), node=1),
+        Pod("b", "other", Labels({"app": "other"}), (TCP,), node=2),
+    ),
+    (Service("a", "web", Labels({"app": "server"}), (ServicePort(8080, 80),)),),
+)
+CLIENT_TCP = Probe(CLIENT, Destination(SERVER, 80))
+OTHER_TCP = Probe(OTHER, Destination(SERVER, 80))
+CLIENT_UDP = Probe(CLIENT, Destination(SERVER, 80, Protocol.UDP))
+
+
+def policy(name: str, **spec: object) -> Manifest:
+    document = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": "a"},
+        "spec": {"podSelector": {}, **spec},
+    }
+    return Manifest("networking.k8s.io/v1", "NetworkPolicy", "a", name, json.dumps(document))
+
+
+DENY_ALL = policy("deny-all", policyTypes=["Ingress", "Egress"])
+FROM_CLIENT = policy(
+    "from-client",
+    podSelector={"matchLabels": {"app": "server"}},
+    ingress=[{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}]}],
+)
+
+
+def outcomes(cluster: Cluster, probes: Sequence[Probe]) -> dict[Probe, Verdict | ProbeError]:
+    return {seen.probe: seen.outcome for seen in cluster.probe(probes)}
+
+
+def settles(cluster: Cluster, expected: dict[Probe, Verdict]) -> None:
+    """Probe until all is as expected, or the cluster's own time to settle is over."""
+    deadline = time.monotonic() + cluster.capabilities.settle_s
+    while True:
+        seen = outcomes(cluster, tuple(expected))
+        if seen == expected:
+            return
+        if time.monotonic() > deadline:
+            assert seen == expected
+
+
+def with_policies(*policies: Manifest) -> State:
+    return replace(STATE, policies=policies)
+
+
+def relabelled(ref: PodRef, labels: dict[str, str], state: State) -> State:
+    pods = (replace(p, labels=Labels(labels)) if p.ref == ref else p for p in state.pods)
+    return replace(state, pods=tuple(pods))
+
+
+def test_what_was_synced_is_reachable(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED, CLIENT_UDP: ALLOWED})
+
+
+def test_an_undeclared_port_does_not_listen(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(
+        cluster,
+        {
+            CLIENT_TCP: ALLOWED,
+            Probe(CLIENT, Destination(SERVER, 81)): REFUSED,
+            Probe(OTHER, Destination(SERVER, 81)): REFUSED,
+        },
+    )
+
+
+def test_policies_deny_and_their_deletion_allows(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, CLIENT_UDP: ALLOWED})
+    cluster.sync(with_policies(DENY_ALL))
+    settles(cluster, {CLIENT_TCP: TIMEOUT, OTHER_TCP: TIMEOUT, CLIENT_UDP: TIMEOUT})
+    cluster.sync(with_policies(DENY_ALL, replace(FROM_CLIENT)))
+    settles(cluster, {CLIENT_TCP: TIMEOUT, OTHER_TCP: TIMEOUT})
+    cluster.sync(with_policies(FROM_CLIENT))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT, CLIENT_UDP: ALLOWED})
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+
+
+def test_a_label_opens_the_door_and_shuts_it(cluster: Cluster) -> None:
+    state = relabelled(CLIENT, {}, with_policies(FROM_CLIENT))
+    cluster.sync(state)
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+    cluster.sync(relabelled(CLIENT, {"app": "client"}, state))
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+    cluster.sync(state)
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+
+
+def test_namespace_labels_are_followed(cluster: Cluster) -> None:
+    team = {"namespaceSelector": {"matchLabels": {"team": "b"}}}
+    state = with_policies(policy("from-team-b", ingress=[{"from": [team]}]))
+    cluster.sync(state)
+    settles(cluster, {OTHER_TCP: ALLOWED, CLIENT_TCP: TIMEOUT})
+    cluster.sync(replace(state, namespaces=(Namespace("a"), Namespace("b"))))
+    settles(cluster, {OTHER_TCP: TIMEOUT, CLIENT_TCP: TIMEOUT})
+
+
+def test_every_probe_has_exactly_one_observation(cluster: Cluster) -> None:
+    cluster.sync(with_policies(FROM_CLIENT))
+    probes = [
+        CLIENT_TCP,
+        OTHER_TCP,
+        CLIENT_UDP,
+        Probe(CLIENT, Destination(SERVER, 81)),
+        Probe(PodRef("a", "nobody"), Destination(SERVER, 80)),
+        Probe(CLIENT, Destination(ServiceRef("a", "web"), 8080)),
+    ]
+    observed = list(cluster.probe(probes))
+    assert sorted(str(seen.probe) for seen in observed) == sorted(map(str, probes))
+    assert all(seen.started <= seen.ended for seen in observed)
+    assert list(cluster.probe([])) == []
+
+
+def test_probes_start_in_the_order_given(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    other = [Probe(OTHER, Destination(SERVER, 80)), Probe(OTHER, Destination(SERVER, 81))]
+    own = [Probe(OTHER, Destination(OTHER, 80)), Probe(OTHER, Destination(OTHER, 81))]
+    for probes in (other + own, own + other):
+        started = {seen.probe: seen.started for seen in cluster.probe(probes)}
+        assert [started[probe] for probe in probes] == sorted(started.values())
+
+
+def test_a_source_that_does_not_exist_gives_no_verdict(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    nobody = Probe(PodRef("a", "nobody"), Destination(SERVER, 80))
+    seen = outcomes(cluster, [nobody, CLIENT_TCP])
+    assert isinstance(seen[nobody], ProbeError)
+
+
+def test_a_deleted_pod_is_gone_and_comes_back(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+    without = replace(STATE, pods=tuple(p for p in STATE.pods if p.ref != CLIENT))
+    cluster.sync(without)
+    assert isinstance(outcomes(cluster, [CLIENT_TCP])[CLIENT_TCP], ProbeError)
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+
+
+def test_a_restarted_pod_is_policed_as_before(cluster: Cluster) -> None:
+    state = with_policies(FROM_CLIENT)
+    cluster.sync(state)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+    for incarnation in (1, 2):
+        pods = tuple(
+            replace(p, incarnation=incarnation) if p.ref in {SERVER, CLIENT} else p
+            for p in state.pods
+        )
+        cluster.sync(replace(state, pods=pods))
+        settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT, CLIENT_UDP: ALLOWED})
+
+
+def test_a_namespace_goes_and_comes_back_empty_of_policies(cluster: Cluster) -> None:
+    cluster.sync(with_policies(DENY_ALL))
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+    cluster.sync(
+        replace(
+            STATE,
+            namespaces=tuple(n for n in STATE.namespaces if n.name != "a"),
+            pods=tuple(p for p in STATE.pods if p.namespace != "a"),
+            services=(),
+        )
+    )
+    assert isinstance(outcomes(cluster, [CLIENT_TCP])[CLIENT_TCP], ProbeError)
+    again = tuple(replace(n, incarnation=1) if n.name == "a" else n for n in STATE.namespaces)
+    cluster.sync(replace(STATE, namespaces=again))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+
+
+def test_a_policy_made_again_at_once_still_denies(cluster: Cluster) -> None:
+    cluster.sync(with_policies(DENY_ALL))
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+    cluster.sync(with_policies(replace(DENY_ALL, incarnation=1)))
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+
+
+def test_services_come_change_and_go(cluster: Cluster) -> None:
+    by_ip = Probe(CLIENT, Destination(ServiceRef("a", "web"), 8080))
+    by_name = Probe(CLIENT, Destination(ServiceName("a", "web"), 8080))
+    cluster.sync(STATE)
+    settles(cluster, {by_ip: ALLOWED, by_name: ALLOWED})
+    (web,) = STATE.services
+    to_nothing = replace(web, ports=(ServicePort(8080, 81),))
+    cluster.sync(replace(STATE, services=(to_nothing,)))
+    settles(cluster, {by_ip: REFUSED, by_name: REFUSED})
+    cluster.sync(replace(STATE, services=()))
+    settles(cluster, {by_name: DNS})
+    cluster.sync(STATE)
+    settles(cluster, {by_ip: ALLOWED, by_name: ALLOWED})
+
+
+def test_a_service_is_policed_as_its_pods(cluster: Cluster) -> None:
+    by_client = Probe(CLIENT, Destination(ServiceRef("a", "web"), 8080))
+    by_other = Probe(OTHER, Destination(ServiceRef("a", "web"), 8080))
+    cluster.sync(with_policies(FROM_CLIENT))
+    settles(cluster, {by_client: ALLOWED, by_other: TIMEOUT})
+
+
+def test_without_egress_to_the_dns_pods_no_name_resolves(cluster: Cluster) -> None:
+    by_name = Probe(CLIENT, Destination(ServiceName("a", "web"), 8080))
+    egress = policy("no-egress", policyTypes=["Egress"], egress=[{"to": [{"podSelector": {}}]}])
+    cluster.sync(with_policies(egress))
+    settles(cluster, {by_name: DNS, CLIENT_TCP: ALLOWED})
+
+
+def test_scopes_replace_each_other(cluster: Cluster) -> None:
+    cluster.sync(with_policies(DENY_ALL))
+    settles(cluster, {CLIENT_TCP: TIMEOUT})
+    lonely = Pod("c", "lonely", ports=(TCP,))
+    cluster.sync(State("another", (Namespace("c"),), (lonely,)))
+    settles(cluster, {Probe(lonely.ref, Destination(lonely.ref, 80)): ALLOWED})
+    assert isinstance(outcomes(cluster, [CLIENT_TCP])[CLIENT_TCP], ProbeError)
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+
+
+def test_it_probes_while_it_syncs(cluster: Cluster) -> None:
+    """One probe runs over and over; nothing but its two possible words is ever seen."""
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+    seen: list[Observation] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            seen.extend(cluster.probe([OTHER_TCP, CLIENT_TCP]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for state in (with_policies(FROM_CLIENT), STATE, with_policies(FROM_CLIENT)):
+            cluster.sync(state)
+            settles(cluster, {CLIENT_TCP: ALLOWED})
+        settles(cluster, {OTHER_TCP: TIMEOUT})
+    finally:
+        stop.set()
+        watcher.join()
+    assert {s.outcome for s in seen if s.probe == CLIENT_TCP} == {ALLOWED}
+    assert {s.outcome for s in seen if s.probe == OTHER_TCP} <= {ALLOWED, TIMEOUT}
+
+
+def test_describe_never_raises(cluster: Cluster) -> None:
+    unknown = Probe(PodRef("x", "y"), Destination(ServiceRef("x", "z"), 1))
+    assert isinstance(cluster.describe([unknown]), str)
+    cluster.sync(with_policies(FROM_CLIENT))
+    assert isinstance(cluster.describe([unknown, CLIENT_TCP]), str)
+    cluster.close()
+    assert isinstance(cluster.describe([CLIENT_TCP]), str)
+
+
+def test_closing_twice_is_closing_once(make_cluster: Callable[[], Cluster]) -> None:
+    cluster = make_cluster()
+    cluster.sync(STATE)
+    assert cluster.close() == ()
+    assert cluster.close() == ()
+
+
+def test_leaving_it_closes_it_even_after_an_error(make_cluster: Callable[[], Cluster]) -> None:
+    with pytest.raises(ZeroDivisionError), make_cluster() as cluster:
+        cluster.sync(STATE)
+        raise ZeroDivisionError
+    assert cluster.close() == ()
