@@ -1,0 +1,290 @@
+"""Scenario files: YAML to frozen values, with every problem at once and its place.
+
+``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` the
+keys, ``validation`` what is wrong with them, ``manifests`` Kubernetes objects, ``fold`` turns verbs into States, ``ends`` and ``table``
+read truth tables, ``judge`` compares them with the oracle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.errors import Location, Problem, ScenarioError
+from harness.model import (
+    Address,
+    Cell,
+    Family,
+    Needs,
+    NodePortRef,
+    NodeRef,
+    Protocol,
+    Scenario,
+    Service,
+    State,
+    Step,
+    TruthTable,
+)
+from harness.policy import parse
+from harness.scenario import judge
+from harness.scenario.ends import parse_destination, parse_source
+from harness.scenario.fold import Fold, Folded
+from harness.scenario.manifests import Manifests
+from harness.scenario.source import Document, Problems, display, documents, read_text
+from harness.scenario.table import Ends, TableReader, never_allowed
+from harness.scenario.validation import validate
+from harness.scenario.wire import ScenarioWire, schema, seconds
+
+__all__ = [
+    "disagreements",
+    "find",
+    "load",
+    "parse_destination",
+    "parse_source",
+    "read",
+    "schema",
+]
+
+_MANIFEST_FOLDERS = frozenset({"policies", "fixtures"})
+_SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+def find(folder: Path) -> tuple[Path, ...]:
+    """The scenario files under a folder, sorted; none in ``policies``, ``fixtures`` or hidden."""
+    return tuple(sorted(path for path in folder.rglob("*") if _is_scenario(path, folder)))
+
+
+def _is_scenario(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    hidden = any(part.startswith(".") for part in parts)
+    aside = _MANIFEST_FOLDERS.intersection(parts[:-1])
+    return path.suffix in {".yaml", ".yml"} and not hidden and not aside and path.is_file()
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario and compare it with the oracle; what the API leaves open is marked.
+
+    Raises ScenarioError with every problem.
+    """
+    scenario = read(path)
+    problems = disagreements(scenario)
+    if problems:
+        raise ScenarioError(problems)
+    return judge.with_undefined(scenario)
+
+
+def disagreements(scenario: Scenario) -> tuple[Problem, ...]:
+    """The words of the author's tables that the policies contradict, with the verdict path."""
+    problems = Problems()
+    with contextlib.suppress(OSError, ValueError):  # gone since it was read: no excerpts then
+        problems.register(display(Path(scenario.path)), Path(scenario.path).read_text("utf-8"))
+    cells = [cell for step in scenario.steps for cell in step.table.cells]
+    lines = {cell.location: problems.line(cell.location) for cell in cells}
+    return judge.disagreements(scenario, lines)
+
+
+def read(path: Path) -> Scenario:
+    """Read a scenario file and the files it names. Raises ScenarioError with every problem."""
+    problems = Problems()
+    shown = display(path)
+    scenario = _Reading(path, problems).scenario()
+    if scenario is None or problems.found:
+        raise ScenarioError(problems.in_order(shown))
+    return scenario
+
+
+class _Reading:
+    """One file on its way to a Scenario."""
+
+    def __init__(self, path: Path, problems: Problems) -> None:
+        self.path = path
+        self.shown = display(path)
+        self.problems = problems
+
+    def scenario(self) -> Scenario | None:
+        """The scenario; incomplete or None where there are problems."""
+        self._check_name()
+        document = self._document()
+        wire = validate(document, self.problems) if document else None
+        if document is None or wire is None:
+            return None
+        self._check_steps(document, wire)
+        manifests = Manifests(document, self.path.parent, self.problems)
+        fold = Fold(document, wire, self.path.stem, manifests)
+        fold.topology()
+        folded = [fold.step(index) for index in range(len(wire.steps))]
+        tables = self._tables(document, wire, folded)
+        scenario = self._built(document, (wire, folded, tables))
+        if not self.problems.found:
+            self._check_proof(document, wire, scenario)
+        return scenario
+
+    def _document(self) -> Document | None:
+        start = Location(self.shown, 1, 1)
+        text = read_text(self.path, start, self.problems)
+        if text is None:
+            return None
+        found = documents(self.shown, text, self.problems)
+        if len(found) > 1:
+            hint = "one scenario a file; manifests stand in files of their own"
+            self.problems.add(found[1].at(()), "a second YAML document begins here", hint)
+            return None
+        if not found and not self.problems.met:
+            self.problems.add(start, "the file is empty", "`netpol init` writes an example")
+        if found and not isinstance(found[0].value, dict):
+            hint = "it begins with `scenario:`; `netpol init` writes an example"
+            self.problems.add(found[0].at(()), "a scenario is a mapping of keys", hint)
+            return None
+        return found[0] if found else None
+
+    def _check_name(self) -> None:
+        stem = self.path.stem
+        if not _SLUG.fullmatch(stem):
+            better = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-scenario"
+            fact = f"the file's name {self.path.name!r} cannot be a part of a namespace's name"
+            hint = f"rename it to {better}{self.path.suffix}"
+            self.problems.add(Location(self.shown, 1, 1), fact, hint)
+
+    def _check_steps(self, document: Document, wire: ScenarioWire) -> None:
+        seen: dict[str, int] = {}
+        for index, step in enumerate(wire.steps):
+            at = document.at(("steps", index, "step"))
+            if step.step in seen:
+                fact = f"the step {step.step!r} stands in line {seen[step.step]} already"
+                self.problems.add(at, fact, "no two steps of a scenario are called alike")
+            seen.setdefault(step.step, at.line)
+        for key, values in (("families", wire.families), ("covers", wire.covers)):
+            for index, value in enumerate(values):
+                if value in values[:index]:
+                    here = document.at((key, index))
+                    self.problems.add(here, f"{value} stands twice in {key}", "remove one")
+
+    def _tables(
+        self, document: Document, wire: ScenarioWire, folded: list[Folded]
+    ) -> list[TruthTable]:
+        families = tuple(Family(number) for number in wire.families)
+        reader = TableReader(self.shown, self.problems.line, self.problems)
+        services: dict[tuple[str, str], Service] = {}
+        tables: list[tuple[TruthTable, Ends]] = []
+        for index, step in enumerate(folded):
+            services |= {(s.namespace, s.name): s for s in step.state.services}
+            ends = Ends(step.state, families, dict(services))
+            node = document.node(("steps", index, "expect"))
+            tables.append((reader.read(node, ends), ends))
+        return never_allowed(
+            wire.never_allowed,
+            lambda text: document.key_at(("never-allowed", text)),
+            tables if not self.problems.met else [],
+            Problems() if self.problems.met else self.problems,
+        )
+
+    def _built(
+        self,
+        document: Document,
+        parts: tuple[ScenarioWire, list[Folded], list[TruthTable]],
+    ) -> Scenario:
+        wire, folded, tables = parts
+        steps = tuple(
+            Step(
+                name=step.step,
+                location=document.at(("steps", index)),
+                actions=folded[index].actions,
+                state=folded[index].state,
+                table=tables[index] if index < len(tables) else TruthTable(()),
+                settle_s=None if step.settle is None else seconds(step.settle),
+                hold_s=None if step.hold is None else seconds(step.hold),
+            )
+            for index, step in enumerate(wire.steps)
+        )
+        return Scenario(
+            path=str(self.path),
+            name=wire.scenario,
+            slug=self.path.stem,
+            why=wire.why,
+            steps=steps,
+            covers=tuple(wire.covers),
+            catches=tuple(wire.catches),
+            needs=_needs(wire, steps),
+            families=tuple(Family(number) for number in wire.families),
+            exact_names=wire.exact_names,
+            oracle_off=wire.oracle.off if wire.oracle else None,
+            weak=wire.proves is not None,
+        )
+
+    def _check_proof(self, document: Document, wire: ScenarioWire, scenario: Scenario) -> None:
+        changes = judge.changes_something(scenario.steps)
+        if changes and wire.proves:
+            here = document.at(("proves",))
+            fact = "the scenario says that nothing changes, and its tables change"
+            self.problems.add(here, fact, "remove `proves: nothing-changes`")
+        elif not changes and not wire.proves:
+            here = document.key_at(("steps",))
+            fact = "no step changes any cell, so the scenario passes where nothing is enforced"
+            hint = "deny something, or say so yourself: `proves: nothing-changes`"
+            self.problems.add(here, fact, hint)
+
+
+# ------------------------------------------------------------------ needs
+
+
+def _needs(wire: ScenarioWire, steps: tuple[Step, ...]) -> Needs:
+    """What the author wrote, and what can be seen from the file."""
+    cells = [cell for step in steps for cell in step.table.cells]
+    states = [step.state for step in steps]
+    written = {need for need in wire.needs if isinstance(need, str)}
+    asked = [need.nodes for need in wire.needs if not isinstance(need, str)]
+    topologies = [wire.topology, *(step.create for step in wire.steps)]
+    namespaces = [namespace for topology in topologies for namespace in topology.values()]
+    placed = [pod.node for ns in namespaces for pod in ns.pods.values() if pod.node is not None]
+    features = written | set(_features_of_states(states)) | set(_features_of_cells(cells))
+    if wire.externals:
+        features.add("external")
+    if 6 in wire.families:
+        features.add("ipv6")
+    objects = [manifest for state in states for manifest in state.policies]
+    kinds = {f"{m.api_version}/{m.kind}" for m in objects if not m.is_network_policy}
+    nodes = max([1, *asked, *placed, *_nodes_of_cells(cells)])
+    return Needs(frozenset(features), nodes, frozenset(kinds))
+
+
+def _features_of_states(states: Iterable[State]) -> Iterator[str]:
+    for state in states:
+        if any(pod.host_network for pod in state.pods):
+            yield "hostnetwork"
+        spoken = {port.protocol for pod in state.pods for port in pod.ports}
+        spoken |= {port.protocol for service in state.services for port in service.ports}
+        spoken |= {port.protocol for external in state.externals for port in external.ports}
+        if Protocol.SCTP in spoken:
+            yield "sctp"
+        if state.refused:
+            yield "admission"
+        for manifest in state.policies:
+            if manifest.is_network_policy:
+                policy = parse(manifest)
+                rules = (*policy.ingress, *policy.egress)
+                if any(port.end_port is not None for rule in rules for port in rule.ports):
+                    yield "endport"
+
+
+def _features_of_cells(cells: Iterable[Cell]) -> Iterator[str]:
+    for cell in cells:
+        destination = cell.probe.destination
+        if destination.protocol is Protocol.SCTP:
+            yield "sctp"
+        if isinstance(destination.host, NodePortRef):
+            yield "nodeport"
+        if isinstance(cell.probe.source, NodeRef) or isinstance(destination.host, NodeRef):
+            yield "hostnetwork"
+        if isinstance(destination.host, Address) and ":" in destination.host.ip:
+            yield "ipv6"
+
+
+def _nodes_of_cells(cells: Iterable[Cell]) -> Iterator[int]:
+    for cell in cells:
+        for end in (cell.probe.source, cell.probe.destination.host):
+            if isinstance(end, NodeRef):
+                yield end.index
+            elif isinstance(end, NodePortRef):
+                yield end.node

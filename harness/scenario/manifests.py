@@ -1,0 +1,221 @@
+"""Kubernetes objects, from files and inline, as Manifests: verbatim, but checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import policy
+from harness.errors import Location
+from harness.model import Manifest
+from harness.scenario.source import (
+    Document,
+    Place,
+    Problems,
+    display,
+    documents,
+    nearest,
+    read_text,
+    walk,
+)
+
+_TOPOLOGY = {
+    "Namespace": "a namespace is written in topology, or made by a step's create",
+    "Service": "a Service is written in topology, or made by a step's create",
+    **dict.fromkeys(
+        ("Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"),
+        "pods are written in topology, or made by a step's create",
+    ),
+}
+
+CLUSTER_SCOPED = frozenset({
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "CiliumCIDRGroup",
+    "CiliumClusterwideNetworkPolicy",
+    "ClusterNetworkPolicy",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "GlobalNetworkPolicy",
+    "GlobalNetworkSet",
+    "HostEndpoint",
+    "Namespace",
+    "Node",
+    "StagedGlobalNetworkPolicy",
+    "Tier",
+})  # fmt: skip
+"""Kinds that have no namespace."""
+
+_NAMESPACE_WORD = re.compile(r"projectcalico\.org/name\b|kubernetes\.io/metadata\.name\b")
+_KEY_ALONE = re.compile(r"([a-z0-9]+[:.])?(projectcalico\.org/name|kubernetes\.io/metadata\.name)")
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a step says about its manifests: ``verb`` is ``apply`` or ``refused``."""
+
+    verb: str
+    namespace: str | None
+    exact_names: bool
+
+
+class Manifests:
+    """Reads the manifests of one scenario; a file that several steps name is read once."""
+
+    def __init__(self, scenario: Document, folder: Path, problems: Problems) -> None:
+        self._scenario = scenario
+        self._folder = folder
+        self.problems = problems
+        self._files: dict[Path, tuple[Document, ...]] = {}
+
+    def read(self, entries: list[Any], place: Place, demand: Demand) -> Iterator[Manifest]:
+        """The manifests of one verb, in order, without those that have problems."""
+        for index, entry in enumerate(entries):
+            here = (*place, index)
+            if isinstance(entry, dict):
+                found = self._manifest(_Source(self._scenario, here, entry), demand)
+                if found:
+                    yield found
+            else:
+                yield from self._file(entry, self._scenario.at(here), demand)
+
+    def _file(self, name: str, mentioned: Location, demand: Demand) -> Iterator[Manifest]:
+        path = self._folder / name
+        if path not in self._files:
+            text = read_text(path, mentioned, self.problems) if name else None
+            if not name:
+                self.problems.add(mentioned, "the path is empty", "name a file")
+            before = self.problems.met
+            read = () if text is None else documents(display(path), text, self.problems)
+            if text is not None and not read and self.problems.met == before:
+                fact = f"{display(path)} holds no object"
+                self.problems.add(mentioned, fact, "a manifest has apiVersion, kind, metadata")
+            self._files[path] = read
+        for document in self._files[path]:
+            found = self._manifest(_Source(document, (), document.value), demand)
+            if found:
+                yield found
+
+    def _manifest(self, source: _Source, demand: Demand) -> Manifest | None:
+        before = self.problems.met
+        body = source.value
+        if not isinstance(body, dict):
+            source.add(self.problems, (), "a manifest is a mapping", "apiVersion, kind, ...")
+            return None
+        kind, version = body.get("kind"), body.get("apiVersion")
+        if demand.verb == "apply" and is_network_policy(body):
+            self._network_policy(source)
+        else:
+            self._identity(source, body)
+        if demand.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
+            source.add(self.problems, ("kind",), f"a {kind} cannot be applied", _TOPOLOGY[kind])
+        if self.problems.met > before:
+            return None
+        namespace = self._namespace(source, body, demand)
+        if namespace is None:
+            return None
+        if not demand.exact_names and not is_network_policy(body):
+            self._untranslatable(source)
+        return Manifest(
+            api_version=str(version),
+            kind=str(kind),
+            namespace=namespace,
+            name=body["metadata"]["name"],
+            json=_canonical(body, namespace),
+            location=source.at(()),
+        )
+
+    def _network_policy(self, source: _Source) -> None:
+        for fault in policy.faults(source.value):
+            source.add(self.problems, fault.path, fault.message, fault.hint)
+
+    def _identity(self, source: _Source, body: Mapping[str, Any]) -> None:
+        """Check what every object needs, whatever its kind."""
+        for key, example in (("apiVersion", "networking.k8s.io/v1"), ("kind", "NetworkPolicy")):
+            given = body.get(key)
+            if not isinstance(given, str) or not given:
+                fact = f"a manifest without {key}" if given is None else f"{key} is not a word"
+                source.add(
+                    self.problems, () if given is None else (key,), fact, f"{key}: {example}"
+                )
+        metadata = body.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        name = metadata.get("name")
+        if not isinstance(name, str) or not name:
+            fact = f"{body.get('kind') or 'a manifest'} without metadata.name"
+            source.add(self.problems, ("metadata",), fact, "metadata: {name: ...}")
+            return
+        if not isinstance(metadata.get("namespace", ""), str):
+            fact = f"metadata.namespace of {name!r} is not a name"
+            source.add(self.problems, ("metadata", "namespace"), fact, "quote it")
+        if body.get("kind") == "List" or "items" in body:
+            hint = "write its items as documents, separated by ---"
+            source.add(self.problems, ("kind",), "a List cannot be applied", hint)
+
+    def _namespace(self, source: _Source, body: Mapping[str, Any], demand: Demand) -> str | None:
+        """The namespace the object belongs to, ``""`` for a cluster-scoped kind, or None."""
+        kind, metadata = str(body["kind"]), body["metadata"]
+        own = metadata.get("namespace") or ""
+        if kind in CLUSTER_SCOPED:
+            if own:
+                fact = f"{kind} {metadata['name']!r} is in no namespace"
+                source.add(self.problems, ("metadata", "namespace"), fact, "remove this line")
+                return None
+            return ""
+        if not own and not demand.namespace:
+            fact = f"{kind} {metadata['name']!r} names no namespace, and neither does the step"
+            hint = "write namespace: in the step, or in the manifest's metadata"
+            source.add(self.problems, ("metadata",), fact, hint)
+            return None
+        return str(own or demand.namespace)
+
+    def _untranslatable(self, source: _Source) -> None:
+        for place, value in walk(source.value):
+            if not isinstance(value, str) or _KEY_ALONE.fullmatch(value):
+                continue
+            found = _NAMESPACE_WORD.search(value)
+            if found:
+                fact = f"{found[0]} in a selector expression names a namespace"
+                hint = (
+                    "on a cluster, namespaces get names of their own, and expressions are not "
+                    "translated; write `exact names: true` in the scenario"
+                )
+                source.add(self.problems, place, fact, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """An object and where it stands: a document of its own, or a place in the scenario."""
+
+    document: Document
+    base: Place
+    value: object
+
+    def at(self, path: Place) -> Location:
+        return self.document.key_at((*self.base, *path))
+
+    def add(self, problems: Problems, path: Place, message: str, hint: str | None) -> None:
+        problems.add(self.at(path), message, hint)
+
+
+def is_network_policy(body: Mapping[str, Any]) -> bool:
+    """Whether an object is meant as networking.k8s.io NetworkPolicy, and not as Calico's."""
+    kind, version = body.get("kind"), str(body.get("apiVersion"))
+    if isinstance(kind, str) and "projectcalico.org" not in version:
+        return kind == policy.KIND or (
+            version == policy.API_VERSION and nearest(kind, [policy.KIND]) is not None
+        )
+    return False
+
+
+def _canonical(body: Mapping[str, Any], namespace: str) -> str:
+    """The object as JSON text that depends on nothing but its contents."""
+    filled = dict(body)
+    if namespace:
+        filled["metadata"] = {**body["metadata"], "namespace": namespace}
+    return json.dumps(filled, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -1,0 +1,400 @@
+"""YAML text as plain values that remember where they stand, and the problems found in them.
+
+The only module that parses YAML. Keys are taken as they are written, whatever YAML would make
+of them; values are what Kubernetes' own YAML reader makes of them, so ``on`` is true and
+``12:30`` is text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from harness.errors import Location, Problem
+
+Step = str | int
+Place = tuple[Step, ...]
+"""A way to a value: keys and list indices from the root of a document."""
+
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_MOST_VALUES = 100_000
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong, of all files that belong to one scenario."""
+
+    found: list[Problem] = field(default_factory=list)
+    met: int = 0
+    """How often something wrong was met, repetitions included."""
+    _lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def register(self, path: str, text: str) -> None:
+        """Make the lines of a file known, for the excerpts."""
+        self._lines[path] = tuple(_LINE_END.split(text))
+
+    def line(self, location: Location) -> str:
+        """The line at a location, as written; empty where there is none."""
+        lines = self._lines.get(location.path, ())
+        return lines[location.line - 1] if location.line <= len(lines) else ""
+
+    def add(self, location: Location, message: str, hint: str | None = None) -> None:
+        """Record a problem once, however often it is met."""
+        self.met += 1
+        problem = Problem(location, message, self.line(location), hint)
+        if problem not in self.found:
+            self.found.append(problem)
+
+    def in_order(self, first: str) -> tuple[Problem, ...]:
+        """All of them by line; those of the file ``first`` before those of others."""
+        return tuple(sorted(self.found, key=lambda p: (p.location.path != first, p.location)))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document: its value and the node tree behind it."""
+
+    path: str
+    value: object
+    root: yaml.Node
+
+    def node(self, place: Place) -> yaml.Node:
+        """The node at ``place``, or the nearest around it that exists."""
+        return self._walk(place)[1]
+
+    def at(self, place: Place) -> Location:
+        """Where the value at ``place`` stands."""
+        return self._location(self._walk(place)[1])
+
+    def key_at(self, place: Place) -> Location:
+        """Where the key stands that ``place`` ends in; for a list index, its item."""
+        return self._location(self._walk(place)[0])
+
+    def _location(self, node: yaml.Node) -> Location:
+        return location_of(self.path, node.start_mark)
+
+    def _walk(self, place: Place) -> tuple[yaml.Node, yaml.Node]:
+        key, node = self.root, self.root
+        for step in place:
+            found = _child(node, step)
+            if found is None:
+                break
+            key, node = found
+        return key, node
+
+
+def _child(node: yaml.Node, step: Step) -> tuple[yaml.Node, yaml.Node] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value == str(step):
+                return key, value
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def location_of(path: str, mark: yaml.Mark | None) -> Location:
+    """A mark of the YAML parser, which counts from 0, as a location."""
+    return Location(path, mark.line + 1, mark.column + 1) if mark else Location(path, 1, 1)
+
+
+def display(path: Path) -> str:
+    """The path as a message shows it: relative to the current directory if it lies in there."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
+
+
+def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None:
+    """The text of a file; what is wrong with it is reported where the file is mentioned."""
+    shown = display(path)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        problems.add(mentioned, f"there is no file {shown}", _near_file(path))
+        return None
+    except IsADirectoryError:
+        problems.add(mentioned, f"{shown} is a folder", "name the files in it, one by one")
+        return None
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        problems.add(mentioned, f"{shown} cannot be read: {words}")
+        return None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start].decode("utf-8")
+        line = len(_LINE_END.split(before))
+        here = Location(shown, line, len(_LINE_END.split(before)[-1]) + 1)
+        problems.register(shown, raw.decode("utf-8", errors="replace"))
+        fact = f"byte 0x{raw[error.start]:02x} is not UTF-8"
+        problems.add(here, fact, "save the file in the encoding UTF-8")
+        return None
+
+
+def _near_file(path: Path) -> str | None:
+    try:
+        names = sorted(item.name for item in path.parent.iterdir())
+    except OSError:
+        return f"nor is there a folder {display(path.parent)}"
+    return nearest(path.name, names) or "paths are relative to the scenario's own folder"
+
+
+def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
+    """The YAML documents of a text, without the empty ones; problems are recorded."""
+    problems.register(path, text)
+    found: list[Document] = []
+    try:
+        for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            reader = _Reader(path, problems)
+            if root is not None:
+                found.append(Document(path, reader.value(root), root))
+    except yaml.reader.ReaderError as error:
+        before = _LINE_END.split(text[: error.position])
+        fact = f"character U+{ord(str(error.character)):04X} cannot stand in a YAML file"
+        problems.add(Location(path, len(before), len(before[-1]) + 1), fact, "remove it")
+    except yaml.MarkedYAMLError as error:
+        _syntax(path, error, problems)
+    except RecursionError:
+        problems.add(Location(path, 1, 1), "values are nested too deeply to be read")
+    except ValueError:
+        # PyYAML checks neither the year of a %YAML directive nor a \U escape beyond Unicode.
+        problems.add(Location(path, 1, 1), "a number in a directive or an escape is out of range")
+    return tuple(found)
+
+
+# ------------------------------------------------------------------ values
+
+
+_TRUE = frozenset({"yes", "true", "on"})
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Reader:
+    """Plain values from nodes; one for each document."""
+
+    def __init__(self, path: str, problems: Problems) -> None:
+        self.path = path
+        self.problems = problems
+        self.open: list[int] = []
+        self.budget = _MOST_VALUES
+
+    def add(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
+        self.problems.add(location_of(self.path, node.start_mark), message, hint)
+
+    def value(self, node: yaml.Node) -> object:
+        self.budget -= 1
+        if self.budget < 0:
+            if self.budget == -1:
+                fact = f"with its aliases written out, the file holds over {_MOST_VALUES} values"
+                self.add(node, fact)
+            return None
+        if id(node) in self.open:
+            self.add(node, "an alias stands inside of what it repeats", "write the values out")
+            return None
+        self.open.append(id(node))
+        try:
+            match node:
+                case yaml.ScalarNode():
+                    return self.scalar(node)
+                case yaml.SequenceNode():
+                    return [self.value(item) for item in node.value]
+                case yaml.MappingNode():
+                    return self.mapping(node)
+                case _:
+                    raise AssertionError(f"YAML has no node {node!r}")
+        finally:
+            self.open.pop()
+
+    def mapping(self, node: yaml.MappingNode) -> dict[str, object]:
+        found: dict[str, object] = {}
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.add(key, "a list or mapping cannot be a key", "a key is text")
+                continue
+            if key.tag == f"{_TAG}merge" and key.style is None:
+                self.add(key, "merge keys (<<) are not known here", "write the keys out")
+                continue
+            if key.value in found:
+                fact = f"key {key.value!r} stands here and in line {lines[key.value]}"
+                self.add(key, fact, "the second would silently win; remove one of them")
+                continue
+            found[key.value] = self.value(value)
+            lines[key.value] = key.start_mark.line + 1 if key.start_mark else 0
+        return found
+
+    def scalar(self, node: yaml.ScalarNode) -> object:
+        text = node.value
+        match node.tag.removeprefix(_TAG):
+            case "null":
+                return None
+            case "bool":
+                return text.lower() in _TRUE
+            case "int" | "float" if ":" in text:
+                return text
+            case "int" | "float" as kind:
+                return self.number(node, kind)
+            case "str" | "timestamp" | "value" | "merge":
+                return text
+            case unknown:
+                self.add(node, f"the tag !{unknown.lstrip('!')} is not known here", "leave it out")
+                return text
+
+    def number(self, node: yaml.ScalarNode, kind: str) -> object:
+        text = node.value.replace("_", "")
+        try:
+            if kind == "int":
+                return _integer(text)
+            number = float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+        except ValueError:
+            self.add(node, f"{node.value!r} is not a number", "leave its tag out")
+            return node.value
+        if not math.isfinite(number):
+            self.add(node, f"{node.value} is not a number that JSON knows", "quote it for text")
+            return node.value
+        return number
+
+
+def _integer(text: str) -> int:
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if len(digits) > 40:
+        raise ValueError(text)
+    if re.fullmatch(r"0[0-7]+", digits):
+        return sign * int(digits, 8)
+    return sign * int(digits, 0 if digits[:2] in {"0x", "0b"} else 10)
+
+
+# ------------------------------------------------------------------ syntax
+
+
+_OPEN_QUOTE = "a quote is opened here and never closed"
+
+_SYNTAX: Sequence[tuple[str, str, str | None]] = (
+    (
+        r"character '\\t' that cannot start",
+        "a tab begins this text",
+        "YAML is indented with spaces",
+    ),
+    (
+        r"found character (?P<what>.+) that cannot start",
+        "text cannot begin with {what}",
+        "quote the text",
+    ),
+    (
+        r"mapping values are not allowed",
+        "a ':' here would begin a mapping inside of a text, or the line is indented too far",
+        "quote a text that holds ': '; keys of one mapping begin in the same column",
+    ),
+    (
+        r"expected <block end>",
+        "this line belongs to nothing that is open above it",
+        "keys of one mapping, and the '-' of one list, begin in the same column",
+    ),
+    (
+        r"expected ',' or '(?P<what>.)'",
+        "a '{what}' or ',' is missing before this",
+        "see whether every bracket is closed, and commas stand between",
+    ),
+    (
+        r"unexpected end of stream",
+        _OPEN_QUOTE,
+        "close it, or put the whole text into the other kind of quotes",
+    ),
+    (r"document separator", _OPEN_QUOTE, "close it before the next document"),
+    (
+        r"could not find expected ':'",
+        "a key without ':' behind it",
+        "a key and its value are written 'key: value'",
+    ),
+    (
+        r"found undefined alias (?P<what>.+)",
+        "the alias *{what} names nothing above it",
+        "text that begins with '*' is quoted",
+    ),
+    (r"duplicate anchor (?P<what>.+);", "the anchor &{what} is set twice", None),
+    (
+        r"unknown escape character (?P<what>.+)",
+        "in double quotes, '\\' before {what} means nothing",
+        "use single quotes, or write \\\\",
+    ),
+    (
+        r"expected <document start>",
+        "the text goes on behind what was a whole document",
+        "see whether this line is indented as its neighbours are",
+    ),
+    (
+        r"expected the node content|did not find expected node content",
+        "a value is missing before this",
+        "see whether every bracket is closed, and commas stand between",
+    ),
+    (
+        r"block sequence entries are not allowed|sequence entries are not allowed",
+        "a '-' cannot begin a list in this place",
+        "a list begins on a line of its own",
+    ),
+    (
+        r"expected (chomping|indentation|a comment)",
+        "'|' or '>' begins a block of text, and something stands behind it",
+        "put the text on the lines below; a text that begins with '|' or '>' is quoted",
+    ),
+    (r"undefined tag handle", "the tag here is not known", "text that begins with '!' is quoted"),
+    (
+        r"anchor|alias",
+        "the name of an anchor or alias is missing",
+        "text with '&' or '*' is quoted",
+    ),
+)
+
+
+def _syntax(path: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
+    said = error.problem or ""
+    mark = error.problem_mark or error.context_mark
+    fact, hint = f"this cannot be read: {said}", None
+    for pattern, message, advice in _SYNTAX:
+        found = re.search(pattern, said)
+        if found:
+            what = (found.groupdict().get("what") or "").strip("'\"")
+            fact, hint = message.format(what=what), advice
+            break
+    if fact == _OPEN_QUOTE and error.context_mark:
+        mark = error.context_mark
+    problems.add(location_of(path, mark), f"not YAML: {fact}", hint)
+
+
+# ------------------------------------------------------------------ words
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """A hint that names the known word that was probably meant, if one is near."""
+    by_fold = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.7)
+    return f"did you mean {by_fold[near[0]]!r}?" if near else None
+
+
+def nearest_or_all(word: str, known: Iterable[str], kind: str) -> str | None:
+    """The nearest known word, or all of them where they are few."""
+    names = list(dict.fromkeys(known))
+    if not names:
+        return f"there are no {kind}"
+    shown = ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
+    return nearest(word, names) or f"{kind} are {shown}"
+
+
+def walk(value: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
+    """Every value inside of a value, itself included, with its place."""
+    yield place, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from walk(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from walk(item, (*place, index))

@@ -1,0 +1,402 @@
+"""The wire form of a scenario file: what keys there are and what their values may be.
+
+One set of models both validates a file and generates the JSON Schema for editors.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
+
+from harness.model import FEATURES, RESERVED_NAMESPACES
+from harness.scenario.source import nearest_or_all
+
+# ------------------------------------------------------------------ words with a syntax
+
+
+def _fault(message: str, hint: str) -> PydanticCustomError:
+    template = "{message}"  # noqa: RUF027  # pydantic fills it in
+    return PydanticCustomError("fault", template, {"message": message, "hint": hint})
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LABEL_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+_LABEL_HINT = "at most 63 letters, digits, '-', '_', '.'; the first and last a letter or digit"
+
+
+def _dns_label(text: str) -> str:
+    if len(text) > 63:
+        raise _fault(f"the name {text!r} has {len(text)} characters", "at most 63 are possible")
+    if not _DNS_LABEL.fullmatch(text):
+        hint = "lower-case letters, digits and '-', beginning and ending with a letter or digit"
+        raise _fault(f"{text!r} cannot be a name in Kubernetes", hint)
+    return text
+
+
+def _namespace(text: str) -> str:
+    if text in RESERVED_NAMESPACES:
+        hint = f"{text}/... has a meaning of its own in tables; choose another name"
+        raise _fault(f"a namespace cannot be called {text!r}", hint)
+    if text.startswith("kube-"):
+        hint = "names with kube- are the cluster's own; choose another name"
+        raise _fault(f"a namespace cannot be called {text!r}", hint)
+    return _dns_label(text)
+
+
+def _service(text: str) -> str:
+    _dns_label(text)
+    if text[0].isdigit():
+        raise _fault(f"the Service name {text!r} begins with a digit", "begin it with a letter")
+    return text
+
+
+def _label_key(text: str) -> str:
+    prefix, slash, name = text.rpartition("/")
+    parts = prefix.split(".") if slash else []
+    right = len(name) <= 63 and _LABEL_WORD.fullmatch(name) is not None
+    if not right or any(not _DNS_LABEL.fullmatch(part) for part in parts) or len(prefix) > 253:
+        hint = f"{_LABEL_HINT}; before it perhaps a DNS name and '/'"
+        raise _fault(f"{text!r} is not a label's key", hint)
+    return text
+
+
+def _label_value(text: str) -> str:
+    if text and (len(text) > 63 or not _LABEL_WORD.fullmatch(text)):
+        raise _fault(f"{text!r} is not a label's value", _LABEL_HINT)
+    return text
+
+
+def _port_name(text: str) -> str:
+    if not _PORT_NAME.fullmatch(text):
+        hint = "at most 15 lower-case letters, digits and single '-', with a letter in it"
+        if text.isdecimal():
+            hint = f"a number is written without quotes: {text}"
+        raise _fault(f"{text!r} is not a port's name", hint)
+    return text
+
+
+def _port_number(number: int) -> int:
+    if not 1 <= number <= 65535:
+        raise _fault(f"port {number} is out of range", "a port is 1 to 65535")
+    return number
+
+
+_PORT_TEXT = re.compile(r"([0-9]{1,9})/([A-Za-z]+)")
+
+
+def _port_text(text: str) -> str:
+    found = _PORT_TEXT.fullmatch(text)
+    if not found:
+        raise _fault(f"{text!r} is not a port", "write 80, 53/UDP or {name: web, port: 80}")
+    if found[2] not in {"TCP", "UDP", "SCTP"}:
+        near = nearest_or_all(found[2], ("TCP", "UDP", "SCTP"), "protocols")
+        raise _fault(f"the protocol {found[2]!r} is not known", near or "")
+    _port_number(int(found[1]))
+    return text
+
+
+def _node(number: int) -> int:
+    if not 1 <= number <= 9:
+        raise _fault(f"node {number} is out of range", "workers are counted 1 to 9")
+    return number
+
+
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(ms|s)?")
+
+
+def _duration(text: str) -> str:
+    if not _DURATION.fullmatch(text):
+        raise _fault(f"{text!r} is not a time", "write seconds: 60, 60s, 0.5 or 500ms")
+    return text
+
+
+def seconds(value: float | str) -> float:
+    """A duration as written, in seconds."""
+    found = _DURATION.fullmatch(str(value))
+    if found is None:  # a number, which may be beyond what the pattern holds
+        return float(value)
+    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+
+
+def _not_negative(number: float) -> float:
+    if number < 0:
+        raise _fault(f"{number} seconds are less than none", "write 0 or more")
+    return number
+
+
+def _requirement_id(text: str) -> str:
+    if not re.fullmatch(r"R(0[1-9]|[1-7][0-9]|8[0-6])", text):
+        raise _fault(f"{text!r} is not the id of a requirement", "they are R01 to R86")
+    return text
+
+
+def _defect_id(text: str) -> str:
+    if not re.fullmatch(r"B(0[1-9]|[1-8][0-9]|9[01])", text):
+        raise _fault(f"{text!r} is not the id of a defect", "they are B01 to B91")
+    return text
+
+
+def _feature(text: str) -> str:
+    if text not in FEATURES:
+        hint = nearest_or_all(text, [*FEATURES, "nodes: 2"], "needs") or ""
+        raise _fault(f"{text!r} is nothing that a scenario can need", hint)
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise _fault(f"{text!r} is not an IP address", "like 10.10.0.5 or 2001:db8::5") from None
+
+
+def _absolute_name(text: str) -> str:
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or any(len(x) > 63 or not _DNS_LABEL.fullmatch(x) for x in labels):
+        raise _fault(f"{text!r} is not a DNS name", "like api.example.com, in lower case")
+    if len(labels) < 2:
+        raise _fault(f"{text!r} is not an absolute name", "like api.example.com")
+    return text.removesuffix(".")
+
+
+def _sentence(text: str) -> str:
+    if not text.strip():
+        raise _fault("the text is empty", "say in a few words what it is about")
+    return text
+
+
+_Text = Annotated[str, AfterValidator(_sentence)]
+_Name = Annotated[str, AfterValidator(_dns_label)]
+_NamespaceName = Annotated[str, AfterValidator(_namespace)]
+_ServiceName = Annotated[str, AfterValidator(_service)]
+_Labels = dict[
+    Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]
+]
+_LabelChange = dict[
+    Annotated[str, AfterValidator(_label_key)],
+    Annotated[str, AfterValidator(_label_value)] | None,
+]
+_Number = Annotated[int, AfterValidator(_port_number)]
+_PortName = Annotated[str, AfterValidator(_port_name)]
+_Protocol = Literal["TCP", "UDP", "SCTP"]
+
+
+def _by_shape(shapes: Mapping[type, str]) -> Discriminator:
+    """Choose a union's member by the value's type, so that errors speak of one member only."""
+    *_, last = shapes.values()
+
+    def tag(value: object) -> str:
+        if isinstance(value, bool):
+            return last  # a bool is an int to Python, and none to YAML
+        for kind, name in shapes.items():
+            if isinstance(value, kind):
+                return name
+        return last
+
+    return Discriminator(tag)
+
+
+_PORT_SHAPES = {int: "<number>", str: "<text>", dict: "<mapping>"}
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+
+class NamedPort(_Wire):
+    """A container port in full."""
+
+    port: _Number = Field(description="The number it listens on, 1 to 65535.")
+    name: _PortName | None = Field(None, description="A name, for policies and targetPorts.")
+    protocol: _Protocol = "TCP"
+
+
+_ContainerPort = Annotated[
+    Annotated[_Number, Tag("<number>")]
+    | Annotated[str, AfterValidator(_port_text), Tag("<text>")]
+    | Annotated[NamedPort, Tag("<mapping>")],
+    _by_shape(_PORT_SHAPES),
+]
+
+
+class PodWire(_Wire):
+    """A pod that listens on its ports and nothing else."""
+
+    labels: _Labels = Field(default_factory=dict)
+    ports: list[_ContainerPort] = Field(
+        default_factory=list, description="80, 53/UDP or {name: web, port: 80, protocol: TCP}."
+    )
+    node: Annotated[int, AfterValidator(_node)] | None = Field(
+        None, description="The worker it runs on, counted from 1."
+    )
+    host_network: bool = Field(False, alias="hostNetwork", description="On the node's network.")
+
+
+class NamedServicePort(_Wire):
+    """A port of a Service in full."""
+
+    port: _Number
+    name: _PortName | None = None
+    target_port: (
+        Annotated[
+            Annotated[_Number, Tag("<number>")] | Annotated[_PortName, Tag("<text>")],
+            _by_shape({int: "<number>", str: "<text>"}),
+        ]
+        | None
+    ) = Field(None, alias="targetPort", description="A number or the name of a container port.")
+    protocol: _Protocol = "TCP"
+
+
+_ServicePort = Annotated[
+    Annotated[_Number, Tag("<number>")]
+    | Annotated[str, AfterValidator(_port_text), Tag("<text>")]
+    | Annotated[NamedServicePort, Tag("<mapping>")],
+    _by_shape(_PORT_SHAPES),
+]
+
+
+class ServiceWire(_Wire):
+    """A Service over pods of its namespace."""
+
+    type: Literal["ClusterIP", "Headless", "NodePort"] = "ClusterIP"
+    selector: _Labels = Field(description="All of these labels.", min_length=1)
+    ports: list[_ServicePort] = Field(default_factory=list)
+    external_traffic_policy: Literal["Cluster", "Local"] | None = Field(
+        None, alias="externalTrafficPolicy", description="Of a NodePort Service."
+    )
+
+
+class NamespaceWire(_Wire):
+    """A namespace with its pods and Services."""
+
+    labels: _Labels = Field(default_factory=dict)
+    pods: dict[_Name, PodWire] = Field(default_factory=dict)
+    services: dict[_ServiceName, ServiceWire] = Field(default_factory=dict)
+
+
+_IpAddress = Annotated[str, AfterValidator(_address)]
+
+
+class ExternalWire(_Wire):
+    """A host outside of the cluster."""
+
+    ip: Annotated[
+        Annotated[_IpAddress, Tag("<text>")]
+        | Annotated[list[_IpAddress], Field(min_length=1, max_length=2), Tag("<list>")],
+        _by_shape({list: "<list>", str: "<text>"}),
+    ] = Field(description="An address, or a list of one for each family.")
+    ports: list[_ContainerPort] = Field(default_factory=list)
+    names: list[Annotated[str, AfterValidator(_absolute_name)]] = Field(
+        default_factory=list, description="Its absolute DNS names."
+    )
+
+
+class OracleWire(_Wire):
+    """A wish not to compare the tables with what the policies say."""
+
+    off: _Text = Field(description="The reason.")
+
+
+_Manifest = Annotated[
+    Annotated[str, Tag("<path>")] | Annotated[dict[str, Any], Tag("<object>")],
+    _by_shape({str: "<path>", dict: "<object>"}),
+]
+_Duration = Annotated[
+    Annotated[int, AfterValidator(_not_negative), Tag("<number>")]
+    | Annotated[float, AfterValidator(_not_negative), Tag("<fraction>")]
+    | Annotated[str, AfterValidator(_duration), Tag("<text>")],
+    _by_shape({int: "<number>", float: "<fraction>", str: "<text>"}),
+]
+
+
+class StepWire(_Wire):
+    """Changes, and what is reachable after them."""
+
+    step: _Text = Field(description="The step's name, a sentence.")
+    namespace: str | None = Field(None, description="Of the step's manifests that name none.")
+    apply: list[_Manifest] = Field(
+        default_factory=list, description="Paths beside the scenario file, or objects inline."
+    )
+    delete: list[str] = Field(
+        default_factory=list, description="Kind/namespace/name or Namespace/name."
+    )
+    create: dict[_NamespaceName, NamespaceWire] = Field(
+        default_factory=dict, description="More topology."
+    )
+    label: dict[str, _LabelChange] = Field(
+        default_factory=dict,
+        description="app1/client: {app: client} or ns/app1: {team: blue}; null removes a label.",
+    )
+    restart: list[str] = Field(default_factory=list, description="Pods: ns/pod.")
+    refused: list[_Manifest] = Field(
+        default_factory=list, description="Manifests that the API server must refuse."
+    )
+    settle: _Duration | None = Field(None, description="How long it may take to become right.")
+    hold: _Duration | None = Field(None, description="How long it must then stay right.")
+    expect: str = Field(description="One word, or a table behind '|'.")
+
+
+class NodesNeeded(_Wire):
+    """Worker nodes that must be there."""
+
+    nodes: Annotated[int, AfterValidator(_node)]
+
+
+_Need = Annotated[
+    Annotated[str, AfterValidator(_feature), Tag("<text>")]
+    | Annotated[NodesNeeded, Tag("<mapping>")],
+    _by_shape({str: "<text>", dict: "<mapping>"}),
+]
+
+
+def _only_ipv4() -> list[Literal[4, 6]]:
+    return [4]
+
+
+class ScenarioWire(_Wire):
+    """A topology, and steps that change something and state a truth table."""
+
+    scenario: _Text = Field(description="Its title.")
+    why: _Text = Field(description="What it shows, in one or two sentences.")
+    covers: list[Annotated[str, AfterValidator(_requirement_id)]] = Field(
+        default_factory=list, description="Requirements, R01 to R86."
+    )
+    catches: list[Annotated[str, AfterValidator(_defect_id)]] = Field(
+        default_factory=list, description="Known defects, B01 to B91."
+    )
+    needs: list[_Need] = Field(
+        default_factory=list, description="What it needs beyond what the file shows by itself."
+    )
+    families: list[Literal[4, 6]] = Field(
+        default_factory=_only_ipv4, min_length=1, description="IP families: 4, 6 or both."
+    )
+    exact_names: bool = Field(
+        False, alias="exact names", description="Namespaces get exactly these names."
+    )
+    externals: dict[_Name, ExternalWire] = Field(
+        default_factory=dict, description="Hosts outside of the cluster."
+    )
+    topology: dict[_NamespaceName, NamespaceWire] = Field(description="Namespaces.", min_length=1)
+    never_allowed: dict[str, _Text] = Field(
+        default_factory=dict,
+        alias="never-allowed",
+        description='"SOURCE -> DESTINATION": why they cannot connect even without policies.',
+    )
+    oracle: OracleWire | None = None
+    proves: Literal["nothing-changes"] | None = None
+    steps: list[StepWire] = Field(min_length=1)
+
+
+def schema() -> str:
+    """The JSON Schema of scenario files, as text."""
+    document = ScenarioWire.model_json_schema(by_alias=True)
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "A scenario of the NetworkPolicy harness"
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
