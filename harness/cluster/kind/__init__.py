@@ -4,6 +4,7 @@ Owns the cluster's life (``up``, ``down``), the CNI profiles, and the hosts outs
 pytest never makes or deletes a cluster: the command line and ``make`` do.
 """
 
+from harness.cluster.kind.connection import clean, connect
 from harness.cluster.kind.lifecycle import (
     choose,
     down,
@@ -19,6 +20,8 @@ __all__ = [
     "Limitation",
     "Profile",
     "choose",
+    "clean",
+    "connect",
     "down",
     "export_logs",
     "install_kind",

@@ -123,12 +123,28 @@ class Installed:
 
 
 def installed(name: str) -> Installed | None:
-    """What CNI the cluster has, or None for a cluster that ``up`` did not finish."""
+    """Read what CNI the cluster has; None for a cluster that ``up`` did not finish."""
     done = command.kubectl(name, "get", "configmap", _MARK, "-n", "kube-system", "-o", "json")
     if done.status:
         return None
     data = json.loads(done.stdout)["data"]
     return Installed(data["cni"], data["version"], tuple(data["waits"].split()))
+
+
+def require(name: str, profile: Profile | None) -> Profile:
+    """Give the profile of a cluster that is there; UsageError where it is not, or has another."""
+    hint = f"`netpol up --cni={(profile or profiles.profile('calico')).name}` makes it"
+    if not kubeconfig(name).is_file() or not _exists(name):
+        raise UsageError(f"there is no kind cluster {name}", hint)
+    found = installed(name)
+    if found is None:
+        raise UsageError(f"the kind cluster {name} is not ready, or half made", "`netpol status`")
+    if profile is not None and (found.cni, found.version) != (profile.name, profile.version):
+        raise UsageError(
+            f"the kind cluster {name} has {found.cni} {found.version}, not {profile}",
+            "`netpol down` deletes it; `netpol up` makes another",
+        )
+    return profile or profiles.profile(found.cni)
 
 
 def choose(offline: Path | None, cni: str = "calico") -> tuple[str, str]:

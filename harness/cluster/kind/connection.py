@@ -1,0 +1,51 @@
+"""From a kind cluster of ours to the ``Cluster`` that the runner drives."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.cluster.kind import lifecycle, outside
+from harness.cluster.kind.outside import Outside, Place
+from harness.cluster.kind.profiles import Profile
+from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import clean as clean_namespaces
+
+_VOUCHED = frozenset({"ipblock-pod-ip", "ipblock-node-ip"})
+"""Features that no API shows; a profile takes away those that its CNI has not."""
+
+
+def connect(
+    name: str, profile: Profile | None, settings: KubeSettings, offline: Path | None = None
+) -> KubeCluster:
+    """Give the kind cluster ``name`` as a Cluster, with outside hosts and the profile's gates.
+
+    ``profile`` None takes whatever CNI the cluster has. Of ``settings`` the context, the
+    kubeconfig, the name and what the CNI can do are replaced. Raises UsageError when the
+    cluster is not there, is not ours, or has another CNI.
+    """
+    profile = lifecycle.require(name, profile)
+    gates = frozenset(profile.gates)
+    known = replace(
+        settings,
+        context=f"kind-{name}",
+        kubeconfig=str(lifecycle.kubeconfig(name)),
+        name=f"kind ({profile})",
+        denies_by=profile.denies_by,
+        features=settings.features | (_VOUCHED - gates),
+        lacks=settings.lacks | gates,
+    )
+    place = Place(
+        name, lifecycle.kubeconfig(name).parent, profile.pod_subnet, settings.image, offline
+    )
+    return KubeCluster(known, Outside(place, settings.run, settings.worker))
+
+
+def clean(name: str, run: str | None = None) -> tuple[str, ...]:
+    """Remove what dead runs, or the run named, left on and beside the cluster; name it."""
+    lifecycle.require(name, None)
+    config = lifecycle.kubeconfig(name)
+    return (
+        *outside.clean(name, config.parent, run),
+        *clean_namespaces(str(config), f"kind-{name}", run),
+    )

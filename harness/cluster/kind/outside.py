@@ -1,0 +1,283 @@
+"""Hosts outside a kind cluster: containers on kind's own Docker network.
+
+Each has the address that the scenario wants on its interface, reaches the nodes with that
+address as its source, and every node has a route to it. The cluster has one set of routes
+and of names, so an address or a name belongs to one run and worker at a time: the others
+wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import tenacity
+
+from harness import agnhost
+from harness.cluster.kind import command, resolver
+from harness.cluster.kube.leftovers import is_dead, process_identity
+from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, WORKER_LABEL
+from harness.errors import ClusterError, HarnessError
+from harness.model import ContainerPort, External, Protocol
+
+_CLUSTER_LABEL = "netpol.harness/cluster"
+_ADDRESSES_LABEL = "netpol.harness/addresses"
+_NETWORK = "kind"
+_FAMILY = 4  # kind-config.yaml asks for no other
+_LOCK_S = 900.0
+_SERVE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The kind cluster that the hosts stand beside, and its folder on this machine."""
+
+    cluster: str
+    folder: Path
+    pod_subnet: str
+    image: str
+    offline: Path | None = None
+
+
+@dataclass(slots=True)
+class Outside:
+    """The outside hosts of one run and worker; see ``kube.OutsideHosts``."""
+
+    place: Place
+    run: str
+    worker: str
+    _externals: tuple[External, ...] = ()
+    _locks: list[IO[str]] = field(default_factory=list)
+
+    def sync(self, externals: Sequence[External]) -> None:
+        """Make exactly these hosts; returns when they serve their ports and have their names."""
+        if tuple(externals) == self._externals:
+            return
+        if left := self.close():
+            raise ClusterError(f"could not remove {', '.join(left)}")
+        self._claim(externals)
+        self._externals = tuple(externals)
+        if not externals:
+            return
+        _ensure_image(self.place)
+        nodes = _node_addresses(self.place.cluster)
+        for external in externals:
+            self._start(external, nodes)
+        names = {name: item.addresses for item in externals for name in item.dns_names}
+        if names:
+            resolver.publish(self.place.cluster, self.place.folder, self._owner, names)
+        for external in externals:
+            self._await_serving(external)
+
+    def probe(self, name: str, script: str, deadline_s: float) -> str:
+        """Run a batch script on a host; ClusterError when it could not run."""
+        argv = ["docker", "exec", "-i", self._container(name), *agnhost.shell(deadline_s)]
+        done = command.run(argv, stdin=script, deadline_s=deadline_s + 5)
+        if done.status and agnhost.began_s(done.stdout) is None:
+            raise ClusterError(f"no exec on the outside host {name}: {done.words}")
+        return done.stdout
+
+    def command(self, name: str) -> str:
+        """What a person types before a command to run it on that host."""
+        return f"docker exec {self._container(name)}"
+
+    def close(self) -> tuple[str, ...]:
+        """Remove the hosts, their routes and names, and give back their addresses."""
+        left: list[str] = []
+        for external in self._externals:
+            container = self._container(external.name)
+            try:
+                _remove(self.place.cluster, container, external.addresses)
+            except HarnessError as error:
+                left.append(f"container {container}: {error.message}")
+        if any(external.dns_names for external in self._externals):
+            try:
+                resolver.publish(self.place.cluster, self.place.folder, self._owner, {})
+            except HarnessError as error:
+                left.append(f"names of {self._owner}: {error.message}")
+        self._externals = ()
+        for lock in self._locks:
+            lock.close()
+        self._locks.clear()
+        return tuple(left)
+
+    @property
+    def _owner(self) -> str:
+        return f"{self.run}-{self.worker}"
+
+    def _container(self, name: str) -> str:
+        return f"netpol-{self._owner}-{name}"
+
+    def _claim(self, externals: Sequence[External]) -> None:
+        """Lock every address and name, always in the same order; a dead process holds none."""
+        wanted = {word for item in externals for word in (*item.addresses, *item.dns_names)}
+        folder = self.place.folder / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        for word in sorted(wanted):
+            lock = (folder / word.replace(":", "-")).open("a+")
+            self._locks.append(lock)
+            _lock(lock, word)
+
+    def _start(self, external: External, nodes: dict[str, str]) -> None:
+        container = self._container(external.name)
+        labels = {
+            RUN_LABEL: self.run,
+            WORKER_LABEL: self.worker,
+            PROCESS_ANNOTATION: process_identity(),
+            _CLUSTER_LABEL: self.place.cluster,
+            _ADDRESSES_LABEL: ",".join(external.addresses),
+        }
+        words = [f"--label={key}={value}" for key, value in labels.items()]
+        # Removed first: what a killed run of the same name left would be in the way.
+        command.run(["docker", "rm", "-f", container])
+        command.check(
+            [
+                *("docker", "run", "-d", "--name", container, "--network", _NETWORK),
+                *("--cap-add", "NET_ADMIN", "--pull", "never", *words),
+                *("--entrypoint", "/bin/sh", self.place.image, "-c", serving(external.ports)),
+            ]
+        )
+        own = _inspect(container, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+        via = nodes[min(node for node in nodes if "control-plane" not in node)]
+        script = routes(external.addresses, nodes.values(), self.place.pod_subnet, via)
+        command.check(["docker", "exec", "-u", "0", container, "sh", "-ec", script])
+        for address in external.addresses:
+            for node in nodes:
+                command.check(
+                    ["docker", "exec", node, "ip", "route", "replace", address, "via", own]
+                )
+
+    def _await_serving(self, external: External) -> None:
+        """Ask the host on its own loopback for each of its ports."""
+        asks = [
+            shlex.join(("/agnhost", "connect", *agnhost.arguments(target, 1.0)))
+            for port in external.ports
+            for target in [agnhost.Target("127.0.0.1", port.number, port.protocol)]
+        ]
+        container = self._container(external.name)
+        asking = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(ClusterError),
+            wait=tenacity.wait_fixed(0.1),
+            stop=tenacity.stop_after_delay(_SERVE_S),
+        )
+        argv = ["docker", "exec", container, "sh", "-c", " && ".join(asks or ["true"])]
+        try:
+            asking(command.check, argv)
+        except tenacity.RetryError as error:
+            raise ClusterError(
+                f"the outside host {external.name} does not serve its ports:"
+                f" {error.last_attempt.exception()}",
+                f"`docker logs {container}` tells more",
+            ) from None
+
+
+def serving(ports: Sequence[ContainerPort]) -> str:
+    """The shell line that serves these ports until it is killed. Pure."""
+    servers = {
+        Protocol.TCP: "/agnhost netexec --http-port={0} --udp-port=-1 &",
+        Protocol.UDP: "/agnhost netexec --http-port=0 --udp-port={0} &",
+        Protocol.SCTP: "SERVE_SCTP_PORT_{0}={0} /agnhost porter &",
+    }
+    lines = [servers[port.protocol].format(port.number) for port in ports]
+    return "\n".join([*lines, "exec /agnhost pause"])
+
+
+def routes(addresses: Sequence[str], nodes: Iterable[str], pods: str, via: str) -> str:
+    """The shell lines that give a host its addresses, and these as source to the cluster. Pure.
+
+    ``nodes`` are the nodes' addresses; pods are reached through the node ``via``.
+    """
+    lines = []
+    for address in addresses:
+        if ipaddress.ip_address(address).version == _FAMILY:
+            lines.append(f"ip address add {address}/32 dev eth0")
+            lines += [f"ip route replace {node}/32 dev eth0 src {address}" for node in nodes]
+            lines.append(f"ip route replace {pods} via {via} src {address}")
+    if not lines:
+        raise ClusterError(
+            f"no IPv4 address among {', '.join(addresses)}, and kind's network here has IPv4 only"
+        )
+    return "\n".join(lines)
+
+
+def clean(cluster: str, folder: Path, run: str | None = None) -> tuple[str, ...]:
+    """Remove the outside hosts of dead runs, or of the run named, alive or not; name them."""
+    ids = command.check(
+        ["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={_CLUSTER_LABEL}={cluster}"]
+    ).split()
+    if not ids:
+        return ()
+    removed = []
+    for item in json.loads(command.check(["docker", "inspect", *ids])):
+        labels = item["Config"]["Labels"]
+        owner = {
+            "metadata": {
+                "annotations": {PROCESS_ANNOTATION: labels.get(PROCESS_ANNOTATION, "")},
+                "creationTimestamp": item["Created"][:19] + "+00:00",
+            }
+        }
+        if (labels[RUN_LABEL] == run) if run else is_dead(owner, datetime.now(UTC)):
+            name = item["Name"].removeprefix("/")
+            _remove(cluster, name, labels[_ADDRESSES_LABEL].split(","))
+            whose = f"{labels[RUN_LABEL]}-{labels[WORKER_LABEL]}"
+            resolver.publish(cluster, folder, whose, {})
+            removed.append(name)
+    return tuple(removed)
+
+
+def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:
+    done = command.run(["docker", "rm", "-f", container])
+    if done.status and "No such container" not in done.stderr:
+        raise ClusterError(f"cannot remove the container {container}: {done.words}")
+    for node in command.nodes(cluster):
+        for address in addresses:  # a route that is gone already is as good as removed
+            command.run(["docker", "exec", node, "ip", "route", "del", address])
+
+
+def _lock(lock: IO[str], word: str) -> None:
+    """Take the lock of an address or name, however long another run needs it, in reason."""
+    asking = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(BlockingIOError),
+        wait=tenacity.wait_fixed(0.2),
+        stop=tenacity.stop_after_delay(_LOCK_S),
+    )
+    try:
+        asking(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except tenacity.RetryError:
+        raise ClusterError(
+            f"the outside address {word} is in use by another run for {_LOCK_S:g} s",
+            "a cluster has one set of outside addresses: wait for the other run, or end it",
+        ) from None
+
+
+def _ensure_image(place: Place) -> None:
+    """See to it that Docker has the image of the hosts: loaded where offline, else pulled."""
+    if command.run(["docker", "image", "inspect", place.image]).status == 0:
+        return
+    if place.offline is None:
+        command.check(["docker", "pull", "-q", place.image], deadline_s=300)
+        return
+    for archive in sorted((place.offline / "images").glob("agnhost-*.tar")):
+        command.check(["docker", "load", "-q", "-i", archive], deadline_s=300)
+    if command.run(["docker", "image", "inspect", place.image]).status:
+        raise ClusterError(
+            f"no archive under {place.offline / 'images'} holds the image {place.image}",
+            "`docker save` it there, or give the image that is there",
+        )
+
+
+def _node_addresses(cluster: str) -> dict[str, str]:
+    """The nodes of the cluster and their addresses on kind's network."""
+    shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return {node: _inspect(node, shape) for node in command.nodes(cluster)}
+
+
+def _inspect(container: str, shape: str) -> str:
+    return command.check(["docker", "inspect", "--format", shape, container]).strip()

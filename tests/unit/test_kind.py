@@ -1,0 +1,245 @@
+"""What of the kind cluster can be seen without Docker; its programs are replaced on the PATH."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.cluster import kind
+from harness.cluster.kind import lifecycle, outside, resolver
+from harness.errors import ClusterError, UsageError
+from harness.model import ContainerPort, Protocol
+
+CALICO = kind.profile("calico")
+CONFIG = Path(__file__).parents[2] / "kind-config.yaml"
+
+COREFILE = """.:53 {
+    errors
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       ttl 30
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+}
+"""
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A PATH that has nothing but what a test puts there: ``programs(docker="exit 1")``."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("NETPOL_PULL", raising=False)
+
+    def put(**scripts: str) -> None:
+        for name, body in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{body}\n")
+            (folder / name).chmod(stat.S_IRWXU)
+
+    return put
+
+
+@pytest.fixture
+def offline(tmp_path):
+    """An offline folder with everything for Calico."""
+    folder = tmp_path / "offline"
+    place = folder / "manifests" / "calico" / CALICO.version / CALICO.file
+    place.parent.mkdir(parents=True)
+    place.write_text("kind: A\n")
+    (folder / "images").mkdir()
+    (folder / "images" / f"calico-{CALICO.version}.tar").touch()
+    (folder / "images" / "agnhost-2.56.tar").touch()
+    (folder / "node-image").write_text("kindest/node:v1\n")
+    return folder
+
+
+def test_kind_config_gets_the_profiles_pod_subnet():
+    found = yaml.safe_load(lifecycle._kind_config(CONFIG, kind.profile("kube-router")))
+    assert found["networking"] == {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/16"}
+    assert [node["role"] for node in found["nodes"]] == ["control-plane", "worker", "worker"]
+
+
+def test_shipped_kind_config_is_calicos_as_it_stands():
+    assert yaml.safe_load(CONFIG.read_text()) == yaml.safe_load(
+        lifecycle._kind_config(CONFIG, CALICO)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "networking: {}", "networking: {disableDefaultCNI: false}"])
+def test_kind_config_with_a_default_cni_is_refused(tmp_path, text):
+    path = tmp_path / "kind.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="disableDefaultCNI must be true"):
+        lifecycle._kind_config(path, CALICO)
+
+
+def test_auto_is_kind_with_an_offline_folder(programs, offline):
+    programs(docker="exit 0", kind="exit 0")
+    cluster, why = kind.choose(offline)
+    assert cluster == "kind"
+    assert str(offline) in why
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("node-image", "node-image is not there"),
+        ("images/agnhost-2.56.tar", "no image archive"),
+        ("images/calico-v3.31.0.tar", "no image archive"),
+        ("manifests/calico/v3.31.0/calico-vxlan.yaml", "no manifest for calico"),
+    ],
+)
+def test_auto_is_netns_and_says_what_the_offline_folder_lacks(programs, offline, gone, words):
+    programs(docker="exit 0", kind="exit 0")
+    (offline / gone).unlink()
+    cluster, why = kind.choose(offline)
+    assert cluster == "netns"
+    assert words in why
+
+
+def test_auto_is_netns_without_kind_or_docker(programs, offline):
+    cluster, why = kind.choose(offline)
+    assert (cluster, "kind is not on the PATH" in why) == ("netns", True)
+    programs(kind="exit 0")
+    cluster, why = kind.choose(offline)
+    assert (cluster, "'docker' is not on the PATH" in why) == ("netns", True)
+    programs(docker="echo Cannot connect to the daemon >&2; exit 1")
+    cluster, why = kind.choose(offline)
+    assert (cluster, "Cannot connect to the daemon" in why) == ("netns", True)
+
+
+def test_auto_is_netns_when_docker_lacks_the_node_image(programs, offline):
+    programs(docker='[ "$1" = version ]', kind="exit 0")
+    cluster, why = kind.choose(offline)
+    assert cluster == "netns"
+    assert "kindest/node:v1" in why
+
+
+def test_auto_pulls_only_with_leave(programs, monkeypatch):
+    programs(docker="exit 0", kind="exit 0")
+    assert kind.choose(None)[0] == "netns"
+    assert "NETPOL_PULL=yes" in kind.choose(None)[1]
+    monkeypatch.setenv("NETPOL_PULL", "yes")
+    assert kind.choose(None)[0] == "kind"
+
+
+def test_cluster_that_is_not_ours_is_not_deleted(programs):
+    programs(docker="exit 0", kind='[ "$1" = get ] && echo netpol; [ "$1" = get ]')
+    with pytest.raises(UsageError, match="not made by this harness"):
+        kind.down("netpol")
+
+
+def test_cluster_that_is_not_there_is_no_error_to_delete_and_one_to_connect(programs):
+    programs(docker="exit 0", kind="exit 0")
+    kind.down("netpol")
+    assert "there is no kind cluster" in kind.status("netpol")
+    with pytest.raises(UsageError) as error:
+        lifecycle.require("netpol", CALICO)
+    assert "netpol up" in str(error.value.hint)
+
+
+def test_failed_creation_is_told_in_kinds_words_and_deleted(programs, offline, tmp_path, capsys):
+    log = tmp_path / "log"
+    programs(
+        docker="exit 0",
+        kind=f'echo "$@" >> {log}; [ "$1" != create ] || {{ echo no space left >&2; exit 1; }}',
+    )
+    with pytest.raises(ClusterError, match="no space left"):
+        kind.up("netpol", CALICO, offline, CONFIG)
+    assert "delete cluster --name netpol" in log.read_text()
+    assert not kind.kubeconfig("netpol").parent.exists()
+
+
+def workload(kind_: str, name: str, *, have: int, want: int = 3, seen: int = 1) -> dict:
+    status = {"observedGeneration": seen, "numberReady": have, "desiredNumberScheduled": want}
+    if kind_ == "Deployment":
+        status = {"observedGeneration": seen, "readyReplicas": have}
+    return {
+        "kind": kind_,
+        "metadata": {"name": name, "namespace": "kube-system", "generation": 1},
+        "spec": {"replicas": want},
+        "status": status,
+    }
+
+
+def node(name: str, ready: str) -> dict:
+    status = {"conditions": [{"type": "Ready", "status": ready}]}
+    return {"kind": "Node", "metadata": {"name": name}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        (
+            [],
+            ["DaemonSet kube-system/agent is not there", "coredns is not"],
+        ),
+        ([node("a", "False")], ["Node a", "agent is not there", "coredns is not there"]),
+        ([workload("DaemonSet", "agent", have=1)], ["agent: 1 of 3 ready", "coredns"]),
+        ([workload("DaemonSet", "agent", have=0, want=0)], ["agent: 0 of 0 ready", "coredns"]),
+        ([workload("DaemonSet", "agent", have=3, seen=0)], ["not seen by its", "coredns"]),
+        (
+            [
+                node("a", "True"),
+                workload("DaemonSet", "agent", have=3),
+                workload("Deployment", "coredns", have=2, want=2),
+                workload("Deployment", "other", have=0),
+            ],
+            [],
+        ),
+    ],
+)
+def test_what_is_not_ready_is_named(programs, tmp_path, items, expected):
+    answer = tmp_path / "answer.json"
+    answer.write_text(json.dumps({"items": items}))
+    programs(docker=f'while read -r line; do echo "$line"; done < {answer}; echo')
+    answer.write_text(answer.read_text() + "\n")
+    found = lifecycle._not_ready("netpol", lifecycle._waits(("DaemonSet/kube-system/agent",)))
+    assert len(found) == len(expected)
+    assert all(words in text for words, text in zip(expected, found, strict=True))
+
+
+def test_no_answer_is_not_ready(programs):
+    programs(docker="echo connection refused >&2; exit 1")
+    assert lifecycle._not_ready("netpol", ()) == (
+        "the API server does not answer: connection refused",
+    )
+
+
+def test_corefile_asks_for_outside_names_first_and_forgets_failures():
+    found = resolver.corefile(COREFILE)
+    assert found.index("hosts /etc/netpol/hosts") < found.index("kubernetes cluster.local")
+    assert "disable denial\n" in found
+    assert "servfail 0\n" in found
+    assert "disable success cluster.local" in found
+    with pytest.raises(ClusterError, match="plugin kubernetes"):
+        resolver.corefile(".:53 {\n}\n")
+
+
+def test_outside_host_serves_each_protocol():
+    ports = [ContainerPort(443), ContainerPort(53, Protocol.UDP), ContainerPort(9, Protocol.SCTP)]
+    assert outside.serving(ports).splitlines() == [
+        "/agnhost netexec --http-port=443 --udp-port=-1 &",
+        "/agnhost netexec --http-port=0 --udp-port=53 &",
+        "SERVE_SCTP_PORT_9=9 /agnhost porter &",
+        "exec /agnhost pause",
+    ]
+
+
+def test_outside_host_uses_its_address_to_nodes_and_pods():
+    lines = outside.routes(
+        ["10.10.0.5", "2001:db8::5"], ["172.18.0.2"], "10.0.0.0/16", "172.18.0.2"
+    )
+    assert lines.splitlines() == [
+        "ip address add 10.10.0.5/32 dev eth0",
+        "ip route replace 172.18.0.2/32 dev eth0 src 10.10.0.5",
+        "ip route replace 10.0.0.0/16 via 172.18.0.2 src 10.10.0.5",
+    ]
+    with pytest.raises(ClusterError, match="IPv4 only"):
+        outside.routes(["2001:db8::5"], [worker], pods, worker)
