@@ -242,4 +242,4 @@ def test_outside_host_uses_its_address_to_nodes_and_pods():
         "ip route replace 10.0.0.0/16 via 172.18.0.2 src 10.10.0.5",
     ]
     with pytest.raises(ClusterError, match="IPv4 only"):
-        outside.routes(["2001:db8::5"], [worker], pods, worker)
+        outside.routes(["2001:db8::5"], ["172.18.0.2"], "10.0.0.0/16", "172.18.0.2")

@@ -34,7 +34,7 @@ KIND_VERSION = "v0.31.0"
 _CREATE_S = 300.0
 _LOAD_S = 300.0
 _READY_S = 300.0
-_POLL_S = 0.5
+_POLL_S = 1.0  # each look costs the control plane node a kubectl
 _MARK = "netpol-harness"
 
 T = TypeVar("T")
