@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.errors import ClusterError, HarnessError
-from harness.plugin.options import worker_name
+from harness.plugin.options import choice_of, worker_name
 
 if TYPE_CHECKING:
     from harness.cluster import Cluster
@@ -63,30 +63,4 @@ def tenancy(config: pytest.Config) -> Tenancy:
 @pytest.hookimpl(trylast=True)
 def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster:
     """Follow ``--cluster``."""
-    match config.getoption("netpol_cluster"):
-        case "netns":
-            return _netns(config)
-        case "kind":
-            return _kind(config, worker)
-        case _:
-            return _current(config, worker)
-
-
-def _netns(config: pytest.Config) -> Cluster:
-    from harness.cluster.netns import NetnsCluster, why_unavailable
-
-    if reason := why_unavailable():
-        raise ClusterError(f"the embedded cluster cannot run here: {reason}")
-    timeout_s = config.getoption("netpol_probe_timeout_s")
-    return NetnsCluster(
-        probe_timeout_s=0.3 if timeout_s is None else timeout_s,
-        defect=config.getoption("netpol_defect"),
-    )
-
-
-def _kind(config: pytest.Config, worker: str) -> Cluster:
-    raise ClusterError("--cluster=kind is not here yet")
-
-
-def _current(config: pytest.Config, worker: str) -> Cluster:
-    raise ClusterError("--cluster=current is not here yet")
+    return choice_of(config).make(worker)

@@ -165,7 +165,9 @@ class ScenarioStep(pytest.Item):
                 self.user_properties.append((name, seconds))
 
     def _explain(self, result: CellResult) -> str:
-        return oracle.explain(self.file.scenario.steps[self.index].state, result.cell.probe)
+        facts = oracle.Facts(features=self.file.scenario.needs.features)
+        state = self.file.scenario.steps[self.index].state
+        return oracle.explain(state, result.cell.probe, facts)
 
     def _repeat(self, result: CellResult) -> str:
         probe = result.cell.probe
@@ -173,7 +175,7 @@ class ScenarioStep(pytest.Item):
         words += [str(probe.source), str(probe.destination)]
         if probe.family == 6:
             words.append("-6")
-        return shlex.join([*words, *options.chosen_words(self.config)])
+        return shlex.join([*words, *options.choice_of(self.config).words()])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from pathlib import Path
 
 import pytest
 
+from harness.errors import HarnessError
 from harness.plugin import hooks
+from harness.plugin.choice import CLUSTERS, KIND_NAME, ClusterChoice, new_run_id
 from harness.runner import Timing
 
 SCENARIOS_INI = "netpol_scenarios"
@@ -36,16 +36,16 @@ def _add_cluster_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--cluster",
         dest="netpol_cluster",
-        choices=("netns", "kind", "current"),
+        choices=CLUSTERS,
         default="netns",
         help="where to run: netns (embedded, the default), kind (made by `netpol up`), "
-        "current (your kubeconfig; needs --context)",
+        "current (your kubeconfig, see --context)",
     )
     group.addoption(
         "--context",
         dest="netpol_context",
         metavar="NAME",
-        help="with --cluster=current: the context to use, spelled out",
+        help="with --cluster=current: the context; without it, only a kind cluster of ours",
     )
     group.addoption(
         "--kubeconfig",
@@ -64,7 +64,7 @@ def _add_cluster_options(group: pytest.OptionGroup) -> None:
         "--kind-name",
         dest="netpol_kind_name",
         metavar="NAME",
-        default=os.environ.get("NETPOL_KIND_NAME", "netpol"),
+        default=KIND_NAME,
         help="with --cluster=kind: the name of the kind cluster (default %(default)s)",
     )
     group.addoption(
@@ -140,52 +140,32 @@ def _seconds(text: str) -> float:
 
 
 def settle_options(config: pytest.Config) -> None:
-    """Choose the run's id, before any worker starts; refuse what contradicts itself.
-
-    Raises pytest.UsageError.
-    """
+    """Choose the run's id, before any worker starts. Raises pytest.UsageError."""
     if config.getoption("netpol_run_id") is None:
-        config.option.netpol_run_id = f"np{secrets.token_hex(2)}"
-    for wrong, text in _contradictions(config):
-        if wrong:
-            raise pytest.UsageError(text)
-
-
-def _contradictions(config: pytest.Config) -> tuple[tuple[bool, str], ...]:
-    cluster = config.getoption("netpol_cluster")
-    defect = config.getoption("netpol_defect")
-    kind, current = cluster == "kind", cluster == "current"
-    return (
-        (
-            bool(defect) and cluster != "netns",
-            f"--defect={defect} needs --cluster=netns: only the embedded cluster has defects",
-        ),
-        (
-            config.getoption("netpol_canary") == "off" and not defect,
+        config.option.netpol_run_id = new_run_id()
+    if config.getoption("netpol_canary") == "off" and not config.getoption("netpol_defect"):
+        raise pytest.UsageError(
             "--canary=off needs --defect: without the canary, a cluster that enforces nothing "
-            "would only show as many failures",
-        ),
-        (
-            current and not config.getoption("netpol_context"),
-            "--cluster=current needs --context=NAME: nothing is made on a cluster that was not "
-            "named\nhint: `kubectl config get-contexts` lists the names",
-        ),
-        (
-            not current and bool(config.getoption("netpol_context")),
-            f"--context needs --cluster=current, not --cluster={cluster}",
-        ),
-        (
-            not current and bool(config.getoption("netpol_kubeconfig")),
-            f"--kubeconfig needs --cluster=current, not --cluster={cluster}",
-        ),
-        (
-            not kind and bool(config.getoption("netpol_cni")),
-            f"--cni needs --cluster=kind, not --cluster={cluster}",
-        ),
-        (
-            cluster == "netns" and bool(config.getoption("netpol_agnhost_image")),
-            "--agnhost-image needs --cluster=kind or current: no agnhost runs on netns",
-        ),
+            "would only show as many failures"
+        )
+    try:
+        choice_of(config).check()
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def choice_of(config: pytest.Config) -> ClusterChoice:
+    """Read from the options which cluster was asked for."""
+    return ClusterChoice(
+        run_id=config.getoption("netpol_run_id"),
+        cluster=config.getoption("netpol_cluster"),
+        context=config.getoption("netpol_context"),
+        kubeconfig=config.getoption("netpol_kubeconfig"),
+        cni=config.getoption("netpol_cni"),
+        kind_name=config.getoption("netpol_kind_name"),
+        agnhost_image=config.getoption("netpol_agnhost_image"),
+        probe_timeout_s=config.getoption("netpol_probe_timeout_s"),
+        defect=config.getoption("netpol_defect"),
     )
 
 
@@ -199,17 +179,6 @@ def timing(config: pytest.Config) -> Timing:
 def roots(config: pytest.Config) -> tuple[Path, ...]:
     """Give the folders whose YAML files are scenarios."""
     return tuple(config.rootpath / folder for folder in config.getini(SCENARIOS_INI))
-
-
-def chosen_words(config: pytest.Config) -> tuple[str, ...]:
-    """Give the options that lead another command to the same cluster."""
-    words = {
-        "--cluster": config.getoption("netpol_cluster"),
-        "--context": config.getoption("netpol_context"),
-        "--kubeconfig": config.getoption("netpol_kubeconfig"),
-        "--defect": config.getoption("netpol_defect"),
-    }
-    return tuple(f"{word}={value}" for word, value in words.items() if value and value != "netns")
 
 
 def is_worker(config: pytest.Config) -> bool:

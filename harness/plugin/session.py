@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import itertools
 import signal
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 class Course:
     """What the controller (or the only process) learns of a run.
 
-    ``refusal`` is why nothing ran although the scenarios are good.
+    ``refusal`` is why nothing ran although the scenarios are good. ``broken_off`` says that
+    a process of the run may have died without removing what it made.
     """
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -51,6 +53,7 @@ class Course:
     leftovers: list[str] = field(default_factory=list)
     refusal: HarnessError | None = None
     guarded: bool = False
+    broken_off: bool = False
 
 
 COURSE = pytest.StashKey[Course]()
@@ -232,6 +235,9 @@ class RunWatch:
         silent = StepRecord.from_json(text).outcome in {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
         return ("error", "E", "ERROR") if silent else None
 
+    def pytest_keyboard_interrupt(self) -> None:
+        course(self._config).broken_off = True
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         found = course(self._config)
         ordered = sorted(found.records, key=lambda record: (record.file, record.index))
@@ -275,20 +281,35 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
+def pytest_testnodedown(node: Any, error: object | None) -> None:
     """Hear from a worker what it could not remove."""
     told = getattr(node, "workeroutput", {})
-    course(node.config).leftovers.extend(told.get(_LEFT, ()))
+    found = course(node.config)
+    found.leftovers.extend(told.get(_LEFT, ()))
+    found.broken_off = found.broken_off or error is not None
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Write results.json, when all workers have spoken; close what a broken start left open."""
-    tenancy(config).close()
-    path: Path | None = config.getoption("netpol_results")
-    if path is None or options.is_worker(config) or COURSE not in config.stash:
+    """When all workers are gone: remove what dead ones left, and write results.json."""
+    if options.is_worker(config) or COURSE not in config.stash:
         return
     found = course(config)
+    if found.broken_off:
+        _sweep(config)
+    path: Path | None = config.getoption("netpol_results")
+    if path is not None:
+        _write_results(path, config, found)
+
+
+def _sweep(config: pytest.Config) -> None:
+    try:
+        options.choice_of(config).sweep()
+    except HarnessError as error:
+        print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
+
+
+def _write_results(path: Path, config: pytest.Config, found: Course) -> None:
     run = Run(
         run_id=config.getoption("netpol_run_id"),
         started=found.started.isoformat(timespec="seconds"),

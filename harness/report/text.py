@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from textwrap import indent
+from textwrap import dedent, indent
 
 from harness.report.record import CellRecord, CellStatus, Outcome, StepRecord
 
@@ -166,8 +166,9 @@ _FINE = {CellStatus.AS_EXPECTED, CellStatus.UNDEFINED}
 
 def _detail(cell: CellRecord) -> str:
     text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
-    if cell.reasons:
-        text += f"\n{indent(cell.reasons.rstrip(), '    ')}"
+    reasons = cell.reasons.removeprefix(f"{cell.pair}  {cell.expected}\n")
+    if reasons:
+        text += f"\n{indent(dedent(reasons).rstrip(), '    ')}"
     if cell.raw and cell.raw not in {cell.observed, cell.detail}:
         text += f"\n    in its own words: {cell.raw.strip()}"
     if cell.command:
@@ -235,8 +236,9 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
 
 
 def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
-    denied = [(s.time_to_deny_s, s.name) for s in steps if s.time_to_deny_s]
-    allowed = [(s.time_to_allow_s, s.name) for s in steps if s.time_to_allow_s]
+    green = [step for step in steps if step.outcome is Outcome.PASSED]
+    denied = [(step.time_to_deny_s, step.name) for step in green if step.time_to_deny_s]
+    allowed = [(step.time_to_allow_s, step.name) for step in green if step.time_to_allow_s]
     for word, found in (("time-to-deny", denied), ("time-to-allow", allowed)):
         if found:
             seconds, name = max(found)
