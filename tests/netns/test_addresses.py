@@ -1,0 +1,118 @@
+"""Addresses from one State to the next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.cluster.netns.addresses import (
+    DNS_ADDRESSES,
+    DNS_SERVICE,
+    Addresses,
+    allocate,
+    with_implied,
+)
+from harness.model import (
+    External,
+    Family,
+    Labels,
+    Namespace,
+    Pod,
+    PodRef,
+    Protocol,
+    Service,
+    ServicePort,
+    ServiceType,
+    State,
+)
+
+A, B = PodRef("x", "a"), PodRef("x", "b")
+STATE = State(
+    "scope",
+    (Namespace("x"),),
+    (Pod("x", "a"), Pod("x", "b", node=2), Pod("x", "h", node=3, host_network=True)),
+    (
+        Service("x", "web", Labels(), (ServicePort(80, 80),), ServiceType.NODE_PORT),
+        Service("x", "bare", Labels(), (ServicePort(80, 80),), ServiceType.HEADLESS),
+    ),
+    (External("office", ("10.10.0.5", "2001:DB8::5")),),
+)
+
+
+def given(state: State, previous: Addresses | None = None) -> Addresses:
+    return allocate(with_implied(state), previous)
+
+
+def pods(state: State, *changed: Pod) -> State:
+    instead = {pod.ref: pod for pod in changed}
+    return replace(state, pods=tuple(instead.get(pod.ref, pod) for pod in state.pods))
+
+
+def test_every_thing_has_its_addresses() -> None:
+    addresses = given(STATE)
+    assert addresses.pods[A] == ("192.168.0.16", "fd00:10:1::10")
+    assert addresses.pods[B] == ("192.168.128.16", "fd00:10:2::10")
+    assert addresses.pods[PodRef("x", "h")] == addresses.nodes[1]
+    assert addresses.node_of[PodRef("x", "h")] == 1
+    assert addresses.externals["office"] == ("10.10.0.5", "2001:db8::5")
+    assert addresses.services["x", "web"] == ("10.96.0.16", "fd00:96::10")
+    assert addresses.services["x", "bare"] == ()
+    assert addresses.services[DNS_SERVICE] == DNS_ADDRESSES
+    assert addresses.node_ports == {("x", "web", 80, Protocol.TCP): 30000}
+    assert addresses.dns_pods == (PodRef("kube-system", "coredns"),)
+
+
+def test_equal_states_have_equal_addresses() -> None:
+    first = given(STATE)
+    assert given(STATE, first) == first
+
+
+def test_a_relabelled_pod_keeps_its_address() -> None:
+    first = given(STATE)
+    second = given(pods(STATE, Pod("x", "a", Labels({"new": "label"}))), first)
+    assert second.pods == first.pods
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pods(STATE, Pod("x", "a", incarnation=1)),
+        pods(STATE, Pod("x", "a", node=2)),
+        replace(STATE, namespaces=(Namespace("x", incarnation=1),)),
+        replace(STATE, scope="another"),
+    ],
+)
+def test_what_is_made_again_has_a_fresh_address(state: State) -> None:
+    first = given(STATE)
+    second = given(state, first)
+    assert not {ip for ip in second.pods[A]} & {ip for held in first.pods.values() for ip in held}
+
+
+def test_an_address_is_not_given_twice_soon() -> None:
+    seen: set[str] = set()
+    addresses = None
+    for incarnation in range(50):
+        addresses = given(pods(STATE, Pod("x", "a", incarnation=incarnation)), addresses)
+        assert not seen & set(addresses.pods[A])
+        seen |= set(addresses.pods[A])
+
+
+def test_a_deleted_pod_leaves_its_address_alone() -> None:
+    first = given(STATE)
+    without = replace(STATE, pods=STATE.pods[1:])
+    second = given(STATE, given(without, first))
+    assert second.pods[A] != first.pods[A]
+    assert second.pods[B] == first.pods[B]
+
+
+def test_outside_hosts_keep_their_addresses_from_pods() -> None:
+    taken = External("rival", ("192.168.0.16", "fd00:10:1::10"))
+    addresses = given(replace(STATE, externals=(taken,)))
+    assert addresses.pods[A] == ("192.168.0.17", "fd00:10:1::11")
+
+
+def test_without_ipv6_nothing_has_an_ipv6_address() -> None:
+    addresses = allocate(with_implied(STATE), None, (Family.V4,))
+    held = (addresses.pods, addresses.nodes, addresses.externals, addresses.services)
+    assert not [ip for group in held for ips in group.values() for ip in ips if ":" in ip]

@@ -1,0 +1,389 @@
+"""The embedded cluster with real packets: what the contract of all clusters cannot ask for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.cluster.netns import NetnsCluster
+from harness.errors import ClusterError, UsageError
+from harness.model import (
+    AbsoluteName,
+    Address,
+    ContainerPort,
+    Destination,
+    External,
+    ExternalRef,
+    ExternalTrafficPolicy,
+    Family,
+    Host,
+    Labels,
+    Manifest,
+    Namespace,
+    NodePortRef,
+    NodeRef,
+    Pod,
+    PodRef,
+    Probe,
+    ProbeError,
+    Protocol,
+    Service,
+    ServiceName,
+    ServicePort,
+    ServiceRef,
+    ServiceType,
+    Source,
+    State,
+    Verdict,
+)
+
+ALLOWED, TIMEOUT, REFUSED, DNS = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED, Verdict.DNS
+BOTH = pytest.mark.parametrize("family", list(Family))
+
+WEB, FAR, CLIENT = PodRef("x", "web"), PodRef("x", "far"), PodRef("x", "client")
+AGENT = PodRef("x", "agent")
+OFFICE = ExternalRef("office")
+UDP = Protocol.UDP
+
+
+def service(name: str, port: int = 80, **fields: object) -> Service:
+    plain = Service("x", name, Labels({"app": name}), (ServicePort(port, "web"),))
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+STATE = State(
+    "netns",
+    (Namespace("x"),),
+    (
+        Pod(
+            *("x", "web", Labels({"app": "web"})),
+            (ContainerPort(80, name="web"), ContainerPort(80, UDP), ContainerPort(8080)),
+            node=1,
+        ),
+        Pod("x", "far", Labels({"app": "far"}), (ContainerPort(81, name="web"),), node=2),
+        Pod("x", "client", node=1),
+        Pod("x", "agent", Labels({"app": "agent"}), (ContainerPort(9100),), 2, host_network=True),
+    ),
+    (
+        service("web", type=ServiceType.NODE_PORT),
+        service("far"),
+        service("nobody"),
+        service("bare", selector=Labels({"app": "web"}), type=ServiceType.HEADLESS),
+        service("both", selector=Labels(), ports=(ServicePort(80, "web"),)),
+        service(
+            "local",
+            selector=Labels({"app": "web"}),
+            type=ServiceType.NODE_PORT,
+            external_traffic_policy=ExternalTrafficPolicy.LOCAL,
+        ),
+        service("agent", ports=(ServicePort(80, 9100),)),
+    ),
+    (
+        External(
+            "office",
+            ("10.10.0.5", "2001:db8::5"),
+            (ContainerPort(443), ContainerPort(443, UDP)),
+            ("api.example.com",),
+        ),
+        External("branch", ("10.60.0.5", "2001:db8:60::5")),
+    ),
+)
+
+
+def policy(**spec: object) -> Manifest:
+    document = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "p", "namespace": "x"},
+        "spec": {"podSelector": {}, **spec},
+    }
+    return Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "p", json.dumps(document))
+
+
+def words(
+    cluster: NetnsCluster, family: Family, asked: Iterable[tuple[Source, Host, int, Protocol]]
+) -> dict[str, str]:
+    probes = [Probe(s, Destination(h, port, protocol), family) for s, h, port, protocol in asked]
+    seen = cluster.probe(probes)
+    return {f"{o.probe.source} -> {o.probe.destination}": str(o.outcome) for o in seen}
+
+
+def expect(
+    cluster: NetnsCluster,
+    family: Family,
+    table: dict[tuple[Source, Host, int] | tuple[Source, Host, int, Protocol], Verdict],
+) -> None:
+    full = {
+        (key if len(key) == 4 else (*key, Protocol.TCP)): verdict for key, verdict in table.items()
+    }
+    expected = {f"{s} -> {Destination(h, n, p)}": str(v) for (s, h, n, p), v in full.items()}
+    assert words(cluster, family, full) == expected
+
+
+@BOTH
+def test_every_source_reaches_every_kind_of_destination(
+    cluster: NetnsCluster, family: Family
+) -> None:
+    cluster.sync(STATE)
+    sources = (CLIENT, FAR, AGENT, NodeRef(1), NodeRef(2), OFFICE)
+    table: dict[tuple[Source, Host, int, Protocol], Verdict] = {}
+    for source in sources:
+        table |= {
+            (source, WEB, 80, Protocol.TCP): ALLOWED,
+            (source, WEB, 80, UDP): ALLOWED,
+            (source, WEB, 82, Protocol.TCP): REFUSED,
+            (source, WEB, 82, UDP): REFUSED,
+            (source, FAR, 81, Protocol.TCP): ALLOWED,
+            (source, AGENT, 9100, Protocol.TCP): ALLOWED,
+            (source, NodeRef(2), 9100, Protocol.TCP): ALLOWED,
+            (source, NodeRef(1), 9100, Protocol.TCP): REFUSED,
+            (source, OFFICE, 443, Protocol.TCP): ALLOWED,
+            (source, OFFICE, 443, UDP): ALLOWED,
+            (source, OFFICE, 444, Protocol.TCP): REFUSED,
+        }
+    expect(cluster, family, dict(table))
+
+
+@BOTH
+def test_services_lead_to_their_pods(cluster: NetnsCluster, family: Family) -> None:
+    cluster.sync(STATE)
+    table: dict[tuple[Source, Host, int], Verdict] = {}
+    for source in (WEB, FAR, CLIENT, AGENT, NodeRef(1), NodeRef(2)):
+        table |= {
+            (source, ServiceRef("x", "web"), 80): ALLOWED,
+            (source, ServiceRef("x", "far"), 80): ALLOWED,
+            (source, ServiceRef("x", "both"), 80): ALLOWED,
+            (source, ServiceRef("x", "agent"), 80): ALLOWED,
+            (source, ServiceRef("x", "nobody"), 80): REFUSED,
+            (source, ServiceRef("x", "web"), 81): TIMEOUT,
+            (source, ServiceName("x", "web"), 80): ALLOWED,
+            (source, ServiceName("x", "bare"), 80): ALLOWED,
+            (source, ServiceName("x", "bare"), 8080): ALLOWED,
+            (source, ServiceName("x", "missing"), 80): DNS,
+            (source, AbsoluteName("api.example.com"), 443): ALLOWED,
+            (source, AbsoluteName("api.example.org"), 443): DNS,
+        }
+    table[OFFICE, ServiceRef("x", "web"), 80] = TIMEOUT
+    expect(cluster, family, dict(table))
+
+
+@BOTH
+def test_node_ports(cluster: NetnsCluster, family: Family) -> None:
+    cluster.sync(STATE)
+    table: dict[tuple[Source, Host, int], Verdict] = {}
+    for source in (WEB, CLIENT, FAR, NodeRef(1), NodeRef(2), OFFICE):
+        table |= {
+            (source, NodePortRef("x", "web", 1), 80): ALLOWED,
+            (source, NodePortRef("x", "web", 2), 80): ALLOWED,
+            (source, NodePortRef("x", "local", 1), 80): ALLOWED,
+        }
+    table[OFFICE, NodePortRef("x", "local", 2), 80] = TIMEOUT
+    expect(cluster, family, dict(table))
+
+
+@BOTH
+def test_a_local_node_port_shows_the_clients_address_to_policy(
+    cluster: NetnsCluster, family: Family
+) -> None:
+    blocks = [{"ipBlock": {"cidr": "10.10.0.0/16"}}, {"ipBlock": {"cidr": "2001:db8::/48"}}]
+    cluster.sync(replace(STATE, policies=(policy(ingress=[{"from": blocks}]),)))
+    branch = ExternalRef("branch")
+    expect(
+        cluster,
+        family,
+        {
+            (OFFICE, NodePortRef("x", "local", 1), 80): ALLOWED,
+            (branch, NodePortRef("x", "local", 1), 80): TIMEOUT,
+            (OFFICE, WEB, 80): ALLOWED,
+            (branch, WEB, 80): TIMEOUT,
+            (FAR, WEB, 80): TIMEOUT,
+        },
+    )
+
+
+@BOTH
+def test_nobody_answers_at_an_address_that_nobody_has(
+    cluster: NetnsCluster, family: Family
+) -> None:
+    cluster.sync(STATE)
+    nowhere = {
+        Family.V4: ("203.0.113.5", "192.168.77.77", "192.168.200.7", "172.31.255.77"),
+        Family.V6: ("2001:db8:ffff::5", "fd00:10:1::ffff", "fd00:10:2::ffff", "fd00:31::ffff"),
+    }
+    expect(
+        cluster,
+        family,
+        {
+            (source, Address(ip), 80): TIMEOUT
+            for source in (CLIENT, FAR, NodeRef(1), OFFICE)
+            for ip in nowhere[family]
+        },
+    )
+
+
+@BOTH
+def test_a_default_deny_of_egress_breaks_names(cluster: NetnsCluster, family: Family) -> None:
+    cluster.sync(replace(STATE, policies=(policy(policyTypes=["Egress"]),)))
+    expect(
+        cluster,
+        family,
+        {
+            (CLIENT, ServiceName("x", "web"), 80): DNS,
+            (CLIENT, AbsoluteName("api.example.com"), 443): DNS,
+            (CLIENT, WEB, 80): TIMEOUT,
+            (WEB, WEB, 80): ALLOWED,
+            (NodeRef(1), WEB, 80): ALLOWED,
+        },
+    )
+
+
+def test_a_denial_takes_the_probe_timeout_and_no_more(cluster: NetnsCluster) -> None:
+    cluster.sync(replace(STATE, policies=(policy(),)))
+    (seen,) = cluster.probe([Probe(CLIENT, Destination(WEB, 80))])
+    assert seen.outcome is TIMEOUT
+    assert seen.ended - seen.started >= cluster.capabilities.probe_timeout_s
+
+
+def test_new_probes_are_not_let_through_as_old_connections(cluster: NetnsCluster) -> None:
+    """UDP flows outlive their probe in conntrack; a fresh source port is a fresh flow."""
+    cluster.sync(STATE)
+    udp = [Probe(CLIENT, Destination(WEB, 80, UDP))] * 50
+    assert {seen.outcome for seen in cluster.probe(udp)} == {ALLOWED}
+    cluster.sync(replace(STATE, policies=(policy(),)))
+    assert {seen.outcome for seen in cluster.probe(udp)} == {TIMEOUT}
+
+
+def test_an_end_that_does_not_exist_gives_no_verdict(cluster: NetnsCluster) -> None:
+    probe = Probe(CLIENT, Destination(WEB, 80))
+    (seen,) = cluster.probe([probe])
+    assert seen.outcome == ProbeError("the cluster holds nothing yet")
+    cluster.sync(STATE)
+    missing: list[Host] = [
+        PodRef("x", "y"),
+        ExternalRef("y"),
+        ServiceRef("x", "y"),
+        ServiceRef("x", "bare"),
+        NodePortRef("x", "far", 1),
+    ]
+    seen_at = cluster.probe([Probe(CLIENT, Destination(host, 80)) for host in missing])
+    assert [type(seen.outcome) for seen in seen_at] == [ProbeError] * len(missing)
+
+
+def test_pods_with_host_network_cannot_share_a_port(cluster: NetnsCluster) -> None:
+    rival = Pod("x", "rival", ports=(ContainerPort(9100),), node=2, host_network=True)
+    with pytest.raises(ClusterError, match="x/rival cannot serve its ports"):
+        cluster.sync(replace(STATE, pods=(*STATE.pods, rival)))
+    cluster.sync(STATE)
+    expect(cluster, Family.V4, {(CLIENT, AGENT, 9100): ALLOWED, (CLIENT, WEB, 80): ALLOWED})
+
+
+def test_a_kind_that_it_does_not_know_is_refused_with_a_hint(cluster: NetnsCluster) -> None:
+    strange = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "x", "p", "{}")
+    with pytest.raises(ClusterError) as caught:
+        cluster.sync(replace(STATE, policies=(strange,)))
+    assert str(caught.value) == (
+        "the embedded cluster does not know cilium.io/v2 CiliumNetworkPolicy "
+        "(CiliumNetworkPolicy x/p)\n"
+        "hint: it enforces networking.k8s.io/v1 NetworkPolicy; use a cluster with that CRD"
+    )
+
+
+def test_it_admits_nothing_so_it_refuses_nothing(cluster: NetnsCluster) -> None:
+    with pytest.raises(ClusterError, match="no API server"):
+        cluster.sync(replace(STATE, refused=(policy(),)))
+
+
+def test_without_enforcement_policies_do_nothing(available: None) -> None:
+    with NetnsCluster(defect="no-enforcement") as cluster:
+        cluster.sync(replace(STATE, policies=(policy(),)))
+        expect(cluster, Family.V4, {(CLIENT, WEB, 80): ALLOWED})
+
+
+def test_an_unknown_defect_is_refused() -> None:
+    with pytest.raises(UsageError, match="no-enforcment"):
+        NetnsCluster(defect="no-enforcment")
+
+
+def test_describe_shows_ends_policies_and_rules(cluster: NetnsCluster) -> None:
+    cluster.sync(replace(STATE, policies=(policy(),)))
+    text = cluster.describe([Probe(CLIENT, Destination(ServiceRef("x", "web"), 80))])
+    for words_ in (
+        "x/client: ",
+        "svc/x/web: NodePort",
+        "NetworkPolicy x/p: {",
+        "table inet netpol",
+    ):
+        assert words_ in text
+
+
+# ------------------------------------------------------------------ processes
+
+
+def child_of(cluster: NetnsCluster) -> int:
+    return cluster._child.pid
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is no more than an entry that somebody has yet to read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_when_the_child_dies_nothing_has_a_verdict(cluster: NetnsCluster) -> None:
+    cluster.sync(STATE)
+    os.kill(child_of(cluster), signal.SIGKILL)
+    probes = [Probe(CLIENT, Destination(WEB, 80)), Probe(CLIENT, Destination(WEB, 81))]
+    seen = cluster.probe(probes)
+    assert [o.probe for o in seen] == probes
+    assert [type(o.outcome) for o in seen] == [ProbeError, ProbeError]
+    with pytest.raises(ClusterError):
+        cluster.sync(STATE)
+    assert "cannot be described" in cluster.describe(probes)
+    assert cluster.close() == ()
+
+
+PARENT = """
+import sys, time
+from harness.cluster.netns import NetnsCluster
+from harness.model import Namespace, Pod, State
+cluster = NetnsCluster()
+cluster.sync(State("s", (Namespace("x"),), (Pod("x", "a"),)))
+print(cluster._child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_parent_leaves_nothing(available: None) -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert not gone(child)
+        parent.kill()
+        parent.wait()
+        assert eventually(lambda: gone(child))
+
+
+def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:
+    cluster.sync(STATE)
+    assert os.readlink(f"/proc/{child_of(cluster)}/ns/net") != os.readlink("/proc/self/ns/net")
+    assert not [name for name in os.listdir("/sys/class/net") if name.startswith("pod")]
