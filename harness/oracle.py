@@ -264,6 +264,9 @@ class _HostPods(enum.Enum):
     LIKE_NODES = "if hostNetwork pods count as their node"
 
 
+NODE_PORTS = range(30000, 32768)
+"""Where a cluster takes node ports from, unless it was told otherwise."""
+
 _Host = Pod | NodeRef | External | Address
 
 
@@ -469,9 +472,11 @@ def _port(port: PolicyPort, flow: _Flow) -> _Match:
         return hit
     if isinstance(port.port, str):
         return _named_port(port, flow)
-    if wire.port is None:
-        return _Match(None, f"port {port}, and the node port is the cluster's choice (R66)")
     last = port.port if port.end_port is None else port.end_port
+    if wire.port is None:
+        if last < NODE_PORTS.start or port.port >= NODE_PORTS.stop:
+            return miss
+        return _Match(None, f"port {port}, and the node port is the cluster's choice (R66)")
     return hit if port.port <= wire.port <= last else miss
 
 

@@ -1,0 +1,341 @@
+"""The oracle against a second reading of the API, on random worlds; and faults in either.
+
+Where every address is known the two must agree exactly: what the naive reading finds always
+connected is allowed, never connected denied, and what permitted readings differ on undefined.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from harness import oracle
+from harness.model import (
+    Destination,
+    ExternalRef,
+    ExternalTrafficPolicy,
+    Family,
+    Labels,
+    NodePortRef,
+    NodeRef,
+    PodRef,
+    Probe,
+    Protocol,
+    Service,
+    ServicePort,
+    ServiceRef,
+    ServiceType,
+    State,
+)
+from tests.unit import naive
+from tests.worlds import ASKED, facts, worlds
+
+SERVICE_PORTS = (
+    ServicePort(80, 80),
+    ServicePort(8080, 81),
+    ServicePort(9090, "web"),
+    ServicePort(80, "alt", Protocol.UDP),
+)
+SERVICE_ASKED = tuple((port.number, port.protocol) for port in SERVICE_PORTS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A world and some of its probes: those of one source and family."""
+
+    state: State
+    source: PodRef | NodeRef | ExternalRef
+    family: Family
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A random world in which some pods are on the node's network and Services lead to pods."""
+    world = draw(worlds(most_pods=3, most_policies=2))
+    on_host = draw(st.sampled_from((0, 0, 1)))
+    pods = tuple(replace(p, host_network=i < on_host) for i, p in enumerate(world.pods))
+    place = draw(st.sampled_from(pods)).namespace
+    selector = Labels(draw(st.sampled_from(({}, {"app": "a"}, {"tier": "b"}))))
+    policy = draw(st.sampled_from(ExternalTrafficPolicy))
+    service = Service(place, "s", selector, SERVICE_PORTS, ServiceType.NODE_PORT, policy)
+    state = replace(world, pods=pods, services=(service,))
+    return Case(state, draw(st.sampled_from(ends(state))), draw(st.sampled_from(Family)))
+
+
+def ends(state: State) -> list[PodRef | NodeRef | ExternalRef]:
+    pods = [pod.ref for pod in state.pods]
+    outside = [ExternalRef(host.name) for host in state.externals]
+    return [*pods, NodeRef(1), NodeRef(2), *outside]
+
+
+def probes(case: Case) -> Iterator[Probe]:
+    namespace = case.state.services[0].namespace
+    direct = [(end, asked) for end in ends(case.state) for asked in ASKED]
+    hosts = [NodePortRef(namespace, "s", 1), NodePortRef(namespace, "s", 2)]
+    if not isinstance(case.source, ExternalRef):
+        hosts.append(ServiceRef(namespace, "s"))
+    translated = [(host, asked) for host in hosts for asked in SERVICE_ASKED]
+    for host, (port, protocol) in (*direct, *translated):
+        yield Probe(case.source, Destination(host, port, protocol), case.family)
+
+
+RULINGS = {
+    frozenset({True}): "allowed",
+    frozenset({False}): "denied",
+    frozenset({True, False}): "undefined",
+}
+
+
+def differences(
+    case: Case,
+    reading: type[naive.Reading] = naive.Reading,
+    judging: ModuleType = oracle,
+) -> Iterator[str]:
+    """Every probe on which the two readings differ, lazily."""
+    state, known = case.state, facts(case.state)
+    second = reading(state, known.addresses)
+    for probe in probes(case):
+        outcomes = second.outcomes(probe)
+        if not outcomes or in_cluster_to_bare_local_node(state, probe):
+            continue
+        judgement = judging.judge(state, probe, known)
+        if judgement.ruling.value != RULINGS[outcomes]:
+            yield f"{probe}: oracle {judgement.ruling.value}, naive {RULINGS[outcomes]}"
+
+
+def in_cluster_to_bare_local_node(state: State, probe: Probe) -> bool:
+    """A Local NodePort through a node without the pod: what happens inside is kube-proxy's."""
+    host = probe.destination.host
+    service = state.services[0]
+    if not isinstance(host, NodePortRef) or isinstance(probe.source, ExternalRef):
+        return False
+    if service.external_traffic_policy is ExternalTrafficPolicy.CLUSTER:
+        return False
+    return all(pod.node != host.node for pod in state.endpoints(service))
+
+
+def differs(
+    reading: type[naive.Reading] = naive.Reading, judging: ModuleType = oracle
+) -> Callable[[Case], bool]:
+    return lambda case: next(differences(case, reading, judging), None) is not None
+
+
+# Without shrinking: on a busy machine it takes minutes, and a case is small as it is.
+PLAIN = settings(
+    max_examples=300, deadline=None, derandomize=True, database=None, phases=[Phase.generate]
+)
+
+
+@PLAIN
+@given(cases())
+def test_the_oracle_agrees_with_the_naive_reading(case: Case) -> None:
+    assert list(differences(case)) == []
+
+
+@PLAIN
+@given(cases())
+def test_what_the_oracle_rules_without_facts_holds_with_them(case: Case) -> None:
+    known = facts(case.state)
+    for probe in probes(case):
+        blind = oracle.judge(case.state, probe)
+        if blind.ruling is not oracle.Ruling.UNDEFINED:
+            assert oracle.judge(case.state, probe, known).ruling is blind.ruling, probe
+
+
+# ------------------------------------------------------------------ faults in the naive reading
+
+
+class TypesFromSections(naive.Reading):
+    def types(self, spec):
+        return [word for word in ("Ingress", "Egress") if spec.get(word.lower())]
+
+
+class EmptyPeersDeny(naive.Reading):
+    def peer_listed(self, namespace, peers, other, probe):
+        return bool(peers) and super().peer_listed(namespace, peers, other, probe)
+
+
+class EmptyPortsDeny(naive.Reading):
+    def port_listed(self, ports, target, port, probe):
+        return bool(ports) and super().port_listed(ports, target, port, probe)
+
+
+class PeersOfAllNamespaces(naive.Reading):
+    def peer_is(self, namespace, peer, other, probe):
+        home = other.pod.namespace if other.pod else namespace
+        return super().peer_is(home, peer, other, probe)
+
+
+class SelectorsOrEd(naive.Reading):
+    def peer_is(self, namespace, peer, other, probe):
+        return any(
+            super(SelectorsOrEd, self).peer_is(namespace, {key: value}, other, probe)
+            for key, value in peer.items()
+        )
+
+
+class NoExcept(naive.Reading):
+    def in_block(self, block, other, probe):
+        return super().in_block({"cidr": block["cidr"]}, other, probe)
+
+
+class NoOwnNode(naive.Reading):
+    def is_own_node(self, pod, other):
+        return False
+
+
+class EveryNode(naive.Reading):
+    def is_own_node(self, pod, other):
+        return other.node is not None
+
+
+class ProtocolIgnored(naive.Reading):
+    def port_is(self, item, target, port, probe):
+        same = {**item, "protocol": probe.destination.protocol.value}
+        return super().port_is(same, target, port, probe)
+
+
+class NoEndPort(naive.Reading):
+    def port_is(self, item, target, port, probe):
+        single = {key: value for key, value in item.items() if key != "endPort"}
+        return super().port_is(single, target, port, probe)
+
+
+class NamedPortsOpen(naive.Reading):
+    def port_is(self, item, target, port, probe):
+        return isinstance(item.get("port"), str) or super().port_is(item, target, port, probe)
+
+
+class OneEndIsEnough(naive.Reading):
+    def connects(self, source, target, port, probe):
+        return self.leaves(source, target, port, probe) or self.enters(source, target, port, probe)
+
+
+class NotInNeedsTheKey(naive.Reading):
+    def expression(self, term, labels):
+        return term["operator"] != "NotIn" and super().expression(term, labels)
+
+
+class ExistsByValue(naive.Reading):
+    def expression(self, term, labels):
+        return term["operator"] == "Exists" or super().expression(term, labels)
+
+
+class ExpressionsIgnored(naive.Reading):
+    def selected(self, selector, labels):
+        return super().selected({"matchLabels": selector.get("matchLabels")}, labels)
+
+
+class NoNameLabel(naive.Reading):
+    def labels_of(self, namespace):
+        return dict(self.state.namespace(namespace).labels)
+
+
+class FirstPolicyOnly(naive.Reading):
+    def rules(self, pod, direction):
+        found = super().rules(pod, direction)
+        return found[:1] if found else found
+
+
+FAULTY_READINGS = naive.Reading.__subclasses__()
+
+
+def test_the_faulty_readings_are_there() -> None:
+    assert len(FAULTY_READINGS) == 17
+
+
+HUNT = settings(PLAIN, max_examples=2000)
+
+
+@pytest.mark.parametrize("reading", FAULTY_READINGS, ids=lambda reading: reading.__name__)
+def test_a_fault_in_the_naive_reading_is_found(reading: type[naive.Reading]) -> None:
+    find(cases(), differs(reading=reading), settings=HUNT)
+
+
+# ------------------------------------------------------------------ faults in the oracle
+
+MUTATIONS = {
+    "any requirement": ("return all(_holds(", "return any(_holds("),
+    "NotIn by presence": (
+        "return labels.get(term.key) not in term.values",
+        "return labels.get(term.key, term.values[0]) not in term.values",
+    ),
+    "Exists always": ("return term.key in labels", "return True"),
+    "DoesNotExist never": ("return term.key not in labels", "return False"),
+    "one end is enough": ("if Ruling.DENIED in rulings:", "if set(rulings) == {Ruling.DENIED}:"),
+    "isolated by all": ("            and direction in policy.policy_types\n", ""),
+    "isolated everywhere": ("if policy.namespace == pod.namespace\n", "if True\n"),
+    "every node exempt": ("peer.node == subject.pod.node:", "True:"),
+    "no node exempt": ("peer.node == subject.pod.node:", "False:"),
+    "peer or port": ("_all((by_peer.value, by_port.value))", "_any((by_peer.value, False))"),
+    "selectors reach the world": (
+        'return _Match(False, f"{peer}, but {party.name} is no pod',
+        'return _Match(True, f"{peer}, but {party.name} is no pod',
+    ),
+    "podSelector of all namespaces": ("pod.namespace != policy.namespace:", "False:"),
+    "namespaceSelector ignored": (
+        "not _selects(selector, namespace.all_labels)",
+        "False",
+    ),
+    "podSelector beside namespaceSelector ignored": (
+        "if peer.pod_selector is not None and not",
+        "if selector is None and peer.pod_selector is not None and not",
+    ),
+    "except ignored": ("for cidr in block.excepts)", "for cidr in ())"),
+    "families mixed": (
+        "        if network.version != family:\n            return False\n",
+        "",
+    ),
+    "empty list admits nobody": (
+        "return _Match(True, unrestricted)",
+        "return _Match(False, unrestricted)",
+    ),
+    "protocol ignored": ("if port.protocol is not wire.protocol:", "if False:"),
+    "endPort excluded": ("port.port <= wire.port <= last", "port.port <= wire.port < last"),
+    "endPort ignored": ("port.port if port.end_port is None else port.end_port", "port.port"),
+    "named port on the source": (
+        "pod = flow.destination.pod\n",
+        "pod = flow.source.pod\n",
+    ),
+    "named port of any protocol": (" and item.protocol is port.protocol", ""),
+    "hostNetwork pods are nodes": ("host_pods is _HostPods.LIKE_NODES", "True"),
+    "hostNetwork pods are pods": ("host_pods is _HostPods.LIKE_NODES", "False"),
+    "hairpin is exempt": ('("if it is judged like any connection", policed)', '("", itself)'),
+    "node ports keep the source": ("in (origin, via)", "in (origin,)"),
+    "Service port before translation": (
+        "self.through_service(source, pod, port)",
+        "self.through_service(source, pod, self.port)",
+    ),
+    "itself denied": ("source.pod == destination.pod:", "False:"),
+}  # fmt: skip
+
+
+def mutated(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The oracle compiled with one change in its text."""
+    old, new = MUTATIONS[name]
+    text = Path(oracle.__file__).read_text(encoding="utf-8")
+    assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the oracle"
+    module = ModuleType("harness.oracle_mutated")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look it up there
+    exec(compile(text.replace(old, new), name, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_fault_in_the_oracle_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find(cases(), differs(judging=mutated(name, monkeypatch)), settings=HUNT)
+
+
+def test_the_hunt_finds_nothing_where_nothing_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MUTATIONS, "none", ("import enum\n", "import enum\n"))
+    few = settings(HUNT, max_examples=20)
+    with pytest.raises(NoSuchExample):
+        find(cases(), differs(judging=mutated("none", monkeypatch)), settings=few)
