@@ -23,8 +23,8 @@ LOOKUP_S = 12.0
 """How long a name may take to resolve, or to fail, beside ``--timeout``, which does not count
 there; with a resolver that gives up after 1 s for each server and each family."""
 
-_SLACK_S = 2.0
-"""A TIMEOUT that came later than this after its deadline: the source itself was not running."""
+STRETCH = 2.0
+"""A probe that takes this many times its timeout shows that its source was hardly running."""
 
 _WORDS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ALLOWED}
 _SENTINEL = re.compile(r"^= (\d+) (\d+) (\d+\.?\d*) (\d+\.?\d*) ?(.*)$", re.MULTILINE)
@@ -117,11 +117,16 @@ def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
     return "\n".join(lines)
 
 
-def deadline_s(targets: Sequence[Target], timeout_s: float, parallel: int) -> float:
-    """The time after which the batch of ``script`` must be through, with room for slow CPUs."""
-    rounds = math.ceil(len(targets) / parallel)
+def longest_s(targets: Sequence[Target], timeout_s: float) -> float:
+    """The time in which a probe gives a verdict, if its source gets to run."""
     lookup_s = LOOKUP_S if any(target.is_name for target in targets) else 0.0
-    return rounds * (timeout_s + _SLACK_S + lookup_s) + len(targets) * 0.1
+    return timeout_s * STRETCH + lookup_s
+
+
+def deadline_s(targets: Sequence[Target], timeout_s: float, parallel: int) -> float:
+    """The time after which the batch of ``script`` is given up, on the slowest of machines."""
+    rounds = math.ceil(len(targets) / parallel)
+    return rounds * longest_s(targets, timeout_s) + len(targets) * 0.5
 
 
 def shell(limit_s: float) -> tuple[str, ...]:
@@ -165,8 +170,7 @@ def _answer(found: re.Match[str], target: Target, timeout_s: float) -> Answer:
     status, words = int(found[2]), found[5]
     started_s, ended_s = float(found[3]), float(found[4])
     outcome = verdict(status, words)
-    limit_s = timeout_s + _SLACK_S + (LOOKUP_S if target.is_name else 0.0)
-    if outcome is Verdict.TIMEOUT and ended_s - started_s > limit_s:
+    if outcome is Verdict.TIMEOUT and ended_s - started_s > longest_s((target,), timeout_s):
         # A process that did not run did not hear an answer either.
         outcome = ProbeError(
             f"TIMEOUT came after {ended_s - started_s:.1f} s instead of {timeout_s:g} s: "

@@ -84,6 +84,8 @@ def test_a_timeout_of_a_frozen_source_is_no_verdict() -> None:
         "TIMEOUT came after 21.4 s instead of 1 s: the source was frozen or starved of CPU"
     )
     named = Target("api.example.com.", 443)
+    (healthy,) = agnhost.read("= 0 1 5.00 6.90 TIMEOUT\n", (TCP,), 1.0)
+    assert healthy.outcome is Verdict.TIMEOUT
     (slow,) = agnhost.read("= 0 1 5.00 16.40 TIMEOUT\n", (named,), 1.0)
     assert slow.outcome is Verdict.TIMEOUT
 

@@ -9,6 +9,9 @@ the source, so that a denial counts only with evidence that policy cannot withho
 - every pod that would have answered was alive after the probe had failed: its own batch of
   the same round ended later, or it serves its ports on its own loopback when asked now.
 
+A round in which a probe that connected took longer than twice the timeout proves no denial at
+all: machines that slow miss answers. The next round then runs fewer probes at once.
+
 On a cluster that denies by reject the same holds for REFUSED, and there only the last counts:
 a dead server refuses too. Without that evidence the probe has no verdict.
 """
@@ -34,6 +37,7 @@ from harness.model import (
     Address,
     External,
     ExternalRef,
+    Family,
     NodePortRef,
     NodeRef,
     Observation,
@@ -75,12 +79,12 @@ class Manner:
     """How probes are run.
 
     ``parallel`` bounds the probes at once in one source, ``execs`` the sources at once;
-    ``grace_s`` is what an exec may take beyond its probes.
+    ``grace_s`` is for how long an exec may say nothing beyond the time of a probe.
     """
 
     timeout_s: float = 1.0
     grace_s: float = 5.0
-    parallel: int = 24
+    parallel: int = 16
     execs: int = 16
     rejects: bool = False
     cluster_domain: str = "cluster.local"
@@ -113,6 +117,7 @@ class Prober:
         self._outside = outside
         self._node_pod = node_pod
         self._pods_now = pods_now
+        self._parallel = manner.parallel
         self._threads = ThreadPoolExecutor(manner.execs, thread_name_prefix="kube-exec")
 
     def close(self) -> None:
@@ -197,17 +202,19 @@ class Prober:
     ) -> tuple[str, float, str | None, bool]:
         """Returns the text, when it began, what went wrong, and whether retrying is no use."""
         manner = self._manner
-        script = agnhost.script(targets, manner.timeout_s, manner.parallel)
-        limit_s = agnhost.deadline_s(targets, manner.timeout_s, manner.parallel)
-        deadline_s = limit_s + manner.grace_s
+        parallel = self._parallel
+        script = agnhost.script(targets, manner.timeout_s, parallel)
+        limit_s = agnhost.deadline_s(targets, manner.timeout_s, parallel)
+        silence_s = agnhost.longest_s(targets, manner.timeout_s) + manner.grace_s
         began = time.monotonic()
         try:
             if isinstance(place, ExternalRef):
                 if self._outside is None:
                     return "", began, f"{place} cannot be made here", True
-                return self._outside.probe(place.name, script, deadline_s), began, None, False
+                text = self._outside.probe(place.name, script, limit_s + manner.grace_s)
+                return text, began, None, False
             shell = agnhost.shell(limit_s)
-            output = self._api.execute(place.namespace, place.name, shell, script, deadline_s)
+            output = self._api.execute(place.namespace, place.name, shell, script, silence_s)
         except ExecError as error:
             final = error.timed_out or error.status in {401, 403, 404}
             return error.output, began, _words(place, error), final
@@ -239,7 +246,9 @@ class Prober:
             port = number
         found = self._host(view, probe)
         if found is None:
-            return ProbeError(f"{host} has no IPv{int(probe.family)} address")
+            return ProbeError(
+                f"{host} has no IPv{int(probe.family)} address that a probe can choose"
+            )
         return Target(found, port, probe.destination.protocol)
 
     def _host(self, view: View, probe: Probe) -> str | None:
@@ -248,8 +257,10 @@ class Prober:
         match probe.destination.host:
             case Address(ip):
                 return ip
+            case ServiceName() | AbsoluteName() if _chooses_otherwise(view, probe.family):
+                return None
             case ServiceName(namespace, name):
-                return f"{name}.{view.names[namespace]}.svc.{domain}."
+                return f"{name}.{view.names.get(namespace, namespace)}.svc.{domain}."
             case AbsoluteName(name):
                 return f"{name}."
             case _:
@@ -267,10 +278,14 @@ class Prober:
     def _believed(self, view: View, batches: Mapping[Source, _Batch]) -> list[Observation]:
         observed = [item for batch in batches.values() for item in batch.observations]
         doubtful = [item for item in observed if self._is_doubtful(item)]
+        starved = self._starvation(observed)
         if not doubtful:
             return observed
         try:
-            faults = self._faults(view, batches, doubtful)
+            if starved:
+                faults = dict.fromkeys((item.probe for item in doubtful), starved)
+            else:
+                faults = self._faults(view, batches, doubtful)
         except ClusterError as error:
             words = f"whether the pods still live could not be asked: {error}"
             faults = dict.fromkeys((item.probe for item in doubtful), words)
@@ -280,6 +295,28 @@ class Prober:
             else item
             for item in observed
         ]
+
+    def _starvation(self, observed: list[Observation]) -> str | None:
+        """Say whether the machines were too slow to prove anything, and adapt to it."""
+        limit_s = agnhost.STRETCH * self._manner.timeout_s
+        slowest_s = max(
+            (
+                item.ended - item.started
+                for item in observed
+                if item.outcome is Verdict.ALLOWED
+                and not isinstance(item.probe.destination.host, ServiceName | AbsoluteName)
+            ),
+            default=0.0,
+        )
+        if slowest_s > limit_s:
+            self._parallel = max(2, self._parallel // 2)
+            return (
+                f"the cluster is starved of CPU: a probe that connected took {slowest_s:.1f} s, "
+                f"longer than {limit_s:g} s"
+            )
+        if slowest_s < limit_s / 4:
+            self._parallel = min(self._manner.parallel, self._parallel * 2)
+        return None
 
     def _is_doubtful(self, item: Observation) -> bool:
         return item.outcome in {Verdict.TIMEOUT, Verdict.DNS} or (
@@ -375,6 +412,12 @@ def _addresses(view: View, probe: Probe) -> tuple[str, ...]:
             return external.addresses if external else ()
         case _:
             return ()
+
+
+def _chooses_otherwise(view: View, family: Family) -> bool:
+    """Whether agnhost, which takes IPv4 where it can, would not try this family of a name."""
+    dual = any(of_family(pod.addresses, Family.V4) for pod in view.pods.values())
+    return family is Family.V6 and dual
 
 
 def _ends(view: View, probe: Probe) -> tuple[PodRef, ...]:
