@@ -50,6 +50,7 @@ def up(name: str, profile: Profile, offline: Path | None, config: Path) -> None:
     """
     started = time.monotonic()
     text = _kind_config(config, profile)
+    install_kind(_bin())
     needed = _needs(profile, offline)
     if _exists(name):
         _reuse(name, profile)
@@ -254,10 +255,14 @@ def _kind_config(config: Path, profile: Profile) -> str:
 
 
 def _kind() -> str:
-    for place in (shutil.which("kind"), str(manifest.cache() / "bin" / "kind")):
+    for place in (shutil.which("kind"), str(_bin() / "kind")):
         if place and Path(place).is_file():
             return place
-    raise UsageError("kind is not on the PATH", "`make setup` installs it where Go is there")
+    raise UsageError("kind is not on the PATH", "`netpol up` builds it where Go is there")
+
+
+def _bin() -> Path:
+    return manifest.cache() / "bin"
 
 
 def _exists(name: str) -> bool:
