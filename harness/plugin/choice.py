@@ -73,6 +73,9 @@ class ClusterChoice:
             "--context": self.context,
             "--kubeconfig": self.kubeconfig,
             "--kind-name": None if self.kind_name == KIND_NAME else self.kind_name,
+            "--cni": self.cni,
+            "--agnhost-image": self.agnhost_image,
+            "--probe-timeout": self.probe_timeout_s,
             "--defect": self.defect,
         }
         return tuple(f"{key}={value}" for key, value in given.items() if value not in _DEFAULTS)
@@ -87,17 +90,17 @@ class ClusterChoice:
             case _:
                 return self._current(worker)
 
-    def sweep(self) -> tuple[str, ...]:
-        """Remove what workers of this run that died left on a shared cluster; name it."""
+    def sweep(self, run_id: str | None) -> tuple[str, ...]:
+        """Remove what the run, or all dead ones for None, left on a shared cluster; name it."""
         match self.cluster:
             case "kind":
                 from harness.cluster import kind
 
-                return kind.clean(self.kind_name, self.run_id)
+                return kind.clean(self.kind_name, run_id)
             case "current":
                 from harness.cluster import kube
 
-                return kube.clean(self._kubeconfig(), self._context(), self.run_id)
+                return kube.clean(self._kubeconfig(), self._context(), run_id)
             case _:
                 return ()
 

@@ -243,7 +243,8 @@ class RunWatch:
         ordered = sorted(found.records, key=lambda record: (record.file, record.index))
         if self._config.getoption("netpol_tables"):
             _print_tables(terminalreporter, ordered)
-        lines = [step_line(record) for record in ordered] if self._config.option.verbose else []
+        verbose = self._config.option.verbose > 0
+        lines = [step_line(record) for record in ordered] if verbose else []
         lines += summary(ordered, found.leftovers).splitlines()
         if lines:
             terminalreporter.section("NetworkPolicy")
@@ -304,7 +305,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _sweep(config: pytest.Config) -> None:
     try:
-        options.choice_of(config).sweep()
+        options.choice_of(config).sweep(config.getoption("netpol_run_id"))
     except HarnessError as error:
         print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
 

@@ -14,6 +14,8 @@ _ROWS = 20
 _DETAILS = 10
 """A failure explains no more cells than this; all of them are marked in the table."""
 
+_WORTH_TELLING_S = 0.01
+
 _COLOURS = {
     CellStatus.WRONG: "31",
     CellStatus.NO_VERDICT: "33",
@@ -237,11 +239,11 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
 
 def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
     green = [step for step in steps if step.outcome is Outcome.PASSED]
-    denied = [(step.time_to_deny_s, step.name) for step in green if step.time_to_deny_s]
-    allowed = [(step.time_to_allow_s, step.name) for step in green if step.time_to_allow_s]
+    denied = [(step.time_to_deny_s or 0.0, step.name) for step in green]
+    allowed = [(step.time_to_allow_s or 0.0, step.name) for step in green]
     for word, found in (("time-to-deny", denied), ("time-to-allow", allowed)):
-        if found:
-            seconds, name = max(found)
+        seconds, name = max(found, default=(0.0, ""))
+        if seconds >= _WORTH_TELLING_S:
             yield f"slowest {word} {seconds:.2f} s: {name}"
     slow = [step for step in steps if step.full_rounds > 2]
     if slow:
