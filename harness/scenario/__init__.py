@@ -1,8 +1,9 @@
 """Scenario files: YAML to frozen values, with every problem at once and its place.
 
-``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` the
-keys, ``validation`` what is wrong with them, ``manifests`` Kubernetes objects, ``fold`` turns verbs into States, ``ends`` and ``table``
-read truth tables, ``judge`` compares them with the oracle.
+``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` is
+the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
+``fold`` turns verbs into States, ``ends`` and ``table`` read truth tables, ``judge`` compares
+them with the oracle.
 """
 
 from __future__ import annotations
@@ -106,12 +107,19 @@ class _Reading:
     def scenario(self) -> Scenario | None:
         """The scenario; incomplete or None where there are problems."""
         self._check_name()
+        before = self.problems.met
         document = self._document()
+        misread = self.problems.met > before
         wire = validate(document, self.problems) if document else None
-        if document is None or wire is None:
+        if document is None:
+            return None
+        manifests = Manifests(document, self.path.parent, self.problems)
+        if wire is None:
+            manifests.check_all()
             return None
         self._check_steps(document, wire)
-        manifests = Manifests(document, self.path.parent, self.problems)
+        if misread:
+            return None  # keys are lost, and what misses them would be no fault of the author's
         fold = Fold(document, wire, self.path.stem, manifests)
         fold.topology()
         folded = [fold.step(index) for index in range(len(wire.steps))]

@@ -344,11 +344,11 @@ class Fold:
             del self._policies[found[0]]
             return
         known = [_written(item) for item in self._policies.values()]
+        known += [f"Pod/{ref}" for ref in self._refs()]
+        known += [f"Service/{'/'.join(name)}" for name in self._services]
+        known += [f"Namespace/{name[0]}" for name in self._namespaces]
         written = "/".join((kind, *key))
-        kinds = {"Pod", "Service", "Namespace", *(item.kind for item in self._policies.values())}
-        hint = nearest_or_all(written, known, "objects applied so far")
-        if kind not in kinds and nearest(kind, kinds):
-            hint = nearest(kind, kinds)
+        hint = nearest_or_all(written, known, "objects in this step")
         self._add(place, f"there is no {written!r} in this step", hint)
 
     # -------------------------------------------------------------- label, restart

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,9 @@ _NAMESPACE_WORD = re.compile(r"projectcalico\.org/name\b|kubernetes\.io/metadata
 _KEY_ALONE = re.compile(r"([a-z0-9]+[:.])?(projectcalico\.org/name|kubernetes\.io/metadata\.name)")
 
 
+_ANY_NAMESPACE = "any"
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a step says about its manifests: ``verb`` is ``apply`` or ``refused``."""
@@ -73,7 +76,7 @@ class Manifests:
         self.problems = problems
         self._files: dict[Path, tuple[Document, ...]] = {}
 
-    def read(self, entries: list[Any], place: Place, demand: Demand) -> Iterator[Manifest]:
+    def read(self, entries: Sequence[object], place: Place, demand: Demand) -> Iterator[Manifest]:
         """The manifests of one verb, in order, without those that have problems."""
         for index, entry in enumerate(entries):
             here = (*place, index)
@@ -81,8 +84,18 @@ class Manifests:
                 found = self._manifest(_Source(self._scenario, here, entry), demand)
                 if found:
                     yield found
-            else:
+            elif isinstance(entry, str):
                 yield from self._file(entry, self._scenario.at(here), demand)
+
+    def check_all(self) -> None:
+        """Find what is wrong with the manifests of a scenario that itself is not sound."""
+        body = self._scenario.value
+        steps = body.get("steps") if isinstance(body, dict) else None
+        for index, step in enumerate(steps if isinstance(steps, list) else ()):
+            entries = step.get("apply") if isinstance(step, dict) else None
+            if isinstance(entries, list):
+                demand = Demand("apply", _ANY_NAMESPACE, exact_names=True)
+                tuple(self.read(entries, ("steps", index, "apply"), demand))
 
     def _file(self, name: str, mentioned: Location, demand: Demand) -> Iterator[Manifest]:
         path = self._folder / name

@@ -44,10 +44,16 @@ class Problems:
         lines = self._lines.get(location.path, ())
         return lines[location.line - 1] if location.line <= len(lines) else ""
 
+    def _excerpt(self, location: Location) -> str:
+        """The line, without what a terminal would take for an order."""
+        return re.sub(
+            r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", self.line(location)
+        )
+
     def add(self, location: Location, message: str, hint: str | None = None) -> None:
         """Record a problem once, however often it is met."""
         self.met += 1
-        problem = Problem(location, message, self.line(location), hint)
+        problem = Problem(location, message, self._excerpt(location), hint)
         if problem not in self.found:
             self.found.append(problem)
 
@@ -139,6 +145,11 @@ def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None
         return None
 
 
+def _code(character: object) -> int:
+    """The code point, however the YAML reader gives it."""
+    return character if isinstance(character, int) else ord(str(character))
+
+
 def _near_file(path: Path) -> str | None:
     try:
         names = sorted(item.name for item in path.parent.iterdir())
@@ -153,12 +164,15 @@ def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
     found: list[Document] = []
     try:
         for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
-            reader = _Reader(path, problems)
-            if root is not None:
-                found.append(Document(path, reader.value(root), root))
+            value = _Reader(path, problems).value(root)
+            if value is not None:
+                found.append(Document(path, value, root))
+    except _TooMuch:
+        fact = f"with its aliases written out, the file holds over {_MOST_VALUES} values"
+        problems.add(Location(path, 1, 1), fact, "write fewer of them")
     except yaml.reader.ReaderError as error:
         before = _LINE_END.split(text[: error.position])
-        fact = f"character U+{ord(str(error.character)):04X} cannot stand in a YAML file"
+        fact = f"character U+{_code(error.character):04X} cannot stand in a YAML file"
         problems.add(Location(path, len(before), len(before[-1]) + 1), fact, "remove it")
     except yaml.MarkedYAMLError as error:
         _syntax(path, error, problems)
@@ -177,6 +191,10 @@ _TRUE = frozenset({"yes", "true", "on"})
 _TAG = "tag:yaml.org,2002:"
 
 
+class _TooMuch(Exception):
+    """The aliases of a document multiply what it holds."""
+
+
 class _Reader:
     """Plain values from nodes; one for each document."""
 
@@ -192,13 +210,10 @@ class _Reader:
     def value(self, node: yaml.Node) -> object:
         self.budget -= 1
         if self.budget < 0:
-            if self.budget == -1:
-                fact = f"with its aliases written out, the file holds over {_MOST_VALUES} values"
-                self.add(node, fact)
-            return None
+            raise _TooMuch
         if id(node) in self.open:
             self.add(node, "an alias stands inside of what it repeats", "write the values out")
-            return None
+            return {} if isinstance(node, yaml.MappingNode) else []
         self.open.append(id(node))
         try:
             match node:
@@ -281,8 +296,8 @@ _OPEN_QUOTE = "a quote is opened here and never closed"
 _SYNTAX: Sequence[tuple[str, str, str | None]] = (
     (
         r"character '\\t' that cannot start",
-        "a tab begins this text",
-        "YAML is indented with spaces",
+        "a tab stands in the indentation",
+        "indent with spaces",
     ),
     (
         r"found character (?P<what>.+) that cannot start",
@@ -365,9 +380,24 @@ def _syntax(path: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
             what = (found.groupdict().get("what") or "").strip("'\"")
             fact, hint = message.format(what=what), advice
             break
+    if mark and _behind_a_block(problems, location_of(path, mark)):
+        fact = "the block of text ended above, for this line is indented less than its first one"
+        hint = "write `|2` instead of `|`: all its lines are then indented by 2 or more"
+    if "is missing before this" in fact and error.context_mark:
+        fact += f", for what line {error.context_mark.line + 1} opens"
     if fact == _OPEN_QUOTE and error.context_mark:
         mark = error.context_mark
     problems.add(location_of(path, mark), f"not YAML: {fact}", hint)
+
+
+def _behind_a_block(problems: Problems, here: Location) -> bool:
+    """Whether the line is meant for a block of text above, whose first line is further in."""
+    indent = here.column - 1
+    for number in range(here.line - 1, 0, -1):
+        line = problems.line(Location(here.path, number, 1))
+        if line.strip() and len(line) - len(line.lstrip(" ")) < indent:
+            return re.search(r":\s*\|[-+]?\s*(#.*)?$", line) is not None
+    return False
 
 
 # ------------------------------------------------------------------ words
@@ -375,9 +405,16 @@ def _syntax(path: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """A hint that names the known word that was probably meant, if one is near."""
+    found = closest(word, known)
+    return f"did you mean {found!r}?" if found else None
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant, if one is near."""
     by_fold = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=0.7)
-    return f"did you mean {by_fold[near[0]]!r}?" if near else None
+    cutoff = 0.6 if len(word) < 5 else 0.7
+    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=cutoff)
+    return by_fold[near[0]] if near else None
 
 
 def nearest_or_all(word: str, known: Iterable[str], kind: str) -> str | None:

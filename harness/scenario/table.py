@@ -49,7 +49,7 @@ _DENIED = frozenset({
     "blocked", "closed", "deny", "denied", "denies", "drop", "dropped", "no", "x", "false",
 })  # fmt: skip
 _OPEN = frozenset({"allow", "allows", "open", "ok", "yes", "pass", "true", "connected", "."})
-_HOW = "write `expect: |` and the table on the lines below"
+_HOW = "write `expect: |2` and the table on the lines below, or one word for all"
 
 
 # ------------------------------------------------------------------ what an end may be
@@ -190,14 +190,15 @@ class Ends:
             hint = f"ask for it by name: dns/{host.name}.{host.namespace}"
             raise UsageError(f"Service {name} is Headless and has no ClusterIP", hint)
         if isinstance(host, NodePortRef) and service.type is not ServiceType.NODE_PORT:
-            raise UsageError(f"Service {name} has no node port", "type: NodePort")
+            hint = f"give it type: NodePort, or write svc/{name}:port"
+            raise UsageError(f"Service {name} has no node port", hint)
 
     def _check_port(self, destination: Destination) -> None:
         host = destination.host
         if not isinstance(host, ServiceRef | NodePortRef | ServiceName):
             return
         service = self.services.get((host.namespace, host.name))
-        if service is None or service.type is ServiceType.HEADLESS:
+        if service is None or not service.ports or service.type is ServiceType.HEADLESS:
             return
         known = {(port.number, port.protocol) for port in service.ports}
         if (destination.port, destination.protocol) not in known:
@@ -311,6 +312,12 @@ class TableReader:
             hint = "the first line names destinations, every other line a source and its words"
             self._problems.add(place, fact, hint)
             return TruthTable(())
+        odd = next((word for word in rows[0] if word.text in _WORDS), None)
+        if odd:
+            fact = f"the table's first line holds {odd.text!r}, which is no destination"
+            hint = "the first line names destinations, every other line a source and its words"
+            self._problems.add(odd.location, fact, hint)
+            return TruthTable(())
         before = self._problems.met
         columns = [self._column(word, ends) for word in rows[0]]
         self._refuse_twins(rows[0], "column")
@@ -325,14 +332,11 @@ class TableReader:
                 if source and column and word.text in _WORDS:
                     self._fill(cells, source, column, (word, ends, verdict))
         if not cells and self._problems.met == before:
-            self._problems.add(at, "nothing is probed in this step", "replace a '-' by a word")
+            hint = "replace a '-' by a word; a pattern means no pair of a pod with itself"
+            self._problems.add(at, "nothing is probed in this step", hint)
         return TruthTable(tuple(cells.values()))
 
     def _column(self, word: _Word, ends: Ends) -> _Ends | None:
-        if word.text in _WORDS:
-            hint = "the first line of a table names its destinations"
-            self._problems.add(word.location, f"{word.text!r} is not a destination", hint)
-            return None
         try:
             pattern = destination_pattern(word.text)
             found = ends.destinations(pattern)
@@ -368,13 +372,13 @@ class TableReader:
     def _has_all_words(self, row: list[_Word], header: list[_Word]) -> bool:
         given, wanted = len(row) - 1, len(header)
         if given < wanted:
-            fact = f"row {row[0].text} has {given} words for {wanted} destinations"
+            fact = f"row {row[0].text} lacks words: {given} for {wanted} destinations"
             hint = (
                 f"a word is missing for {header[given].text}; '-' says that a pair is not probed"
             )
             self._problems.add(row[0].location, fact, hint)
         elif given > wanted:
-            fact = f"row {row[0].text} has {given} words for {wanted} destinations"
+            fact = f"row {row[0].text} has words too many: {given} for {wanted} destinations"
             hint = "one word for each destination"
             self._problems.add(row[wanted + 1].location, fact, hint)
         return given == wanted
@@ -418,7 +422,7 @@ class TableReader:
             pair = f"{row.sources[0]} -> {column.destinations[0]}"
             shown = ", ".join(str(int(family)) for family in ends.families)
             fact = f"{pair}: the two ends share no address of the families [{shown}]"
-            hint = "write - here, give the external an ip of that family, or see families:"
+            hint = "write '-' here; an external may have one ip for each family"
             self._problems.add(word.location, fact, hint)
 
 

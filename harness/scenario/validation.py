@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic import ValidationError as WireError
 from pydantic_core import ErrorDetails
 
-from harness.scenario.source import Document, Place, Problems, nearest
+from harness.scenario.source import Document, Place, Problems, closest, nearest
 from harness.scenario.wire import (
     ExternalWire,
     NamedPort,
@@ -36,13 +36,22 @@ def validate(document: Document, problems: Problems) -> ScenarioWire | None:
             return ScenarioWire.model_validate(value)
         except WireError as error:
             details = error.errors(include_url=False, include_input=True)
+        meant = {(_place(d)[:-1], _meant(d)) for d in details if d["type"] == "extra_forbidden"}
         for detail in details:
+            if detail["type"] == "missing" and (_place(detail)[:-1], _place(detail)[-1]) in meant:
+                continue  # it is there, misspelt
             _record(document, detail, problems)
         pruned = _prune(value, details)
         if pruned is None:
             return None
         value = pruned
     return None
+
+
+def _meant(detail: ErrorDetails) -> str | None:
+    """The key that an unknown key was probably meant to be."""
+    place = _place(detail)
+    return closest(str(place[-1]), _keys_of(_model_at(place[:-1])))
 
 
 def _place(detail: ErrorDetails) -> Place:
@@ -107,6 +116,8 @@ def _record(document: Document, detail: ErrorDetails, problems: Problems) -> Non
     owner = _owner(place[:-1], document.value)
     hint: str | None
     key = detail["loc"][-1] == "[key]"
+    if kind in {"extra_forbidden", "missing"} and len(place) > 1:
+        owner = owner or f" in {place[0]}"
     if kind == "extra_forbidden":
         hint = _unknown_key(str(place[-1]), place)
         problems.add(document.key_at(place), f"unknown key {str(place[-1])!r}{owner}", hint)
@@ -155,14 +166,17 @@ def _wrong_shape(
     if place[-1:] == ("oracle",) and given in {False, "off"}:
         fact, hint = "oracle is switched off without a reason", "oracle: {off: the reason}"
     elif not isinstance(written, str):
-        fact, hint = _not_of_kind(place, given, wanted)
+        fact, hint = _not_of_kind(f"{_called(place)}{owner}", place, (given, wanted))
+        owner = ""
     elif given is None and written in {"", "~"}:
         fact = f"{_called(place)} is empty"
         hint = _EMPTY.get(wanted, "write its value, or leave the key out")
     elif wanted == "text" and not isinstance(given, str):
-        fact, hint = f"`{written}` is read as {_read_as(given)} by YAML", f'quote it: "{written}"'
+        fact = f"`{written}`{owner} is read as {_read_as(given)} by YAML"
+        hint, owner = f'quote it: "{written}"', ""
     else:
-        fact, hint = _not_of_kind(place, given, wanted)
+        fact, hint = _not_of_kind(f"{_called(place)}{owner}", place, (given, wanted))
+        owner = ""
     problems.add(document.at(place), f"{fact}{owner}", hint)
 
 
@@ -172,13 +186,14 @@ def _read_as(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else "a number"
 
 
-def _not_of_kind(place: Place, given: object, wanted: str) -> tuple[str, str]:
+def _not_of_kind(called: str, place: Place, shapes: tuple[object, str]) -> tuple[str, str]:
+    given, wanted = shapes
     kind = next((word for known, word in _KINDS if isinstance(given, known)), "nothing")
     hint = _EXAMPLES.get(str(place[-1]) if place else "", f"write {wanted}")
     if isinstance(given, str) and given.isdecimal():
         hint = f"without quotes: {given}"
     shown = f" {given!r}" if isinstance(given, str) else ""
-    return f"{_called(place)} is {kind}{shown}, not {wanted}", hint
+    return f"{called} is {kind}{shown}, not {wanted}", hint
 
 
 _EXAMPLES = {
@@ -192,7 +207,7 @@ _EXAMPLES = {
     "needs": "needs: [endport]",
     "labels": "labels: {app: web}",
     "selector": "selector: {app: web}",
-    "expect": "one word, or a table behind '|'",
+    "expect": "expect: allowed, or `expect: |2` and a table below",
     "label": "label: {app1/client: {app: client}}",
     "pods": "pods: {client: {}}",
 }
@@ -213,7 +228,7 @@ _MISSING = {
     "topology": "topology: {app1: {pods: {client: {}}}}",
     "steps": "steps: a list of at least one step",
     "step": "step: a sentence that names it",
-    "expect": "expect: allowed, or a table behind '|'",
+    "expect": "expect: allowed, or `expect: |2` and a table below",
     "selector": "selector: the labels of the pods, like {app: web}",
     "ip": "ip: an address like 10.10.0.5",
     "port": "port: a number",
@@ -285,8 +300,6 @@ def _owner(place: Place, value: object) -> str:
             return _owner_in_namespace(tuple(rest))
         case ("externals", str() as name, *_):
             return f" in external {name!r}"
-        case (str() as key, *_):
-            return f" in {key}"
         case _:
             return ""
 

@@ -340,7 +340,7 @@ class StepWire(_Wire):
     )
     settle: _Duration | None = Field(None, description="How long it may take to become right.")
     hold: _Duration | None = Field(None, description="How long it must then stay right.")
-    expect: str = Field(description="One word, or a table behind '|'.")
+    expect: str = Field(description="One word, or a table behind '|2'.")
 
 
 class NodesNeeded(_Wire):
