@@ -263,7 +263,10 @@ class Api:
         query = [("container", "agnhost"), ("stdin", "true"), ("stdout", "true")]
         query += [("stderr", "false")] + [("command", word) for word in command]
         try:
-            with contextlib.closing(self._connect(namespace, pod, query, silence_s)) as link:
+            with contextlib.ExitStack() as stack:
+                link = self._connect(namespace, pod, query, silence_s)
+                # Not close(): once the other side has closed, that leaves the socket open.
+                stack.callback(link.shutdown)
                 data = stdin.encode()
                 for start in range(0, len(data), _CHUNK):
                     link.send_binary(bytes([_STDIN]) + data[start : start + _CHUNK])
