@@ -131,7 +131,8 @@ class ScenarioStep(pytest.Item):
         self.record = report.record(result, cluster.capabilities.name, self._explain, self._repeat)
         self._publish(self.record)
         if self.record.outcome is not report.Outcome.PASSED:
-            odd = [item for item in result.reachability.results if not item.as_expected]
+            seen = result.reachability
+            odd = (*seen.mismatches, *seen.unmeasured, *seen.unproven)
             words = cluster.describe([item.cell.probe for item in odd])
             if words:
                 self.add_report_section("call", "cluster", words)

@@ -133,10 +133,7 @@ def sentence(step: StepRecord) -> str:
     if silent:
         facts.append(f"no verdict on {len(silent)} of {_count(total, 'cell')}")
     if unproven:
-        facts.append(
-            f"{len(unproven)} of {_count(total, 'cell')} {_be(unproven)} unproven: denied, "
-            "and never seen connecting"
-        )
+        facts.append(f"{len(unproven)} of {_count(total, 'cell')} unproven, never seen connecting")
     if step.outcome is Outcome.NO_VERDICT and not step.cells:
         facts.append("no verdict: the table has no cells")
     return ", ".join(facts) or step.message.partition("\n")[0]

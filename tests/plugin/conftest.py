@@ -1,0 +1,99 @@
+"""A pytest inside the test, with the scripted cluster of tests/fakes.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+SCENARIO = """\
+scenario: Only the frontend reaches the database
+why: It is the smallest scenario that allows and denies.
+topology:
+  shop:
+    pods:
+      database: {labels: {app: database}, ports: [5432]}
+      frontend: {labels: {app: frontend}}
+      stranger: {labels: {app: stranger}}
+steps:
+  - step: nothing is restricted yet
+    expect: allowed
+  - step: the database takes the frontend
+    namespace: shop
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: from-frontend}
+        spec:
+          podSelector: {matchLabels: {app: database}}
+          ingress: [{from: [{podSelector: {matchLabels: {app: frontend}}}]}]
+    expect: |2
+                       shop/database:5432
+        shop/frontend  allowed
+        shop/stranger  TIMEOUT
+  - step: nobody is left
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: from-frontend, namespace: shop}
+        spec: {podSelector: {matchLabels: {app: database}}, ingress: []}
+    expect: TIMEOUT
+"""
+
+CONFTEST = """\
+import pytest
+from tests import fakes
+
+def _answer(state, probe):
+    if state.scope == "canary":
+        return fakes.by_the_book(state, probe)
+    return fakes.{answer}(state, probe)
+
+@pytest.hookimpl
+def pytest_netpol_make_cluster(config, worker):
+    return fakes.FakeCluster(_answer)
+"""
+
+RunScenarios = Callable[..., pytest.RunResult]
+
+
+@pytest.fixture
+def run_scenarios(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunScenarios:
+    """Run pytest on a folder with one scenario, on a cluster that gives ``answer``."""
+
+    monkeypatch.setenv("COLUMNS", "160")  # else pytest shortens the lines of its summary
+
+    def run(
+        *words: str, answer: str = "by_the_book", conftest: str = CONFTEST
+    ) -> pytest.RunResult:
+        pytester.makeconftest(conftest.replace("{answer}", answer))
+        if not (pytester.path / "scenarios").exists():
+            write(pytester, "scenarios/shop.yaml", SCENARIO)
+        plugins = ["--disable-plugin-autoload", "-p", "harness.plugin", "--assert=plain"]
+        if "-n" in words:
+            plugins += ["-p", "xdist"]
+        return pytester.runpytest_inprocess(*plugins, *(words or ("scenarios",)))
+
+    return run
+
+
+def write(pytester: pytest.Pytester, name: str, text: str) -> None:
+    path = pytester.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def section(result: pytest.RunResult, title: str) -> str:
+    """Give the text below a heading of pytest's, without times, up to the next one."""
+    lines = iter(result.outlines)
+    for line in lines:
+        if line.strip("= ") == title:
+            break
+    found = []
+    for line in lines:
+        if re.fullmatch(r"=+ .* =+", line):
+            break
+        words = re.sub(r"^[_-]{2,} (.*) [_-]{2,}$", r"[\1]", line)
+        found.append(re.sub(r"\d+\.\d+ s\b", "N s", words))
+    return "\n".join(found).strip()

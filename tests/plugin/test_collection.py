@@ -1,0 +1,121 @@
+"""Which files become scenarios, which items they give, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, write
+
+pytest_plugins = ["pytester"]
+
+
+def test_one_item_a_step_in_the_order_of_the_file(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "--collect-only", "-q")
+    assert result.outlines[:3] == [
+        "scenarios/shop.yaml::nothing is restricted yet",
+        "scenarios/shop.yaml::the database takes the frontend",
+        "scenarios/shop.yaml::nobody is left",
+    ]
+
+
+def test_only_the_folders_of_the_ini_option_are_taken(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "scenarios/shop.yaml", SCENARIO)
+    write(pytester, "scenarios/policies/one.yaml", "kind: NetworkPolicy\n")
+    write(pytester, "scenarios/fixtures/two.yml", "kind: Pod\n")
+    write(pytester, "charts/values.yaml", "replicas: 3\n")
+    write(pytester, "elsewhere/other.yaml", SCENARIO)
+    by_default = run_scenarios(".", "--collect-only", "-q")
+    assert "3 tests collected" in by_default.outlines[-1]
+    chosen = run_scenarios(
+        ".", "--collect-only", "-q", "-o", "netpol_scenarios=scenarios elsewhere"
+    )
+    assert "6 tests collected" in chosen.outlines[-1]
+
+
+def test_a_file_named_on_the_command_line_is_taken_wherever_it_is(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "elsewhere/other.yaml", SCENARIO)
+    run_scenarios("elsewhere/other.yaml").assert_outcomes(passed=3)
+
+
+def test_what_is_no_scenario_is_an_error_with_its_text_alone(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "scenarios/bad.yaml", SCENARIO.replace("why:", "wy:"))
+    result = run_scenarios("scenarios")
+    result.assert_outcomes(errors=1)
+    text = result.stdout.str()
+    assert "scenarios/bad.yaml:2:1: unknown key 'wy'" in text
+    assert "Traceback" not in text
+    assert ".py" not in text.partition("ERRORS")[2]
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+
+
+def test_an_empty_folder_is_an_error_even_beside_other_tests(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "scenarios/policies/one.yaml", "kind: NetworkPolicy\n")
+    write(pytester, "test_other.py", "def test_nothing(): pass\n")
+    result = run_scenarios("test_other.py", "scenarios")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines[:2] == [
+        "ERROR: scenarios: no scenario files (*.yaml) in this folder",
+        "hint: `netpol init` writes a first one",
+    ]
+
+
+def test_one_step_alone_has_its_states_and_its_evidence(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios/shop.yaml::nobody is left")
+    result.assert_outcomes(passed=1)
+
+
+def test_steps_run_in_the_order_of_the_file_whatever_the_command_line_says(
+    run_scenarios: RunScenarios,
+) -> None:
+    first = "scenarios/shop.yaml::nothing is restricted yet"
+    last = "scenarios/shop.yaml::nobody is left"
+    result = run_scenarios(last, first, "--collect-only", "-q")
+    assert result.outlines[:2] == [first, last]
+
+
+def test_a_project_without_scenarios_sees_nothing_of_the_plugin(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "test_other.py", "def test_nothing(): pass\n")
+    broken = CONFTEST.replace("return fakes.FakeCluster(_answer)", "raise AssertionError")
+    result = run_scenarios("test_other.py", conftest=broken)
+    result.assert_outcomes(passed=1)
+    # The fixture writes a scenario folder; the header is all that shows of it.
+    result.stdout.no_fnmatch_line("*NetworkPolicy*")
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (
+            ["--cluster=current", "--defect=B01"],
+            "--defect=B01 needs --cluster=netns, not --cluster=current\n"
+            "hint: only the embedded cluster can be made wrong",
+        ),
+        (["--context=prod"], "--context=prod needs --cluster=current, not --cluster=netns"),
+        (["--cni=calico"], "--cni=calico needs --cluster=kind, not --cluster=netns"),
+        (
+            ["--agnhost-image=x"],
+            "--agnhost-image=x needs --cluster=kind, not --cluster=netns",
+        ),
+        (
+            ["--canary=off"],
+            "--canary=off needs --defect: without the canary, a cluster that enforces nothing "
+            "would only show as many failures",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    run_scenarios: RunScenarios, words: list[str], text: str
+) -> None:
+    result = run_scenarios("scenarios", *words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.stderr.str().strip() == f"ERROR: {text}"

@@ -1,0 +1,255 @@
+"""The harness can fail: each way in which a cluster can be wrong turns its steps red."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from tests.plugin.conftest import CONFTEST, RunScenarios, section, write
+
+pytest_plugins = ["pytester"]
+
+IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
+    "spread", [(), ("-n", "2")], ids=["one process", "two workers"]
+)
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_right_cluster_is_green(run_scenarios: RunScenarios, spread: tuple[str, ...]) -> None:
+    result = run_scenarios("scenarios", *spread)
+    result.assert_outcomes(passed=3)
+    assert (
+        section(result, "NetworkPolicy") == "6 of 6 cells proven, in 3 steps of 1 scenario on fake"
+    )
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_cluster_that_allows_all_turns_every_denial_red(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios("scenarios", *spread, answer="allows_all")
+    result.assert_outcomes(passed=1, failed=2)
+    assert "3 of 6 cells proven, 3 wrong, in 3 steps" in section(result, "NetworkPolicy")
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_cluster_that_denies_all_turns_every_permission_red_and_proves_no_denial(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios("scenarios", *spread, answer="denies_all")
+    result.assert_outcomes(failed=3)
+    assert section(result, "NetworkPolicy").startswith("0 of 6 cells proven, 3 wrong, 3 unproven")
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_cluster_that_answers_nothing_gives_errors_and_no_pass(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios("scenarios", *spread, answer="answers_nothing")
+    result.assert_outcomes(errors=3)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "0 of 6 cells proven, 6 no verdict" in section(result, "NetworkPolicy")
+
+
+def test_the_text_of_a_wrong_cell(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "-k", "takes", answer="allows_all")
+    assert (
+        section(result, "FAILURES")
+        == """\
+[shop.yaml: the database takes the frontend]
+step 'the database takes the frontend': 1 of 2 cells is wrong (1 full round, N s of probing)
+
+                 shop/database:5432
+  shop/frontend  allowed
+  shop/stranger  allowed != TIMEOUT
+  (observed != expected)
+
+scenarios/shop.yaml:24:24: shop/stranger -> shop/database:5432: observed allowed, expected TIMEOUT
+    egress of shop/stranger: not isolated (no policy selects it for Egress)
+    ingress of shop/database: isolated by NetworkPolicy shop/from-frontend; no rule admits \
+shop/stranger -> shop/database on TCP 5432
+      NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of its own namespace, \
+but shop/stranger has app=stranger
+    by hand: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
+shop/database:5432
+[Captured cluster call]
+a fake cluster, asked about 1 probes"""
+    )
+    assert section(result, "short test summary info") == (
+        "FAILED scenarios/shop.yaml::the database takes the frontend - 1 of 2 cells is wrong"
+    )
+
+
+def test_the_text_of_a_cell_without_verdict(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "-k", "restricted", answer="answers_nothing")
+    text = section(result, "ERRORS")
+    assert text.splitlines()[0] == "[ERROR at call of shop.yaml: nothing is restricted yet]"
+    assert (
+        "shop/frontend -> shop/database:5432: no verdict (the source pod is gone), "
+        "expected allowed" in text
+    )
+    assert section(result, "short test summary info") == (
+        "ERROR scenarios/shop.yaml::nothing is restricted yet - no verdict on 2 of 2 cells"
+    )
+
+
+def test_the_text_of_a_denial_that_nothing_proves(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "-k", "left", answer="denies_all")
+    assert (
+        "scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: TIMEOUT as expected, but "
+        "it proves nothing: without policies the pair does not connect either, by the control "
+        "step, which saw TIMEOUT" in section(result, "FAILURES")
+    )
+    assert section(result, "short test summary info") == (
+        "FAILED scenarios/shop.yaml::nobody is left - 2 of 2 cells unproven, never seen connecting"
+    )
+
+
+BROKEN = """\
+from harness.errors import ClusterError, NotRefused
+from tests import fakes
+
+class Broken(fakes.FakeCluster):
+    def sync(self, state):
+        if state.scope != "canary" and len(state.policies) == 1:
+            raise {error}
+        super().sync(state)
+
+def pytest_netpol_make_cluster(config, worker):
+    return Broken()
+"""
+
+
+def test_a_state_that_cannot_be_reached_is_an_error_of_its_step_alone(
+    run_scenarios: RunScenarios,
+) -> None:
+    broken = BROKEN.replace("{error}", "ClusterError('the webhook said no', 'ask its owner')")
+    result = run_scenarios("scenarios", conftest=broken)
+    result.assert_outcomes(passed=1, errors=2)
+    text = section(result, "ERRORS").splitlines()
+    assert text[1:3] == ["the webhook said no", "hint: ask its owner"]
+    assert "ERROR scenarios/shop.yaml::nobody is left - the webhook said no" in result.outlines
+
+
+def test_an_object_that_should_have_been_refused_is_a_failure(run_scenarios: RunScenarios) -> None:
+    broken = BROKEN.replace("{error}", "NotRefused('the API server accepted Pod shop/root')")
+    result = run_scenarios("scenarios", conftest=broken)
+    result.assert_outcomes(passed=1, failed=2)
+
+
+def test_a_defect_of_ours_keeps_its_traceback(run_scenarios: RunScenarios) -> None:
+    broken = BROKEN.replace("{error}", "ZeroDivisionError('ours')")
+    result = run_scenarios("scenarios", conftest=broken)
+    result.assert_outcomes(passed=1, failed=2)
+    result.stdout.fnmatch_lines(["E *ZeroDivisionError: ours"])
+
+
+ALWAYS = CONFTEST.replace('if state.scope == "canary":', "if False:")
+
+
+@IN_ONE_PROCESS_AND_TWO
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            "enforces_nothing",
+            "ERROR: cluster fake does not enforce NetworkPolicy: a policy that denies all ingress "
+            "was accepted, and canary/client -> canary/near:8080 still connects",
+        ),
+        (
+            "answers_nothing",
+            "ERROR: the canary got no verdict on canary/client -> canary/near:8080",
+        ),
+    ],
+)
+def test_the_canary_stops_the_run_with_one_sentence(
+    run_scenarios: RunScenarios, spread: tuple[str, ...], answer: str, sentence: str
+) -> None:
+    result = run_scenarios("scenarios", *spread, answer=answer, conftest=ALWAYS)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in result.errlines if line.startswith(sentence)]
+    assert not result.parseoutcomes().keys() & {"passed", "failed"}
+
+
+def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    poor = (
+        CONFTEST.replace("fakes.FakeCluster(_answer)", "fakes.FakeCluster(_answer, POOR)")
+        + "\nfrom dataclasses import replace\nPOOR = replace(fakes.EVERYTHING, nodes=1)\n"
+    )
+    from tests.plugin.conftest import SCENARIO
+
+    write(
+        pytester,
+        "scenarios/shop.yaml",
+        SCENARIO.replace("topology:", "needs: [{nodes: 2}]\ntopology:"),
+    )
+    result = run_scenarios("scenarios", "-rs", conftest=poor)
+    result.assert_outcomes(skipped=3)
+    assert section(result, "short test summary info") == (
+        "SKIPPED [3] scenarios/shop.yaml:1: cluster fake lacks 2 worker nodes (it has 1)"
+    )
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_what_could_not_be_removed_is_named(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    messy = CONFTEST + (
+        "\nclass Messy(fakes.FakeCluster):\n"
+        "    def close(self):\n"
+        "        return (f'namespace of {self.worker}',)\n"
+    )
+    messy = messy.replace(
+        "return fakes.FakeCluster(_answer)",
+        "made = Messy(_answer); made.worker = worker; return made",
+    )
+    result = run_scenarios("scenarios", *spread, conftest=messy)
+    worker = "gw" if spread else "main"
+    assert f"not removed: namespace of {worker}" in section(result, "NetworkPolicy")
+
+
+def test_tables_results_and_junit(pytester: pytest.Pytester, run_scenarios: RunScenarios) -> None:
+    result = run_scenarios(
+        "scenarios", "-n", "2", "--tables", "--results=out/results.json", "--junitxml=junit.xml"
+    )
+    assert (
+        section(result, "scenarios/shop.yaml: Only the frontend reaches the database")
+        == """\
+nothing is restricted yet  [passed]
+                 shop/database:5432
+  shop/frontend  allowed
+  shop/stranger  allowed
+
+the database takes the frontend  [passed]
+  apply NetworkPolicy shop/from-frontend
+                 shop/database:5432
+  shop/frontend  allowed
+  shop/stranger  TIMEOUT
+
+nobody is left  [passed]
+  update NetworkPolicy shop/from-frontend
+                 shop/database:5432
+  shop/frontend  TIMEOUT
+  shop/stranger  TIMEOUT"""
+    )
+    document = json.loads((pytester.path / "out" / "results.json").read_text())
+    assert document["schema"] == 1
+    assert document["summary"]["passed"] == 3
+    assert [len(step["cells"]) for step in document["steps"]] == [2, 2, 2]
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
+    names = {item.get("name") for item in suite.iter("property")}
+    assert names == {"rounds", "time-to-deny", "time-to-allow"}
+
+
+def test_without_xdist_loaded(run_scenarios: RunScenarios) -> None:
+    run_scenarios("scenarios", "-p", "no:xdist").assert_outcomes(passed=3)
+
+
+def test_a_spread_that_would_part_the_steps_is_refused(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "-n", "2", "--dist=worksteal")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --dist=worksteal would spread the steps of a scenario" in result.stderr.str()
