@@ -1,0 +1,244 @@
+"""The adapter against an API server that refuses, forbids, or holds what others made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import kmock
+import pytest
+import yaml
+
+from harness.cluster import kube
+from harness.cluster.kube import KubeCluster, KubeSettings, clean, leftovers
+from harness.cluster.kube.leftovers import is_dead, process_identity
+from harness.cluster.kube.reconcile import Limits
+from harness.errors import ClusterError, NotRefused
+from harness.model import Manifest, Namespace, Pod, PodRef, State
+
+from .conftest import refusal
+
+NODE = {
+    "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
+    "spec": {},
+    "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.2"}]},
+}
+REAL = "r1-main-s-db"
+POLICY = Manifest(
+    "networking.k8s.io/v1",
+    "NetworkPolicy",
+    "db",
+    "deny",
+    '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy",'
+    '"metadata":{"name":"deny"},"spec":{"podSelector":{}}}',
+)
+POLICIES = f"/c/apis/networking.k8s.io/v1/namespaces/{REAL}/networkpolicies"
+REVIEWS = "/c/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+EMPTY: dict[str, Any] = {"items": []}
+STATE = State("s", (Namespace("db"),))
+
+
+@pytest.fixture
+def cluster(server: kmock.RawHandler, kubeconfig: str) -> Iterator[KubeCluster]:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server["get /c/api/v1/pods"] << EMPTY
+    server["get /c/apis/discovery.k8s.io/v1/endpointslices"] << EMPTY
+    limits = Limits(ready_s=1, gone_s=1, close_s=1)
+    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig, limits=limits)
+    cluster = KubeCluster(settings)
+    yield cluster
+    server["delete /c/api/v1/namespaces/*"] << {}
+    cluster._prober.close()
+
+
+def test_a_policy_that_is_refused_says_why(cluster: KubeCluster, server: kmock.RawHandler) -> None:
+    server["post /c/api/v1/namespaces"] << {}
+    server[f"patch {POLICIES}/deny"] << refusal(403, 'admission webhook "guard" denied: no')
+    with pytest.raises(ClusterError) as caught:
+        cluster.sync(replace(STATE, policies=(POLICY,)))
+    assert str(caught.value) == (
+        'the API server refused NetworkPolicy db/deny: admission webhook "guard" denied: no'
+    )
+
+
+def test_a_step_may_expect_the_refusal(cluster: KubeCluster, server: kmock.RawHandler) -> None:
+    server["post /c/api/v1/namespaces"] << {}
+    server[f"post {POLICIES}"] << refusal(422, "spec.policyTypes: Unsupported value")
+    cluster.sync(replace(STATE, refused=(POLICY,)))
+    (request,) = list(server[f"post {POLICIES}"])
+    assert request.params.get("dryRun") == "All"
+
+
+def test_what_should_be_refused_and_is_not(cluster: KubeCluster, server: kmock.RawHandler) -> None:
+    server["post /c/api/v1/namespaces"] << {}
+    server[f"post {POLICIES}"] << {}
+    with pytest.raises(NotRefused, match="the API server accepted NetworkPolicy db/deny"):
+        cluster.sync(replace(STATE, refused=(POLICY,)))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (500, "boom"),
+        (403, 'networkpolicies is forbidden: User "u" cannot create resource "networkpolicies"'),
+    ],
+)
+def test_a_failure_is_no_refusal(
+    cluster: KubeCluster, server: kmock.RawHandler, code: int, words: str
+) -> None:
+    server["post /c/api/v1/namespaces"] << {}
+    server[f"post {POLICIES}"] << refusal(code, words)
+    with pytest.raises(ClusterError) as caught:
+        cluster.sync(replace(STATE, refused=(POLICY,)))
+    assert not isinstance(caught.value, NotRefused)
+    assert words in caught.value.message
+
+
+def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
+    stray = replace(POLICY, namespace="kube-system")
+    with pytest.raises(ClusterError) as caught:
+        cluster.sync(replace(STATE, policies=(stray,)))
+    assert caught.value.hint == "its namespaces are db"
+
+
+def test_a_strangers_namespace_is_not_taken(
+    cluster: KubeCluster, server: kmock.RawHandler
+) -> None:
+    server["post /c/api/v1/namespaces"] << refusal(409, "already exists")
+    server["get /c/api/v1/namespaces/db"] << {"metadata": {"name": "db", "labels": {}}}
+    with pytest.raises(ClusterError, match="namespace db exists already and is not of this run"):
+        cluster.sync(replace(STATE, exact_names=True))
+
+
+def stuck(reason: str, message: str) -> dict[str, Any]:
+    waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
+    metadata = {"name": "a", "namespace": REAL, "uid": "u"}
+    return {"metadata": metadata, "spec": {}, "status": {"containerStatuses": [waiting]}}
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "words"),
+    [
+        ("ImagePullBackOff", 'Back-off pulling image "x"', "does not start"),
+        ("RunContainerError", "exec: /agnhost: no such file", "does not start"),
+        ("ContainerCreating", "", "waited 1 s in vain for pods to be ready"),
+    ],
+)
+def test_pods_that_do_not_start(
+    server: kmock.RawHandler, kubeconfig: str, reason: str, message: str, words: str
+) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server["get /c/api/v1/pods"] << {"items": [stuck(reason, message)]}
+    server["post /c/api/v1/namespaces"] << {}
+    server[f"post /c/api/v1/namespaces/{REAL}/pods"] << {}
+    server[f"get /c/api/v1/namespaces/{REAL}/events"] << {
+        "items": [
+            {"type": "Warning", "message": "no route", "involvedObject": {"uid": "u"}},
+            {"type": "Warning", "message": "another pod's", "involvedObject": {"uid": "v"}},
+        ]
+    }
+    limits = Limits(ready_s=1, gone_s=1, close_s=1)
+    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig, limits=limits)
+    with pytest.raises(ClusterError) as caught:
+        KubeCluster(settings).sync(replace(STATE, pods=(Pod("db", "a"),)))
+    assert words in caught.value.message
+    assert f"{PodRef('db', 'a')}" in caught.value.message
+    assert reason in caught.value.message
+    assert message in caught.value.message
+    assert "no route" in caught.value.message
+    assert "another" not in caught.value.message
+
+
+def test_every_missing_right_is_named(cluster: KubeCluster, server: kmock.RawHandler) -> None:
+    def answer(request: kmock.Request) -> dict[str, Any]:
+        wanted = request.data["spec"]["resourceAttributes"]
+        forbidden = wanted["subresource"] == "exec" or wanted["resource"] == "nodes"
+        return {"status": {"allowed": not forbidden}}
+
+    server[f"post {REVIEWS}"] << answer
+    with pytest.raises(ClusterError) as caught:
+        cluster.preflight()
+    assert caught.value.message == (
+        "context 'kind-netpol' lacks the rights to list nodes, get pods/exec, create pods/exec"
+    )
+
+
+def test_with_all_rights_preflight_is_silent(
+    cluster: KubeCluster, server: kmock.RawHandler
+) -> None:
+    server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
+    cluster.preflight()
+
+
+def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
+    path = Path(__file__).parents[2] / "docs" / "rbac.yaml"
+    roles = [
+        item for item in yaml.safe_load_all(path.read_text()) if item["kind"] == "ClusterRole"
+    ]
+    granted = {
+        (group, resource, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    asked = {
+        (group, f"{resource}/{subresource}" if subresource else resource, verb)
+        for group, resource, subresource, verbs in kube._RIGHTS
+        for verb in verbs
+    }
+    assert asked - granted == set()
+
+
+# ------------------------------------------------------------------ leftovers
+
+
+def made_by(identity: str, age: timedelta = timedelta(0), name: str = "n") -> dict[str, Any]:
+    created = (datetime.now(UTC) - age).isoformat()
+    annotations = {"netpol.harness/process": identity}
+    return {"metadata": {"name": name, "creationTimestamp": created, "annotations": annotations}}
+
+
+def identity(**changes: Any) -> str:
+    return json.dumps({**json.loads(process_identity()), **changes})
+
+
+@pytest.mark.parametrize(
+    ("namespace", "dead"),
+    [
+        (made_by(process_identity(), timedelta(days=9)), False),
+        (made_by(identity(pid=2**22 + 1)), True),
+        (made_by(identity(started="1")), True),
+        (made_by(identity(host="elsewhere", pid=2**22 + 1)), False),
+        (made_by(identity(host="elsewhere"), timedelta(hours=13)), True),
+        (made_by("not json"), False),
+        (made_by("not json", timedelta(hours=13)), True),
+    ],
+)
+def test_a_run_is_dead_only_when_that_is_sure(namespace: dict[str, Any], dead: bool) -> None:
+    assert is_dead(namespace, datetime.now(UTC)) is dead
+
+
+def test_the_identity_is_of_this_process() -> None:
+    assert json.loads(process_identity())["pid"] == os.getpid()
+    assert leftovers._started(os.getpid())
+
+
+def test_clean_deletes_dead_runs_only(server: kmock.RawHandler, kubeconfig: str) -> None:
+    server["get /c/api/v1/namespaces"] << {
+        "items": [
+            made_by(process_identity(), name="alive"),
+            made_by(identity(pid=2**22 + 1), name="dead"),
+        ]
+    }
+    server["delete /c/api/v1/namespaces/dead"] << {}
+    assert clean(kubeconfig, "kind-netpol") == ("dead",)
+    assert len(list(server["delete"])) == 1
+    (request,) = list(server["get /c/api/v1/namespaces"])
+    assert request.params.get("labelSelector") == "netpol.harness/run"
