@@ -69,21 +69,23 @@ def load(path: Path) -> Scenario:
 
     Raises ScenarioError with every problem.
     """
-    scenario = read(path)
-    problems = disagreements(scenario)
+    scenario, problems = _compare(read(path))
     if problems:
         raise ScenarioError(problems)
-    return judge.with_undefined(scenario)
+    return scenario
 
 
 def disagreements(scenario: Scenario) -> tuple[Problem, ...]:
     """The words of the author's tables that the policies contradict, with the verdict path."""
+    return _compare(scenario)[1]
+
+
+def _compare(scenario: Scenario) -> tuple[Scenario, tuple[Problem, ...]]:
     problems = Problems()
+    path = Path(scenario.path)
     with contextlib.suppress(OSError, ValueError):  # gone since it was read: no excerpts then
-        problems.register(display(Path(scenario.path)), Path(scenario.path).read_text("utf-8"))
-    cells = [cell for step in scenario.steps for cell in step.table.cells]
-    lines = {cell.location: problems.line(cell.location) for cell in cells}
-    return judge.disagreements(scenario, lines)
+        problems.register(display(path), path.read_bytes().decode("utf-8"))
+    return judge.compare(scenario, problems.line)
 
 
 def read(path: Path) -> Scenario:

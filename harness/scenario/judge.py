@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness import oracle
@@ -25,25 +25,32 @@ def changes_something(steps: Iterable[Step]) -> bool:
     return False
 
 
-def with_undefined(scenario: Scenario) -> Scenario:
-    """The scenario with the oracle's reason in each cell that the API leaves open."""
-    steps = tuple(
-        replace(step, table=TruthTable(tuple(_marked(scenario, step.state, step.table.cells))))
-        for step in scenario.steps
+def compare(
+    scenario: Scenario, line_at: Callable[[Location], str]
+) -> tuple[Scenario, tuple[Problem, ...]]:
+    """Hold every cell against the oracle.
+
+    Gives the scenario with the oracle's reason in each cell that the API leaves open, and one
+    problem for each word that the policies contradict.
+    """
+    facts = oracle.Facts(features=scenario.needs.features)
+    against: dict[Location, list[str]] = {}
+    steps = []
+    for step in scenario.steps:
+        cells = step.table.cells
+        if is_judged(step.state):
+            cells = tuple(_judged(step.state, cell, facts, against) for cell in cells)
+        steps.append(replace(step, table=TruthTable(cells)))
+    hint = (
+        "correct the word or the policy; `netpol explain` tells more, and "
+        "`oracle: {off: reason}` keeps both as they are"
     )
-    return replace(scenario, steps=steps)
-
-
-def _marked(scenario: Scenario, state: State, cells: Iterable[Cell]) -> Iterable[Cell]:
-    judged = is_judged(state)
-    facts = _facts(scenario)
-    for cell in cells:
-        prediction = oracle.predict(state, cell.probe, facts) if judged else None
-        if prediction is None or prediction.words:
-            yield cell
-        else:
-            reason = prediction.judgement.undefined or "the API leaves it open"
-            yield replace(cell, undefined=reason)
+    problems = [
+        Problem(location, _shortened(texts), line_at(location), hint)
+        for location, texts in against.items()
+        if scenario.oracle_off is None
+    ]
+    return replace(scenario, steps=tuple(steps)), tuple(problems)
 
 
 def is_judged(state: State) -> bool:
@@ -51,29 +58,16 @@ def is_judged(state: State) -> bool:
     return all(manifest.is_network_policy for manifest in state.policies)
 
 
-def _facts(scenario: Scenario) -> oracle.Facts:
-    return oracle.Facts(features=scenario.needs.features)
-
-
-def disagreements(scenario: Scenario, lines: dict[Location, str]) -> tuple[Problem, ...]:
-    """One problem for each word that the policies contradict."""
-    if scenario.oracle_off is not None:
-        return ()
-    facts = _facts(scenario)
-    found: dict[Location, list[str]] = {}
-    for step in scenario.steps:
-        for cell in step.table.cells if is_judged(step.state) else ():
-            words = _against(step.state, cell, facts)
-            if words:
-                found.setdefault(cell.location, []).append(words)
-    hint = (
-        "correct the word or the policy; `netpol explain` tells more, and "
-        "`oracle: {off: reason}` keeps both as they are"
-    )
-    return tuple(
-        Problem(location, _shortened(texts), lines.get(location, ""), hint)
-        for location, texts in found.items()
-    )
+def _judged(
+    state: State, cell: Cell, facts: oracle.Facts, against: dict[Location, list[str]]
+) -> Cell:
+    prediction = oracle.predict(state, cell.probe, facts)
+    if not prediction.words:
+        reason = prediction.judgement.undefined or "the API leaves it open"
+        return replace(cell, undefined=reason)
+    if cell.expected not in prediction.words:
+        against.setdefault(cell.location, []).append(_contradiction(cell, prediction))
+    return cell
 
 
 def _shortened(texts: list[str]) -> str:
@@ -82,17 +76,16 @@ def _shortened(texts: list[str]) -> str:
     return "\n".join([*texts[:_SHOWN], *more])
 
 
-def _against(state: State, cell: Cell, facts: oracle.Facts) -> str | None:
-    """Tell how the policies contradict a cell, or None if they do not."""
-    prediction = oracle.predict(state, cell.probe, facts)
-    if not prediction.words or cell.expected in prediction.words:
-        return None
+def _contradiction(cell: Cell, prediction: oracle.Prediction) -> str:
+    """Tell how the policies contradict a cell."""
     words = " or ".join(str(word) for word in Verdict if word in prediction.words)
-    ruling = prediction.judgement.ruling
     says = f"{cell.probe} gives {words}"
     if prediction.words == {Verdict.ALLOWED}:
         says = f"the policies allow {cell.probe}"
-    elif prediction.words == {Verdict.TIMEOUT} and ruling is oracle.Ruling.DENIED:
+    elif (
+        prediction.words == {Verdict.TIMEOUT}
+        and prediction.judgement.ruling is oracle.Ruling.DENIED
+    ):
         says = f"the policies deny {cell.probe}"
     reasons = "".join(f"\n    {line}" for line in prediction.judgement.reasons)
     return f"{cell.expected}, but {says}{reasons}"

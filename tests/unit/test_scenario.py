@@ -1,0 +1,605 @@
+"""What a right scenario file means: states, actions, cells and their places, needs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import scenario
+from harness.errors import Location, ScenarioError, UsageError
+from harness.model import (
+    AbsoluteName,
+    Address,
+    ContainerPort,
+    Destination,
+    ExternalRef,
+    ExternalTrafficPolicy,
+    Family,
+    Labels,
+    Needs,
+    NodePortRef,
+    NodeRef,
+    PodRef,
+    Probe,
+    Protocol,
+    Scenario,
+    ServiceName,
+    ServicePort,
+    ServiceRef,
+    ServiceType,
+    Verdict,
+)
+
+DATA = Path(__file__).parent / "data"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def everything() -> Scenario:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(DATA)
+        return scenario.load(Path("valid/everything.yaml"))
+
+
+# ------------------------------------------------------------------ the file
+
+
+def test_the_keys_of_the_file(everything: Scenario) -> None:
+    assert everything.path == "valid/everything.yaml"
+    assert everything.slug == "everything"
+    assert everything.name == "Everything at once"
+    assert everything.covers == ("R01", "R86")
+    assert everything.catches == ("B01", "B91")
+    assert everything.families == (Family.V4, Family.V6)
+    assert everything.exact_names
+    assert everything.oracle_off == "the reader is under test"
+    assert not everything.weak
+
+
+def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
+    assert everything.needs == Needs(
+        frozenset(
+            {
+                "ipblock-pod-ip",  # written
+                "admission",
+                "endport",
+                "external",
+                "hostnetwork",
+                "ipv6",
+                "nodeport",
+                "sctp",
+            }
+        ),
+        nodes=3,
+        kinds=frozenset({"cilium.io/v2/CiliumNetworkPolicy"}),
+    )
+
+
+def test_the_topology(everything: Scenario) -> None:
+    state = everything.steps[0].state
+    assert state.scope == "everything"
+    assert state.exact_names
+    assert [(n.name, n.labels) for n in state.namespaces] == [
+        ("db", Labels({"team": "data", "note": ""})),
+        ("n", Labels()),
+    ]
+    postgres = state.pod(PodRef("db", "postgres"))
+    assert postgres is not None
+    assert postgres.labels == Labels({"app": "postgres", "example.com/tier": "back"})
+    assert postgres.ports == (
+        ContainerPort(5432),
+        ContainerPort(53, Protocol.UDP),
+        ContainerPort(8080, name="web"),
+        ContainerPort(9, Protocol.SCTP, "s"),
+    )
+    web = state.service("db", "web")
+    assert web is not None
+    assert web.type is ServiceType.NODE_PORT
+    assert web.external_traffic_policy is ExternalTrafficPolicy.LOCAL
+    assert web.ports == (
+        ServicePort(80, "web", name="web"),
+        ServicePort(53, 53, Protocol.UDP),
+    )
+    headless = state.service("db", "all")
+    assert headless is not None
+    assert (headless.type, headless.ports) == (ServiceType.HEADLESS, ())
+    office = state.external("office")
+    assert office is not None
+    assert office.addresses == ("10.10.0.5", "2001:db8::5")
+    assert office.dns_names == ("api.example.com",)
+
+
+def test_pods_without_a_node_alternate_in_the_order_of_the_file(everything: Scenario) -> None:
+    first, second, third = (step.state for step in everything.steps)
+    placed = {str(pod.ref): pod.node for pod in first.pods}
+    assert placed == {
+        "db/postgres": 2,  # written
+        "db/agent": 1,
+        "db/second": 2,
+        "n/y": 1,
+        "n/client": 3,  # written
+    }
+    later = {str(pod.ref): pod.node for pod in second.pods if pod.ref not in _refs(first)}
+    assert later == {"late/a": 2, "late/b": 1, "late/c": 2, "n/more": 1}
+    again = third.pod(PodRef("late", "a"))
+    assert again is not None
+    assert again.node == 2
+
+
+def _refs(state: object) -> set[PodRef]:
+    return {pod.ref for pod in state.pods}  # type: ignore[attr-defined]
+
+
+# ------------------------------------------------------------------ the steps
+
+
+def test_times_are_seconds(everything: Scenario) -> None:
+    assert [(s.settle_s, s.hold_s) for s in everything.steps] == [
+        (1.5, 2.0),
+        (None, None),
+        (0.5, 3.0),
+    ]
+
+
+def test_steps_know_their_place(everything: Scenario) -> None:
+    assert everything.steps[0].location == Location("valid/everything.yaml", 34, 5)
+    assert [s.name for s in everything.steps][2] == "the same objects again"
+
+
+def test_actions_are_the_verbs_in_the_order_of_the_file(everything: Scenario) -> None:
+    assert everything.steps[0].actions == ()
+    assert everything.steps[1].actions == (
+        "apply NetworkPolicy db/deny",
+        "apply NetworkPolicy db/open",
+        "apply NetworkPolicy n/inline",
+        "apply CiliumNetworkPolicy db/c",
+        "remove label app of n/client",
+        "label n/client role=client",
+        "label namespace n team=blue",
+        "delete NetworkPolicy db/deny",
+        "delete Pod db/second",
+        "create namespace late",
+        "create Pod late/a",
+        "create Pod late/b",
+        "create Pod late/c",
+        "create Pod n/more",
+        "restart Pod n/client",
+        "see Pod db/privileged refused",
+    )
+    assert everything.steps[2].actions == (
+        "apply NetworkPolicy db/deny",
+        "update NetworkPolicy db/open",
+        "delete Namespace late",
+        "delete Service db/web",
+        "create namespace late",
+        "create Pod late/a",
+    )
+
+
+def test_manifests_are_verbatim_with_their_namespace(everything: Scenario) -> None:
+    policies = everything.steps[1].state.policies
+    assert [(str(p), str(p.location)) for p in policies] == [
+        ("NetworkPolicy db/open", "valid/policies/two.yaml:8:1"),
+        ("NetworkPolicy n/inline", "valid/everything.yaml:49:9"),
+        ("CiliumNetworkPolicy db/c", "valid/everything.yaml:53:9"),
+    ]
+    assert json.loads(policies[0].json) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": "open",
+            "namespace": "db",
+            # Neither is anything but text to Kubernetes.
+            "annotations": {"when": "12:30", "since": "2024-01-01"},
+        },
+        "spec": {"podSelector": {}, "ingress": [{}]},
+    }
+    refused = everything.steps[1].state.refused
+    assert [(m.kind, m.namespace, m.name) for m in refused] == [("Pod", "db", "privileged")]
+    assert everything.steps[2].state.refused == ()
+
+
+def test_incarnations_count_what_was_made_again(everything: Scenario) -> None:
+    _, second, third = (step.state for step in everything.steps)
+    assert {str(pod.ref): pod.incarnation for pod in second.pods if pod.incarnation} == {
+        "n/client": 1
+    }
+    assert {n.name: n.incarnation for n in third.namespaces} == {"db": 0, "n": 0, "late": 1}
+    assert {str(pod.ref): pod.incarnation for pod in third.pods if pod.incarnation} == {
+        "n/client": 1,
+        "late/a": 1,
+    }
+    assert {p.name: p.incarnation for p in third.policies} == {
+        "open": 0,
+        "inline": 0,
+        "c": 0,
+        "deny": 1,
+    }
+
+
+def test_a_deleted_namespace_takes_all_that_is_in_it(tmp_path: Path) -> None:
+    state = load(tmp_path, "delete: [Namespace/b]", table("a/x b/y", "a/z:80 allowed", only=True))
+    assert [n.name for n in state.steps[-1].state.namespaces] == ["a"]
+    assert {pod.namespace for pod in state.steps[-1].state.pods} == {"a"}
+    assert state.steps[-1].state.services == ()
+    assert state.steps[-1].state.policies == ()
+
+
+def test_a_policy_deleted_and_applied_in_one_step_is_made_again(tmp_path: Path) -> None:
+    policy = (
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, "
+        "metadata: {name: deny, namespace: b}, spec: {podSelector: {}}}"
+    )
+    again = f"delete: [NetworkPolicy/b/deny]\n    apply: [{policy}]"
+    read = load(tmp_path, again, "TIMEOUT")
+    assert [p.incarnation for p in read.steps[-1].state.policies] == [1]
+    read = load(tmp_path, f"apply: [{policy}]", "TIMEOUT")
+    assert [p.incarnation for p in read.steps[-1].state.policies] == [0]
+
+
+# ------------------------------------------------------------------ tables
+
+TOPOLOGY = """\
+scenario: A title
+why: A reason.
+oracle: {{off: only the reader is under test}}
+externals:
+  office: {{ip: 10.10.0.5, ports: [443], names: [api.example.com]}}
+topology:
+  a:
+    pods: {{x: {{}}, z: {{ports: [80]}}}}
+  b:
+    pods:
+      y: {{labels: {{app: y}}, ports: [80, 53/UDP]}}
+    services:
+      s: {{selector: {{app: y}}, ports: [80]}}
+      h: {{type: Headless, selector: {{app: y}}, ports: [80]}}
+      n: {{type: NodePort, selector: {{app: y}}, ports: [80]}}
+steps:
+  - step: a policy is there
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {{name: deny, namespace: b}}
+        spec: {{podSelector: {{}}}}
+    expect: TIMEOUT
+  - step: now
+    {verb}
+    expect: {expect}
+"""
+
+
+def load(tmp_path: Path, verb: str, expect: str, **replaced: str) -> Scenario:
+    text = TOPOLOGY.format(verb=verb, expect=expect)
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    path = tmp_path / "small.yaml"
+    path.write_text(text)
+    return scenario.load(path)
+
+
+def table(header: str, *rows: str, only: bool = False) -> str:
+    """A table; ``only`` takes the one row apart into header and word."""
+    if only:
+        source, rest = header.split()[0], rows[0].split()
+        header, rows = rest[0], (f"{source} {rest[1]}",)
+    return "|2\n" + "\n".join(f"      {line}" for line in (header, *rows))
+
+
+def cells(tmp_path: Path, expect: str) -> list[str]:
+    read = load(tmp_path, "label: {a/x: {t: v}}", expect)
+    return [f"{cell.probe} {cell.expected}" for cell in read.steps[-1].table.cells]
+
+
+def test_every_cell_stands_where_its_word_stands(everything: Scenario) -> None:
+    v4 = [c for c in everything.steps[0].table.cells if c.probe.family is Family.V4]
+    lines = (DATA / "valid" / "everything.yaml").read_text().splitlines()
+    for cell in v4:
+        at = cell.location
+        assert lines[at.line - 1][at.column - 1 :].startswith(str(cell.expected))
+    assert [(str(c.probe), c.location.line, c.location.column) for c in v4] == [
+        ("n/client -> db/postgres:5432", 39, 24),
+        ("n/client -> svc/db/web:80", 39, 42),
+        ("n/client -> nodeport/db/web:80@1", 39, 57),
+        ("n/client -> dns/all.db:5432", 39, 79),
+        ("n/client -> dns/api.example.com:443", 39, 96),
+        ("n/client -> ip/203.0.113.7:80", 39, 121),
+        ("node/1 -> db/postgres:5432", 40, 24),
+        ("external/office -> nodeport/db/web:80@1", 43, 57),
+    ]
+
+
+def test_the_word_of_a_whole_table_is_the_place_of_all_its_cells(everything: Scenario) -> None:
+    places = {cell.location for cell in everything.steps[1].table.cells}
+    assert places == {Location("valid/everything.yaml", 68, 13)}
+
+
+def test_a_cell_for_each_family_that_both_ends_have(everything: Scenario) -> None:
+    probes = [cell.probe for cell in everything.steps[0].table.cells]
+    by_address = [p for p in probes if isinstance(p.destination.host, Address)]
+    assert [p.family for p in by_address] == [Family.V4]
+    office = [p.family for p in probes if p.source == ExternalRef("office")]
+    assert office == [Family.V4, Family.V6]
+
+
+def test_never_allowed_exempts_the_cells_it_matches(everything: Scenario) -> None:
+    exempt = {str(c.probe) for s in everything.steps for c in s.table.cells if c.never_allowed}
+    assert "n/client -> db/agent:9100" in exempt
+    assert all(text.startswith("n/client -> db/agent:9100") for text in exempt)
+
+
+def test_a_word_alone_is_for_all_pods_and_all_declared_ports(tmp_path: Path) -> None:
+    assert cells(tmp_path, "allowed") == [
+        "a/x -> a/z:80 allowed",
+        "a/x -> b/y:80 allowed",
+        "a/x -> b/y:53/UDP allowed",
+        "a/x -> svc/b/s:80 allowed",
+        "a/x -> svc/b/n:80 allowed",
+        "a/z -> b/y:80 allowed",
+        "a/z -> b/y:53/UDP allowed",
+        "a/z -> svc/b/s:80 allowed",
+        "a/z -> svc/b/n:80 allowed",
+        # b/y is behind both Services: neither means itself.
+        "b/y -> a/z:80 allowed",
+    ]
+
+
+@pytest.mark.parametrize("star", ["|2\n      *\n      * allowed", "|\n      *\n      */* allowed"])
+def test_a_star_alone_is_everything(tmp_path: Path, star: str) -> None:
+    assert cells(tmp_path, star) == cells(tmp_path, "allowed")
+
+
+@pytest.mark.parametrize(
+    ("row", "sources"),
+    [
+        ("*/*", ["a/x", "a/z", "b/y"]),
+        ("a/*", ["a/x", "a/z"]),
+        ("*/x", ["a/x"]),
+        ("external/*", ["external/office"]),
+        ("node/2", ["node/2"]),
+    ],
+)
+def test_patterns_of_rows(tmp_path: Path, row: str, sources: list[str]) -> None:
+    found = cells(tmp_path, table("ip/203.0.113.5:443", f"{row} allowed"))
+    assert found == [f"{source} -> ip/203.0.113.5:443 allowed" for source in sources]
+
+
+@pytest.mark.parametrize(
+    ("column", "destinations"),
+    [
+        ("b/*", ["b/y:80", "b/y:53/UDP"]),
+        ("b/*:80", ["b/y:80"]),
+        ("*/*:53/UDP", ["b/y:53/UDP"]),
+        ("b/y:*", ["b/y:80", "b/y:53/UDP"]),
+        ("b/y:*/UDP", ["b/y:53/UDP"]),
+        ("svc/*/*:80", ["svc/b/s:80", "svc/b/n:80"]),
+        ("dns/*.b:80", ["dns/s.b:80", "dns/h.b:80", "dns/n.b:80"]),
+        ("nodeport/*/*:80@2", ["nodeport/b/n:80@2"]),
+        ("external/*:443", ["external/office:443"]),
+        ("b/y:81", ["b/y:81"]),  # declared by nobody: a closed port
+        ("dns/api.example.com:443", ["dns/api.example.com:443"]),
+    ],
+)
+def test_patterns_of_columns(tmp_path: Path, column: str, destinations: list[str]) -> None:
+    found = cells(tmp_path, table(column, "a/x allowed"))
+    assert found == [f"a/x -> {destination} allowed" for destination in destinations]
+
+
+def test_a_pair_with_itself_is_probed_only_where_both_ends_are_written_out(
+    tmp_path: Path,
+) -> None:
+    written = table("b/y:80 svc/b/s:80 dns/h.b:80", "b/y allowed allowed allowed")
+    assert len(cells(tmp_path, written)) == 3
+    with_row = table("b/y:80 svc/b/s:80 dns/h.b:80", "b/* allowed allowed allowed", "a/x - - -")
+    with pytest.raises(ScenarioError, match="nothing is probed"):
+        cells(tmp_path, with_row)
+
+
+def test_later_rows_and_columns_win(tmp_path: Path) -> None:
+    found = cells(
+        tmp_path,
+        table(
+            "b/*:80 b/y:80",
+            "*/* TIMEOUT TIMEOUT",
+            "a/x TIMEOUT allowed",
+        ),
+    )
+    assert sorted(found) == ["a/x -> b/y:80 allowed", "a/z -> b/y:80 TIMEOUT"]
+
+
+def test_a_dash_takes_an_earlier_cell_away(tmp_path: Path) -> None:
+    found = cells(tmp_path, table("b/y:80", "*/* TIMEOUT", "a/x -"))
+    assert found == ["a/z -> b/y:80 TIMEOUT"]
+
+
+def test_the_name_of_a_deleted_service_can_still_be_asked(tmp_path: Path) -> None:
+    expect = table("dns/s.b:80", "a/x DNS")
+    read = load(tmp_path, "delete: [Service/b/s]", expect)
+    assert [str(c.expected) for c in read.steps[-1].table.cells] == ["DNS"]
+    with pytest.raises(ScenarioError, match="there is no Service 'b/s'"):
+        load(tmp_path, "delete: [Service/b/s]", table("svc/b/s:80", "a/x TIMEOUT"))
+
+
+def test_a_windows_file_reads_the_same(tmp_path: Path) -> None:
+    text = (DATA / "invalid" / "unknown-source-pod.yaml").read_text()
+    path = tmp_path / "crlf.yaml"
+    path.write_bytes(text.replace("\n", "\r\n").encode())
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load(path)
+    (problem,) = caught.value.problems
+    assert (problem.location.line, problem.location.column) == (28, 7)
+    assert problem.excerpt == "      app2/ngnix  TIMEOUT           TIMEOUT"
+
+
+# ------------------------------------------------------------------ proof and oracle
+
+WEAK = """\
+scenario: A title
+why: A reason.
+topology:
+  a: {pods: {x: {}, z: {ports: [80]}}}
+steps:
+  - step: now
+    expect: allowed
+"""
+
+
+def test_a_scenario_that_says_it_changes_nothing_is_weak(tmp_path: Path) -> None:
+    path = tmp_path / "weak.yaml"
+    path.write_text(WEAK + "proves: nothing-changes\n")
+    assert scenario.load(path).weak
+
+
+def test_an_expectation_that_changes_from_step_to_step_is_a_proof(tmp_path: Path) -> None:
+    path = tmp_path / "changes.yaml"
+    text = WEAK.replace("expect: allowed", "expect: |2\n      a/z:81\n      a/x REFUSED")
+    path.write_text(text)
+    with pytest.raises(ScenarioError, match="no step changes any cell"):
+        scenario.load(path)
+    more = """\
+  - step: and then
+    delete: [Pod/a/z]
+    create: {a: {pods: {z: {ports: [81]}}}}
+    expect: allowed
+"""
+    path.write_text(text + more)
+    assert not scenario.load(path).weak
+
+
+def test_disagreements_are_found_without_raising(tmp_path: Path) -> None:
+    path = DATA / "invalid" / "oracle-disagrees.yaml"
+    problems = scenario.disagreements(scenario.read(path))
+    assert [(p.location.line, p.location.column) for p in problems] == [(28, 19)]
+    assert problems[0].message.startswith("allowed, but the policies deny app2/nginx -> db/")
+    assert problems[0].excerpt.strip().startswith("app2/nginx")
+
+
+def test_pairs_of_one_word_are_one_problem(tmp_path: Path) -> None:
+    path = tmp_path / "one-word.yaml"
+    path.write_text(
+        WEAK.replace("expect: allowed", "expect: TIMEOUT").replace(
+            "x: {}", "x: {}, y: {}, v: {}, w: {}"
+        )
+    )
+    (problem,) = scenario.disagreements(scenario.read(path))
+    assert problem.message.count("TIMEOUT, but the policies allow") == 3
+    assert problem.message.endswith("and 1 more pairs of this word")
+
+
+def test_the_oracle_is_not_asked_where_it_is_off_or_does_not_know_the_kind(
+    tmp_path: Path,
+) -> None:
+    text = (DATA / "invalid" / "oracle-disagrees.yaml").read_text()
+    path = tmp_path / "off.yaml"
+    path.write_text("oracle: {off: we know better}\n" + text)
+    assert scenario.load(path).oracle_off == "we know better"
+    cilium = (
+        "      - {apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, "
+        "metadata: {name: c, namespace: db}, spec: {}}\n"
+    )
+    path.write_text(text.replace("    apply:\n", "    apply:\n" + cilium))
+    assert scenario.load(path).oracle_off is None
+
+
+def test_what_the_api_leaves_open_is_marked_with_its_reason(everything: Scenario) -> None:
+    marked = [c for c in everything.steps[0].table.cells if c.undefined]
+    assert {str(c.probe.destination) for c in marked} == {"nodeport/db/web:80@1"}
+    assert all("Local" in str(c.undefined) for c in marked)
+
+
+# ------------------------------------------------------------------ ends
+
+
+@pytest.mark.parametrize(
+    ("text", "destination"),
+    [
+        ("app1/nginx:80", Destination(PodRef("app1", "nginx"), 80)),
+        ("node/1:9100", Destination(NodeRef(1), 9100)),
+        ("external/office:443", Destination(ExternalRef("office"), 443)),
+        ("svc/db/pg:53/UDP", Destination(ServiceRef("db", "pg"), 53, Protocol.UDP)),
+        ("dns/pg.db:5432", Destination(ServiceName("db", "pg"), 5432)),
+        ("dns/api.example.com:443", Destination(AbsoluteName("api.example.com"), 443)),
+        ("nodeport/db/pg:5432@2", Destination(NodePortRef("db", "pg", 2), 5432)),
+        ("nodeport/db/pg:9/SCTP@1", Destination(NodePortRef("db", "pg", 1), 9, Protocol.SCTP)),
+        ("ip/203.0.113.5:443", Destination(Address("203.0.113.5"), 443)),
+        ("ip/[2001:db8::5]:53/UDP", Destination(Address("2001:db8::5"), 53, Protocol.UDP)),
+    ],
+)
+def test_destinations_read_as_they_print(text: str, destination: Destination) -> None:
+    assert scenario.parse_destination(text) == destination
+    assert str(destination) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("app1/nginx", PodRef("app1", "nginx")),
+        ("node/2", NodeRef(2)),
+        ("external/office", ExternalRef("office")),
+    ],
+)
+def test_sources_read_as_they_print(text: str, source: object) -> None:
+    assert scenario.parse_source(text) == source
+    assert str(source) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "a/*:80", "a/b:*", "", ":", "a/b", "ns/a:80", "dns/x:80", "ip/1.2.3:80", "a/b:0"]
+)
+def test_what_is_no_destination_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        scenario.parse_destination(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["*", "a/*", "svc/a/b", "a/b:80", "nginx", "node/x", "a/b/c"])
+def test_what_is_no_source_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        scenario.parse_source(text)
+    assert caught.value.hint
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_scenario_files_are_found_and_nothing_else(tmp_path: Path) -> None:
+    for name in (
+        "b.yaml",
+        "a.yml",
+        "deep/er/c.yaml",
+        "policies/p.yaml",
+        "deep/fixtures/f.yaml",
+        ".hidden/h.yaml",
+        ".h.yaml",
+        "notes.md",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = [str(path.relative_to(tmp_path)) for path in scenario.find(tmp_path)]
+    assert found == ["a.yml", "b.yaml", "deep/er/c.yaml"]
+    assert scenario.find(tmp_path / "policies" / "none") == ()
+
+
+def test_the_schema_is_the_generated_one() -> None:
+    shipped = ROOT / "harness" / "scenario.schema.json"
+    assert shipped.read_text("utf-8") == scenario.schema(), (
+        "regenerate it: python -c 'from harness.scenario import schema; print(schema(), end=\"\")'"
+        " > harness/scenario.schema.json"
+    )
+
+
+def test_the_schema_knows_the_keys_of_the_language() -> None:
+    document = json.loads(scenario.schema())
+    assert document["additionalProperties"] is False
+    assert {"exact names", "never-allowed", "steps"} <= document["properties"].keys()
+    assert "hostNetwork" in document["$defs"]["PodWire"]["properties"]
+
+
+def test_probes_stand_once_in_a_table(everything: Scenario) -> None:
+    for step in everything.steps:
+        probes: list[Probe] = [cell.probe for cell in step.table.cells]
+        assert len(set(probes)) == len(probes)
+    assert {c.expected for c in everything.steps[1].table.cells} == {Verdict.TIMEOUT}
