@@ -1,0 +1,231 @@
+"""The command line without a cluster: texts, exit statuses, and files written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import cli
+from harness.cli import Exit, main
+
+EXAMPLE = "scenarios/first-scenario.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def example(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["init"]) == Exit.OK
+    capsys.readouterr()
+    return folder / EXAMPLE
+
+
+def test_init_writes_a_scenario_that_is_good(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init"]) == Exit.OK
+    assert capsys.readouterr().out == (
+        "written: scenarios/first-scenario.yaml\n"
+        "written: scenarios/policies/database-from-frontend.yaml\n"
+        "written: scenarios/scenario.schema.json\n"
+        "next: netpol run scenarios/first-scenario.yaml\n"
+    )
+    assert main(["check", "scenarios"]) == Exit.OK
+    assert capsys.readouterr().out == f"{EXAMPLE}: good, 2 steps, 8 cells\n"
+
+
+def test_init_overwrites_only_when_told_and_says_so(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example.write_text("mine", encoding="utf-8")
+    (example.parent / "scenario.schema.json").unlink()
+    assert main(["init"]) == Exit.USAGE
+    assert capsys.readouterr().err == (
+        "already there: scenarios/first-scenario.yaml, "
+        "scenarios/policies/database-from-frontend.yaml\n"
+        "hint: --force overwrites; or name another folder\n"
+    )
+    assert example.read_text(encoding="utf-8") == "mine"
+    assert not (example.parent / "scenario.schema.json").exists()
+    assert main(["init", "--force"]) == Exit.OK
+    assert "overwritten: scenarios/first-scenario.yaml\n" in capsys.readouterr().out
+
+
+def test_check_tells_every_problem_and_goes_on(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = example.read_text(encoding="utf-8")
+    (example.parent / "bad.yaml").write_text(text.replace("why:", "wy:"), encoding="utf-8")
+    assert main(["check", "scenarios"]) == Exit.INVALID
+    told = capsys.readouterr()
+    assert "scenarios/bad.yaml:8:1: unknown key 'wy'" in told.err
+    assert f"{EXAMPLE}: good" in told.out
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["check", "nowhere.yaml"], "nowhere.yaml: no such file\n"),
+        (["check", "x", "--hurry"], "unknown arguments: --hurry\nhint: `netpol --help`\n"),
+        (
+            ["explain", EXAMPLE, "--step=3"],
+            f"{EXAMPLE} has no step '3'\nhint: steps are: 1 nothing is restricted yet; "
+            "2 the database takes the frontend only\n",
+        ),
+        (
+            ["explain", EXAMPLE, "shop/frontend"],
+            "give both ends, or none\nhint: netpol explain SCENARIO FROM TO\n",
+        ),
+        (
+            ["probe", EXAMPLE, "1", "a/b", "c/d:1", "--context=prod"],
+            "--context=prod needs --cluster=current, not --cluster=netns\n",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_without_a_traceback(
+    example: Path, capsys: pytest.CaptureFixture[str], words: list[str], text: str
+) -> None:
+    assert main(words) == Exit.USAGE
+    assert capsys.readouterr().err == text
+
+
+def test_an_empty_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "empty").mkdir()
+    for verb in ("check", "run"):
+        assert main([verb, "empty"]) == Exit.USAGE
+        assert capsys.readouterr().err == (
+            "empty: no scenario files (*.yaml) in this folder\n"
+            "hint: `netpol init` writes a first one\n"
+        )
+
+
+def test_explain_shows_where_the_author_is_wrong(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = example.read_text(encoding="utf-8")
+    example.write_text(
+        text.replace("shop/stranger  TIMEOUT", "shop/stranger  allowed"), encoding="utf-8"
+    )
+    assert main(["explain", EXAMPLE]) == Exit.OK
+    assert (
+        capsys.readouterr().out
+        == f"""\
+step 'nothing is restricted yet': 4 cells, as the policies say
+step 'the database takes the frontend only': 4 cells, 1 written against the policies
+{EXAMPLE}:33:24: written allowed, but
+  shop/stranger -> shop/database:5432  TIMEOUT
+    egress of shop/stranger: not isolated (no policy selects it for Egress)
+    ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; no rule \
+admits shop/stranger -> shop/database on TCP 5432
+      NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
+namespace, but shop/stranger has app=stranger
+1 of 8 cells written against the policies
+"""
+    )
+
+
+def test_explain_one_pair_in_one_step(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", EXAMPLE, "shop/frontend", "shop/database:5432", "--step=2"]) == Exit.OK
+    assert (
+        capsys.readouterr().out
+        == f"""\
+step 'the database takes the frontend only'
+shop/frontend -> shop/database:5432  allowed
+  egress of shop/frontend: not isolated (no policy selects it for Egress)
+  ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; admitted by \
+NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
+namespace; port TCP 5432
+  {EXAMPLE}:32:24: written allowed
+
+"""
+    )
+
+
+def test_a_defect_of_ours_gives_a_short_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_parsed: object) -> int:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(cli, "_version", broken)
+    monkeypatch.delenv("NETPOL_DEBUG", raising=False)
+    assert main(["version"]) == Exit.BROKEN
+    assert capsys.readouterr().err == (
+        "netpol failed: ZeroDivisionError: ours\n"
+        "hint: this is a defect; NETPOL_DEBUG=1 shows where\n"
+    )
+    monkeypatch.setenv("NETPOL_DEBUG", "1")
+    assert main(["version"]) == Exit.BROKEN
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_has_its_own_status(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_parsed: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_version", interrupted)
+    assert main(["version"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "schema"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_choose_says_one_word_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["choose", "netns"]) == Exit.OK
+    told = capsys.readouterr()
+    assert told.out == "netns\n"
+    assert told.err == "cluster: netns, as asked for\n"
+
+
+def test_nothing_of_the_embedded_cluster_needs_cleaning(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["clean", "--cluster=netns"]) == Exit.OK
+    assert "nothing to clean" in capsys.readouterr().out
+
+
+def test_help_lists_the_verbs_and_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    for verb in [
+        "init",
+        "check",
+        "run",
+        "explain",
+        "schema",
+        "probe",
+        "up",
+        "down",
+        "status",
+        "choose",
+        "clean",
+        "version",
+    ]:
+        assert f"    {verb} " in text
+    for status in Exit:
+        assert f"\n  {int(status):<4} " in text
