@@ -163,7 +163,7 @@ def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
     problems.register(path, text)
     found: list[Document] = []
     try:
-        for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for root in yaml.compose_all(_with_indentation(text), Loader=yaml.SafeLoader):
             value = _Reader(path, problems).value(root)
             if value is not None:
                 found.append(Document(path, value, root))
@@ -182,6 +182,39 @@ def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
         # PyYAML checks neither the year of a %YAML directive nor a \U escape beyond Unicode.
         problems.add(Location(path, 1, 1), "a number in a directive or an escape is out of range")
     return tuple(found)
+
+
+_TABLE = re.compile(r"(?P<before>(?P<outer> *(?:- +)*)expect: +\|)(?P<behind>[+-]?(?: +#.*)?)")
+
+
+def _with_indentation(text: str) -> str:
+    """Say of each table how far it is indented, as its author sees it.
+
+    YAML takes the indentation of a block from its first line, and a table's first line, the
+    destinations, stands further to the right than its rows. Only what is behind the `|`
+    changes, so that every position in the text stays.
+    """
+    lines = text.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        opens = _TABLE.fullmatch(line.rstrip("\r\n"))
+        if not opens:
+            continue
+        outer = len(opens["outer"])
+        below = [len(row) - len(row.lstrip(" ")) for row in _block(lines[number + 1 :], outer)]
+        if below and min(below) < below[0] and min(below) - outer <= 9:
+            ending = line[len(line.rstrip("\r\n")) :]
+            lines[number] = f"{opens['before']}{min(below) - outer}{opens['behind']}{ending}"
+    return "".join(lines)
+
+
+def _block(lines: Sequence[str], outer: int) -> Iterator[str]:
+    """The lines with something on them that are indented further than ``outer``."""
+    for line in lines:
+        if not line.strip():
+            continue
+        if len(line) - len(line.lstrip(" ")) <= outer:
+            return
+        yield line
 
 
 # ------------------------------------------------------------------ values

@@ -433,6 +433,33 @@ def test_a_windows_file_reads_the_same(tmp_path: Path) -> None:
     assert problem.excerpt == "      app2/ngnix  TIMEOUT           TIMEOUT"
 
 
+@pytest.mark.parametrize("opening", ["|", "|2", "|-", "|  # who reaches whom"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_is_indented_as_it_looks(tmp_path: Path, opening: str, end: str) -> None:
+    """Its first line stands further right than its rows, which YAML alone would not take."""
+    text = f"""\
+scenario: A title
+why: A reason.
+topology:
+  a: {{pods: {{x: {{}}, y: {{ports: [80]}}}}}}
+proves: nothing-changes
+steps:
+  - step: one
+    expect: {opening}
+              a/y:80
+
+      a/x     allowed
+  - expect: {opening}
+              a/y:80
+      a/x     allowed
+    step: two
+"""
+    path = tmp_path / "table.yaml"
+    path.write_bytes(text.replace("\n", end).encode())
+    cells = [step.table.cells for step in scenario.load(path).steps]
+    assert [(c.location.line, c.location.column) for (c,) in cells] == [(11, 15), (14, 15)]
+
+
 # ------------------------------------------------------------------ proof and oracle
 
 WEAK = """\
