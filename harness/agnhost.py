@@ -5,7 +5,7 @@ source, bounded in parallel, and prints one sentinel line for each:
 
     = INDEX STATUS STARTED ENDED WORDS
 
-with times in seconds of the source's uptime clock, and ``= end COUNT`` when it is through.
+with times in seconds of the source's uptime clock, between ``= begin TIME`` and ``= end TIME``.
 Only a sentinel is evidence: a probe without one has no verdict.
 """
 
@@ -28,7 +28,6 @@ STRETCH = 2.0
 
 _WORDS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ALLOWED}
 _SENTINEL = re.compile(r"^= (\d+) (\d+) (\d+\.?\d*) (\d+\.?\d*) ?(.*)$", re.MULTILINE)
-_BEGIN = re.compile(r"^= begin (\d+\.?\d*)$", re.MULTILINE)
 
 _PROBE = """\
 p() {
@@ -113,7 +112,7 @@ def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
             lines.append(f"read -r _ <&3; {{ p {index} {words}; echo >&3; }} &")
         else:
             lines.append(f"p {index} {words} &")
-    lines += ["wait", f"echo = end {len(targets)}", "exit 0", "}", ""]
+    lines += ["wait", "read -r b _ </proc/uptime; echo = end $b", "exit 0", "}", ""]
     return "\n".join(lines)
 
 
@@ -137,14 +136,18 @@ def shell(limit_s: float) -> tuple[str, ...]:
     return ("timeout", "-s", "KILL", str(math.ceil(limit_s)), "/bin/sh")
 
 
-def is_complete(output: str) -> bool:
-    """Whether the batch ran to its end."""
-    return re.search(r"^= end \d+$", output, re.MULTILINE) is not None
-
-
 def began_s(output: str) -> float | None:
     """When the batch began on the source's uptime clock, or None if it never did."""
-    found = _BEGIN.search(output)
+    return _moment("begin", output)
+
+
+def ended_s(output: str) -> float | None:
+    """When the batch was through, or None if it broke off."""
+    return _moment("end", output)
+
+
+def _moment(word: str, output: str) -> float | None:
+    found = re.search(rf"^= {word} (\d+\.?\d*)$", output, re.MULTILINE)
     return float(found[1]) if found else None
 
 

@@ -52,7 +52,7 @@ def answered(script: str, line: str, *, took_s: float = 0.1) -> str:
     """A batch through to its end, every probe with the same answer."""
     indices = re.findall(r"\bp (\d+) ", script)
     lines = [f"= {i} {line.format(s='5.0', e=f'{5 + took_s:.2f}')}" for i in indices]
-    return "\n".join(["= begin 5.00", *lines, f"= end {len(indices)}", ""])
+    return "\n".join(["= begin 5.00", *lines, f"= end {5 + took_s:.2f}", ""])
 
 
 def allowed(script: str) -> str:
@@ -140,17 +140,37 @@ def error(found: dict[Probe, Observation]) -> str:
     return outcome.message
 
 
-def test_the_destinations_own_batch_is_proof_enough() -> None:
+@pytest.mark.parametrize(
+    ("took_s", "asked_again"),
+    [
+        (1.4, False),  # it ended after the probe of a did
+        (0.5, True),  # it may have died since
+        (9.0, True),  # it was frozen meanwhile
+    ],
+)
+def test_the_destinations_own_batch_is_proof_where_it_covers_the_probe(
+    took_s: float, asked_again: bool
+) -> None:
     back = Probe(B, Destination(A, 80))
 
     def answering(pod: str, script: str) -> str:
-        if pod == "b":
-            time.sleep(1.3)  # it ends after a's probe did
+        if pod == "b" and "127.0.0.1" not in script:
+            return answered(script, "1 {s} {e} REFUSED", took_s=took_s)
         return deny_from_a(pod, script)
 
     found, api = probed(answering, probes=(PROBE, back))
     assert found[PROBE].outcome is Verdict.TIMEOUT
-    assert sorted(api.execs) == ["a", "b"]
+    assert sorted(api.execs) == (["a", "b", "b"] if asked_again else ["a", "b"])
+
+
+def test_a_destination_that_thaws_when_asked_proves_nothing() -> None:
+    def answering(pod: str, script: str) -> str:
+        if pod == "b":
+            time.sleep(0.5)
+        return deny_from_a(pod, script).replace("6.00", "5.20")
+
+    found, _ = probed(answering, manner=Manner(timeout_s=0.2))
+    assert error(found) == ("TIMEOUT, but app/b gave no sign of life: it took 0.5 s to answer")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +240,7 @@ def test_a_starved_round_proves_no_denial_and_the_next_is_smaller() -> None:
     def answering(pod: str, script: str) -> str:
         sizes.append(int(found[1]) if (found := re.search(r"-lt (\d+) ", script)) else 99)
         lines = ["= 0 1 5.0 6.1 TIMEOUT", "= 1 0 5.0 8.5 "]
-        return "\n".join(["= begin 5.0", *lines, "= end 2", ""])
+        return "\n".join(["= begin 5.0", *lines, "= end 8.5", ""])
 
     manner = Manner(parallel=4)
     api = ScriptedApi(answering)

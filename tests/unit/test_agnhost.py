@@ -69,7 +69,7 @@ def test_a_missing_sentinel_is_no_verdict() -> None:
     assert second.outcome is Verdict.TIMEOUT
     assert second.ended_s - second.started_s == pytest.approx(1.01)
     assert agnhost.began_s(output) == 5.0
-    assert not agnhost.is_complete(output)
+    assert agnhost.ended_s(output) is None
 
 
 @pytest.mark.parametrize("line", ["= 0 0 5.0 5.1 \n= 0 1 5.0 6.0 TIMEOUT", "= 7 0 5.0 5.1 "])
@@ -127,14 +127,17 @@ def test_a_batch_in_a_real_shell(stand_in: Path) -> None:
     assert [a.outcome for a in answers] == [Verdict.ALLOWED, Verdict.REFUSED, Verdict.TIMEOUT]
     assert answers[1].raw == "REFUSED: by hand"
     assert 0.25 < answers[2].ended_s - answers[2].started_s < 2
-    assert agnhost.is_complete(output)
+    began_s, ended_s = agnhost.began_s(output), agnhost.ended_s(output)
+    assert began_s is not None
+    assert ended_s is not None
+    assert began_s <= answers[2].started_s < answers[2].ended_s <= ended_s
 
 
 def test_a_batch_is_bounded_and_keeps_its_order(stand_in: Path) -> None:
     targets = tuple(Target(f"h{index}", 3) for index in range(6))
     output = run(agnhost.script(targets, 1.0, 2), stand_in)
     assert len(agnhost.read(output, targets, 1.0)) == 6
-    assert agnhost.is_complete(output)
+    assert agnhost.ended_s(output) is not None
     counts = [int(line) for line in (stand_in.parent / "running").read_text().split()]
     assert max(counts) == 2
     order = (stand_in.parent / "order").read_text().split()

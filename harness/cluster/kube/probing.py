@@ -6,8 +6,9 @@ the source, so that a denial counts only with evidence that policy cannot withho
 - the source printed its sentinels, in the time that a running process takes (``agnhost``);
 - after the round, both pods are still there with the same uid and address, not being
   deleted, and ready;
-- every pod that would have answered was alive after the probe had failed: its own batch of
-  the same round ended later, or it serves its ports on its own loopback when asked now.
+- every pod that would have answered ran all the while: its own batch of the same round went
+  smoothly and ended later than the probe did, or, when asked now, it serves its ports on its
+  own loopback and says so at once. A frozen pod that answers when it thaws proves nothing.
 
 A round in which a probe that connected took longer than twice the timeout proves no denial at
 all: machines that slow miss answers. The next round then runs fewer probes at once.
@@ -92,10 +93,21 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The observations of one source, and when it was last known to run."""
+    """The observations of one source, and until when it ran without a break."""
 
     observations: tuple[Observation, ...]
-    alive_until: float = 0.0
+    ran_until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """One exec of a batch: its text, when it ran, or what went wrong and whether for good."""
+
+    text: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+    problem: str | None = None
+    is_final: bool = False
 
 
 class Prober:
@@ -160,49 +172,49 @@ class Prober:
     def _run(self, place: LivePod | ExternalRef, runnable: list[tuple[Probe, Target]]) -> _Batch:
         """Run a batch; run again, a bounded number of times, only what got no sentinel."""
         done: dict[Probe, Observation] = {}
-        problem: str | None = None
+        asked = time.monotonic()
+        try_ = _Try()
         for _ in range(_EXEC_ATTEMPTS):
             rest = [(probe, target) for probe, target in runnable if probe not in done]
-            problem, final = self._attempt(place, rest, done)
-            if problem is None or final:
+            try_ = self._try(place, [target for _, target in rest])
+            done |= self._read(place, rest, try_)
+            if try_.problem is None or try_.is_final:
                 break
             time.sleep(_RETRY_PAUSE_S)
-        alive_until = time.monotonic()
-        words = ProbeError(problem or "the batch ended before this probe did")
+        now = time.monotonic()
+        words = ProbeError(try_.problem or "the batch ended before this probe did")
         missing = [
-            Observation(probe, alive_until, alive_until, words, command=self._command(place, at))
-            for probe, at in runnable
+            Observation(probe, now, now, words, command=self._command(place, target))
+            for probe, target in runnable
             if probe not in done
         ]
-        return _Batch((*done.values(), *missing), 0.0 if problem else alive_until)
+        broken = try_.problem or try_.began - asked > self._limit_s or self._stretched(done)
+        return _Batch((*done.values(), *missing), 0.0 if broken else try_.ended)
 
-    def _attempt(
-        self,
-        place: LivePod | ExternalRef,
-        rest: list[tuple[Probe, Target]],
-        done: dict[Probe, Observation],
-    ) -> tuple[str | None, bool]:
-        """Add to ``done`` what was answered. Returns what is wrong, and whether it stays so."""
+    @property
+    def _limit_s(self) -> float:
+        """What takes longer than this was not running, or hardly."""
+        return agnhost.STRETCH * self._manner.timeout_s
+
+    def _stretched(self, done: Mapping[Probe, Observation]) -> bool:
+        return any(item.ended - item.started > self._limit_s for item in done.values())
+
+    def _read(
+        self, place: LivePod | ExternalRef, rest: list[tuple[Probe, Target]], try_: _Try
+    ) -> dict[Probe, Observation]:
+        """The observations of those probes that have a sentinel."""
         targets = [target for _, target in rest]
-        text, began, problem, final = self._execute(place, targets)
-        started_s = agnhost.began_s(text)
-        if started_s is None:
-            return problem or "the batch did not begin", final
-        answers = agnhost.read(text, targets, self._manner.timeout_s)
-        for (probe, target), answer in zip(rest, answers, strict=True):
-            if not math.isnan(answer.ended_s):  # it has a sentinel
-                command = self._command(place, target)
-                done[probe] = answer.observation(probe, began - started_s, command)
-        if problem is None and not agnhost.is_complete(text):
-            problem = "the batch broke off"
-        return problem, final
+        answers = agnhost.read(try_.text, targets, self._manner.timeout_s)
+        offset_s = try_.began - (agnhost.began_s(try_.text) or 0.0)
+        return {
+            probe: answer.observation(probe, offset_s, self._command(place, target))
+            for (probe, target), answer in zip(rest, answers, strict=True)
+            if not math.isnan(answer.ended_s)
+        }
 
-    def _execute(
-        self, place: LivePod | ExternalRef, targets: list[Target]
-    ) -> tuple[str, float, str | None, bool]:
-        """Returns the text, when it began, what went wrong, and whether retrying is no use."""
-        manner = self._manner
-        parallel = self._parallel
+    def _try(self, place: LivePod | ExternalRef, targets: list[Target]) -> _Try:
+        """Run a batch once, whatever becomes of it."""
+        manner, parallel = self._manner, self._parallel
         script = agnhost.script(targets, manner.timeout_s, parallel)
         limit_s = agnhost.deadline_s(targets, manner.timeout_s, parallel)
         silence_s = agnhost.longest_s(targets, manner.timeout_s) + manner.grace_s
@@ -210,17 +222,22 @@ class Prober:
         try:
             if isinstance(place, ExternalRef):
                 if self._outside is None:
-                    return "", began, f"{place} cannot be made here", True
+                    return _Try(problem=f"{place} cannot be made here", is_final=True)
                 text = self._outside.probe(place.name, script, limit_s + manner.grace_s)
-                return text, began, None, False
-            shell = agnhost.shell(limit_s)
-            output = self._api.execute(place.namespace, place.name, shell, script, silence_s)
+            else:
+                shell = agnhost.shell(limit_s)
+                output = self._api.execute(place.namespace, place.name, shell, script, silence_s)
+                text, began = output.text, output.began
         except ExecError as error:
-            final = error.timed_out or error.status in {401, 403, 404}
-            return error.output, began, _words(place, error), final
+            is_final = error.timed_out or error.status in {401, 403, 404}
+            return _Try(error.output, began, problem=_words(place, error), is_final=is_final)
         except ClusterError as error:
-            return "", began, f"{place}: {error}", True
-        return output.text, output.began, None, False
+            return _Try(problem=f"{place}: {error}", is_final=True)
+        first_s, last_s = agnhost.began_s(text), agnhost.ended_s(text)
+        if first_s is None or last_s is None:
+            problem = "the batch did not begin" if first_s is None else "the batch broke off"
+            return _Try(text, began, problem=problem)
+        return _Try(text, began, began + last_s - first_s)
 
     # ------------------------------------------------------------------ names to addresses
 
@@ -298,7 +315,6 @@ class Prober:
 
     def _starvation(self, observed: list[Observation]) -> str | None:
         """Say whether the machines were too slow to prove anything, and adapt to it."""
-        limit_s = agnhost.STRETCH * self._manner.timeout_s
         slowest_s = max(
             (
                 item.ended - item.started
@@ -308,13 +324,13 @@ class Prober:
             ),
             default=0.0,
         )
-        if slowest_s > limit_s:
+        if slowest_s > self._limit_s:
             self._parallel = max(2, self._parallel // 2)
             return (
                 f"the cluster is starved of CPU: a probe that connected took {slowest_s:.1f} s, "
-                f"longer than {limit_s:g} s"
+                f"longer than {self._limit_s:g} s"
             )
-        if slowest_s < limit_s / 4:
+        if slowest_s < self._limit_s / 4:
             self._parallel = min(self._manner.parallel, self._parallel * 2)
         return None
 
@@ -341,7 +357,7 @@ class Prober:
         for item in doubtful:
             for ref in view.behind(item.probe):
                 batch = batches.get(ref)
-                proven = batch and batch.alive_until >= item.ended
+                proven = batch and batch.ran_until >= item.ended
                 if ref in view.pods and (not proven or item.outcome is Verdict.REFUSED):
                     to_ask.add(ref)
         dead |= self._silent(view, to_ask - dead.keys())
@@ -358,7 +374,7 @@ class Prober:
     def _silent(self, view: View, refs: set[PodRef]) -> dict[PodRef, str]:
         """Ask pods for a sign of life; say what is wrong with those that give none."""
         asked = {
-            ref: self._threads.submit(self.serves, view.pods[ref], pod)
+            ref: self._threads.submit(self._ask, view.pods[ref], pod)
             for ref in refs
             if (pod := view.state.pod(ref))
         }
@@ -368,15 +384,19 @@ class Prober:
             if (words := future.result())
         }
 
+    def _ask(self, place: LivePod, pod: Pod) -> str | None:
+        began = time.monotonic()
+        words = self.serves(place, pod)
+        took_s = time.monotonic() - began
+        return words or (f"it took {took_s:.1f} s to answer" if took_s > self._limit_s else None)
+
     def serves(self, place: LivePod, pod: Pod) -> str | None:
         """Ask a pod, on its own loopback, for its ports; None if all of them answer."""
         targets = [Target("127.0.0.1", port.number, port.protocol) for port in pod.ports]
-        text, _, problem, _ = self._execute(place, targets)
-        if problem is None and not agnhost.is_complete(text):
-            problem = "the exec broke off"
-        if problem:
-            return problem
-        answers = agnhost.read(text, targets, self._manner.timeout_s)
+        try_ = self._try(place, targets)
+        if try_.problem:
+            return try_.problem
+        answers = agnhost.read(try_.text, targets, self._manner.timeout_s)
         wrong = [
             f"port {port.number}/{port.protocol}: {answer.outcome}"
             for port, answer in zip(pod.ports, answers, strict=True)

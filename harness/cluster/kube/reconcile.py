@@ -36,6 +36,10 @@ class Limits:
     close_s: float = 120.0  # for all that we made, at the end
 
 
+class _Late(ClusterError):
+    """Something did not come true in its time."""
+
+
 class Reconciler:
     """Owns every object that one run and worker makes on a cluster.
 
@@ -287,9 +291,8 @@ class Reconciler:
 
         try:
             self._until(attempt, self._limits.gone_s, f"pod {ref} to be created")
-        except ClusterError as error:
-            words = f": {refusals[-1]}" if refusals and refusals[-1] is not error else ""
-            raise ClusterError(f"{error}{words}") from None
+        except _Late as error:
+            raise ClusterError(f"{error}: {refusals[-1]}") from None
 
     def _relabel(self, old: Pod, new: Pod) -> None:
         real = self._naming.namespace(new.namespace)
@@ -318,13 +321,13 @@ class Reconciler:
 
         try:
             self._until(check, self._limits.ready_s, "pods to be ready")
-        except ClusterError as error:
+        except _Late as error:
             late = {name: pod.ref for name, pod in waiting.items() if pod.ref not in ready}
             words = [
                 f"{ref}: {self._words(last[name]) if name in last else 'it is gone'}"
                 for name, ref in late.items()
             ]
-            raise ClusterError("\n".join([error.message, *words]), error.hint) from None
+            raise ClusterError("\n".join([error.message, *words])) from None
         self._each(lambda pod: self._await_ports(ready[pod.ref], pod), pods)
         self.view = replace(self.view, pods={**self.view.pods, **ready})
 
@@ -337,8 +340,8 @@ class Reconciler:
 
         try:
             self._until(check, 15.0, f"pod {pod.ref} to serve its ports")
-        except ClusterError as error:
-            raise ClusterError(f"{error.message}: {', '.join(wrong)}", error.hint) from None
+        except _Late as error:
+            raise ClusterError(f"{error}: {', '.join(wrong)}") from None
 
     def _words(self, pod: Object) -> str:
         """Why a pod is not ready: its status, and the last warning about it."""
@@ -423,8 +426,8 @@ class Reconciler:
 
         try:
             self._until(check, self._limits.ready_s, "the endpoints of the Services")
-        except ClusterError as error:
-            raise ClusterError(f"{error.message}: {'; '.join(wrong)}", error.hint) from None
+        except _Late as error:
+            raise ClusterError(f"{error}: {'; '.join(wrong)}") from None
 
     # ------------------------------------------------------------------ leaving
 
@@ -504,7 +507,7 @@ class Reconciler:
         try:
             waiting(check)
         except tenacity.RetryError:
-            raise ClusterError(f"waited {limit_s:.0f} s in vain for {what}") from None
+            raise _Late(f"waited {limit_s:.0f} s in vain for {what}") from None
 
 
 def _key(item: Manifest) -> Key:
