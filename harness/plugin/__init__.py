@@ -22,7 +22,7 @@ from harness.plugin.session import (
     pytest_unconfigure,
     pytest_xdist_node_collection_finished,
 )
-from harness.plugin.spread import pytest_xdist_make_scheduler
+from harness.plugin.spread import pytest_configure_node, pytest_xdist_make_scheduler
 
 __all__ = [
     "pytest_addhooks",
@@ -30,6 +30,7 @@ __all__ = [
     "pytest_collect_file",
     "pytest_collection_modifyitems",
     "pytest_configure",
+    "pytest_configure_node",
     "pytest_netpol_make_cluster",
     "pytest_report_header",
     "pytest_runtest_makereport",

@@ -142,7 +142,9 @@ def _seconds(text: str) -> float:
 def settle_options(config: pytest.Config) -> None:
     """Choose the run's id, before any worker starts. Raises pytest.UsageError."""
     if config.getoption("netpol_run_id") is None:
-        config.option.netpol_run_id = new_run_id()
+        # A worker is given the arguments of the command line, and not what was made of them.
+        given: dict[str, str] = getattr(config, "workerinput", {})
+        config.option.netpol_run_id = given.get("netpol_run_id") or new_run_id()
     if config.getoption("netpol_canary") == "off" and not config.getoption("netpol_defect"):
         raise pytest.UsageError(
             "--canary=off needs --defect: without the canary, a cluster that enforces nothing "

@@ -26,6 +26,12 @@ def scenario_file(nodeid: str) -> str | None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker the name of the run: all that a run makes is found and removed by it."""
+    node.workerinput["netpol_run_id"] = node.config.getoption("netpol_run_id")
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Keep the steps of a file together under ``-n``; leave a ``--dist`` that was asked for."""
     if config.getoption("dist") != "load":
