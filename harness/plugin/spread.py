@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,6 @@ import pytest
 from harness import scenario
 from harness.errors import HarnessError
 
-_STEP = re.compile(r"^(?P<file>.*\.ya?ml)::", re.DOTALL)
-
 
 def scenario_file(nodeid: str) -> str | None:
     """Give the scenario file of a step's node id, or None for what is no step.
@@ -21,8 +18,8 @@ def scenario_file(nodeid: str) -> str | None:
     scenarios/a.yaml::nobody reaches db   ->  scenarios/a.yaml
     tests/unit/test_a.py::test_b          ->  None
     """
-    found = _STEP.match(nodeid)
-    return found["file"] if found else None
+    file, colons, _ = nodeid.partition("::")
+    return file if colons and file.endswith((".yaml", ".yml")) else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,0 +1,207 @@
+"""What people and programs read, against whole texts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from harness.errors import Location
+from harness.model import (
+    Cell,
+    CellResult,
+    Destination,
+    Family,
+    Observation,
+    PodRef,
+    Probe,
+    ProbeError,
+    Reachability,
+    Scenario,
+    State,
+    Step,
+    StepResult,
+    TruthTable,
+    Verdict,
+)
+from harness.report import (
+    CellStatus,
+    Outcome,
+    Run,
+    StepRecord,
+    failure,
+    record,
+    results_json,
+    step_line,
+    summary,
+    table,
+)
+
+ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
+
+
+def cell(
+    source: str,
+    destination: str,
+    expected: Verdict,
+    seen: Verdict | ProbeError | None,
+    **fields: object,
+) -> CellResult:
+    cell_fields = {key: fields.pop(key) for key in ("undefined", "never_allowed") if key in fields}
+    family = fields.pop("family", Family.V4)
+    probe = Probe(PodRef("x", source), Destination(PodRef("y", destination), 80), family)  # type: ignore[arg-type]
+    stated = Cell(probe, expected, Location("s.yaml", 9, 5), **cell_fields)  # type: ignore[arg-type]
+    observation = None if seen is None else Observation(probe, 0, 1, seen, raw=f"raw {seen}")
+    return CellResult(stated, observation, **fields)  # type: ignore[arg-type]
+
+
+def step(*results: CellResult, name: str = "it is shut", **fields: object) -> StepRecord:
+    table_ = TruthTable(tuple(result.cell for result in results))
+    made = Step(name, Location("s.yaml", 7, 3), ("apply it",), State("s"), table_)
+    scenario = Scenario(
+        "s.yaml", "Shut", "s", "because", (made,), weak=bool(fields.pop("weak", 0))
+    )
+    numbers = {"full_rounds": 2, "sync_s": 0.5, "probe_s": 1.25, **fields}
+    result = StepResult(scenario, made, Reachability(results), **numbers)  # type: ignore[arg-type]
+    return record(result, "fake", lambda _: "no policy admits it", lambda _: "netpol probe ...")
+
+
+def test_a_record_survives_the_border_of_a_process() -> None:
+    wrong = cell("a", "b", TIMEOUT, ALLOWED, wrong_until_s=1.23456)
+    made = step(wrong, cell("a", "c", ALLOWED, ProbeError("gone")))
+    assert StepRecord.from_json(made.to_json()) == made
+    assert made.cells[0].wrong_until_s == 1.235
+
+
+def test_the_outcome_of_each_kind_of_cell() -> None:
+    fine = cell("a", "b", TIMEOUT, TIMEOUT)
+    for result, outcome, status in (
+        (fine, Outcome.PASSED, CellStatus.AS_EXPECTED),
+        (cell("a", "b", TIMEOUT, REFUSED, rejected=True), Outcome.PASSED, CellStatus.AS_EXPECTED),
+        (cell("a", "b", TIMEOUT, REFUSED), Outcome.WRONG, CellStatus.WRONG),
+        (cell("a", "b", TIMEOUT, ALLOWED, undefined="R9"), Outcome.PASSED, CellStatus.UNDEFINED),
+        (cell("a", "b", TIMEOUT, TIMEOUT, proven=False), Outcome.UNPROVEN, CellStatus.UNPROVEN),
+        (cell("a", "b", TIMEOUT, ProbeError("x")), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
+        (cell("a", "b", TIMEOUT, None), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
+    ):
+        made = step(result)
+        assert (made.outcome, made.cells[0].status) == (outcome, status)
+    assert step().outcome is Outcome.NO_VERDICT
+
+
+def test_a_verdict_that_contradicts_is_said_before_one_that_is_missing() -> None:
+    made = step(cell("a", "b", TIMEOUT, None), cell("a", "c", TIMEOUT, ALLOWED))
+    assert made.outcome is Outcome.WRONG
+    assert "1 of 2 cells is wrong, no verdict on 1 of 2 cells" in failure(made)
+
+
+def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
+    made = step(
+        cell("a", "b", ALLOWED, ALLOWED),
+        cell("a", "c", TIMEOUT, ALLOWED),
+        cell("a", "c", TIMEOUT, TIMEOUT, family=Family.V6),
+        cell("long-name", "b", ALLOWED, ProbeError("gone")),
+        cell("long-name", "c", TIMEOUT, TIMEOUT, proven=False),
+    )
+    plain = table(made)
+    assert (
+        plain
+        == """\
+               y/b:80                 y/c:80              y/c:80 (IPv6)
+  x/a          allowed                allowed != TIMEOUT  TIMEOUT
+  x/long-name  no verdict != allowed  TIMEOUT (unproven)  -"""
+    )
+    coloured = table(made, colour=True)
+    assert "\x1b[31mallowed != TIMEOUT\x1b[0m" in coloured
+    assert "\x1b" not in plain
+
+
+def test_a_table_wider_than_the_terminal_goes_on_below() -> None:
+    made = step(*(cell("a", f"pod-{number}", ALLOWED, ALLOWED) for number in range(3)))
+    assert (
+        table(made, width=32)
+        == """\
+       y/pod-0:80  y/pod-1:80
+  x/a  allowed     allowed
+
+       y/pod-2:80
+  x/a  allowed"""
+    )
+
+
+def test_a_failure_of_a_big_table_shows_what_is_odd() -> None:
+    fine = [cell(f"p{number}", "b", ALLOWED, ALLOWED) for number in range(30)]
+    wrong = [cell(f"q{number}", "b", ALLOWED, TIMEOUT) for number in range(12)]
+    text = failure(step(*fine, *wrong))
+    assert "12 of 42 cells are wrong" in text
+    assert "x/p1 " not in text
+    assert "(observed != expected; 30 rows as expected not shown)" in text
+    assert text.count("expected allowed\n") == 10
+    assert text.endswith("... and 2 more cells, marked in the table")
+
+
+def test_a_failure_keeps_the_words_of_the_probe_and_the_way_to_repeat_it() -> None:
+    assert (
+        failure(step(cell("a", "b", TIMEOUT, ALLOWED)))
+        == """\
+step 'it is shut': 1 of 1 cell is wrong (2 full rounds, 1.2 s of probing)
+
+       y/b:80
+  x/a  allowed != TIMEOUT
+  (observed != expected)
+
+s.yaml:9:5: x/a -> y/b:80: observed allowed, expected TIMEOUT
+    no policy admits it
+    in its own words: raw allowed
+    by hand: netpol probe ..."""
+    )
+
+
+def test_the_summary_tells_what_is_worth_knowing() -> None:
+    slow = step(
+        cell("a", "b", TIMEOUT, TIMEOUT), name="slow", full_rounds=4, time_to_deny_s=1.5, weak=True
+    )
+    odd = step(
+        cell("a", "b", TIMEOUT, REFUSED, rejected=True),
+        cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
+        name="odd",
+    )
+    assert (
+        summary([slow, odd], ["namespace x"])
+        == """\
+2 of 3 cells proven, in 2 steps of 1 scenario on fake
+slowest time-to-deny 1.50 s: s.yaml::slow
+1 step needed more than two full rounds:
+  4 rounds: s.yaml::slow
+weak, no step changes any cell: s.yaml
+1 denial came as REFUSED: this cluster denies by rejecting, and the pairs were seen connecting \
+before
+1 cell that the API leaves undefined, not the author's:
+  s.yaml:9:5: x/a -> y/c:80: allowed, written TIMEOUT (hairpins differ)
+not removed: namespace x"""
+    )
+    assert summary([]) == ""
+
+
+def test_a_step_that_never_became_right_is_not_the_slowest() -> None:
+    wrong = step(cell("a", "b", TIMEOUT, ALLOWED), time_to_deny_s=30.0)
+    assert "slowest" not in summary([wrong])
+
+
+def test_a_step_in_one_line() -> None:
+    made = step(cell("a", "b", TIMEOUT, TIMEOUT), time_to_deny_s=0.0)
+    assert step_line(made) == (
+        "s.yaml::it is shut: passed, 1 cell, 2 full rounds, time-to-deny 0.00 s"
+    )
+
+
+def test_results_json_is_in_the_order_of_files_and_steps() -> None:
+    first = step(cell("a", "b", TIMEOUT, TIMEOUT))
+    second = replace(first, step="later", index=1, outcome=Outcome.SKIPPED, cells=())
+    run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
+    document = json.loads(results_json(run, [second, first]))
+    assert [item["step"] for item in document["steps"]] == ["it is shut", "later"]
+    assert document["schema"] == 1
+    assert document["run"]["workers"] == 2
+    assert document["summary"]["steps"] == 2
+    assert (document["summary"]["passed"], document["summary"]["skipped"]) == (1, 1)
+    assert document["steps"][0]["cells"][0]["status"] == "as expected"
