@@ -145,7 +145,6 @@ def error(found: dict[Probe, Observation]) -> str:
     [
         (1.4, False),  # it ended after the probe of a did
         (0.5, True),  # it may have died since
-        (9.0, True),  # it was frozen meanwhile
     ],
 )
 def test_the_destinations_own_batch_is_proof_where_it_covers_the_probe(
@@ -161,6 +160,41 @@ def test_the_destinations_own_batch_is_proof_where_it_covers_the_probe(
     found, api = probed(answering, probes=(PROBE, back))
     assert found[PROBE].outcome is Verdict.TIMEOUT
     assert sorted(api.execs) == (["a", "b", "b"] if asked_again else ["a", "b"])
+
+
+def test_a_destination_that_was_frozen_meanwhile_proves_nothing() -> None:
+    back = Probe(B, Destination(A, 80))
+
+    def answering(pod: str, script: str) -> str:
+        if pod == "b" and "127.0.0.1" not in script:
+            return answered(script, "1 {s} {e} REFUSED", took_s=9.0)
+        return deny_from_a(pod, script)
+
+    found, _ = probed(answering, probes=(PROBE, back))
+    assert error(found) == (
+        "TIMEOUT, but app/b stalled in the same round: a probe of its own took 9.0 s"
+    )
+
+
+def test_a_destination_that_began_late_proves_nothing() -> None:
+    back = Probe(B, Destination(A, 80))
+
+    def answering(pod: str, script: str) -> str:
+        if pod == "b":
+            time.sleep(0.3)
+        return deny_from_a(pod, script)
+
+    class Late(ScriptedApi):
+        def execute(self, namespace: str, pod: str, *rest: Any, **more: Any) -> Output:
+            output = super().execute(namespace, pod, *rest, **more)
+            return Output(output.text, time.monotonic())
+
+    api = Late(answering)
+    manner = Manner(grace_s=0.2)
+    prober = Prober(api, manner, None, lambda ref: LIVE[A], both)  # type: ignore[arg-type]
+    found = {item.probe: item for item in prober.probe(VIEW, (PROBE, back))}
+    prober.close()
+    assert error(found) == ("TIMEOUT, but app/b stalled in the same round: it took 0.3 s to begin")
 
 
 def test_a_destination_that_thaws_when_asked_proves_nothing() -> None:

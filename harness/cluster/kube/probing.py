@@ -93,10 +93,11 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """The observations of one source, and until when it ran without a break."""
+    """The observations of one source, until when it ran, and what kept it from running."""
 
     observations: tuple[Observation, ...]
     ran_until: float = 0.0
+    stalled: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,16 +189,22 @@ class Prober:
             for probe, target in runnable
             if probe not in done
         ]
-        broken = try_.problem or try_.began - asked > self._limit_s or self._stretched(done)
-        return _Batch((*done.values(), *missing), 0.0 if broken else try_.ended)
+        return _Batch((*done.values(), *missing), try_.ended, self._stalled(try_, asked, done))
+
+    def _stalled(self, try_: _Try, asked: float, done: Mapping[Probe, Observation]) -> str | None:
+        """Why a source cannot have run all the while, None if it can."""
+        longest_s = max((item.ended - item.started for item in done.values()), default=0.0)
+        waited_s = try_.began - asked
+        if try_.problem is None and waited_s > self._manner.grace_s:
+            return f"it took {waited_s:.1f} s to begin"
+        if try_.problem is None and longest_s > self._limit_s:
+            return f"a probe of its own took {longest_s:.1f} s"
+        return try_.problem
 
     @property
     def _limit_s(self) -> float:
         """What takes longer than this was not running, or hardly."""
         return agnhost.STRETCH * self._manner.timeout_s
-
-    def _stretched(self, done: Mapping[Probe, Observation]) -> bool:
-        return any(item.ended - item.started > self._limit_s for item in done.values())
 
     def _read(
         self, place: LivePod | ExternalRef, rest: list[tuple[Probe, Target]], try_: _Try
@@ -353,13 +360,18 @@ class Prober:
             for ref in {ref for refs in ends.values() for ref in refs}
             if (fault := view.pods[ref].fault(now.get(_name(view.pods[ref]))))
         }
-        to_ask: set[PodRef] = set()
-        for item in doubtful:
-            for ref in view.behind(item.probe):
-                batch = batches.get(ref)
-                proven = batch and batch.ran_until >= item.ended
-                if ref in view.pods and (not proven or item.outcome is Verdict.REFUSED):
-                    to_ask.add(ref)
+        dead |= {
+            ref: f"{ref} stalled in the same round: {batches[ref].stalled}"
+            for refs in ends.values()
+            for ref in refs
+            if ref in batches and batches[ref].stalled and ref not in dead
+        }
+        to_ask = {
+            ref
+            for item in doubtful
+            for ref in view.behind(item.probe)
+            if ref in view.pods and not _covers(batches.get(ref), item)
+        }
         dead |= self._silent(view, to_ask - dead.keys())
         resolver = self._resolver_fault(doubtful)
         found: dict[Probe, str] = {}
@@ -438,6 +450,16 @@ def _chooses_otherwise(view: View, family: Family) -> bool:
     """Whether agnhost, which takes IPv4 where it can, would not try this family of a name."""
     dual = any(of_family(pod.addresses, Family.V4) for pod in view.pods.values())
     return family is Family.V6 and dual
+
+
+def _covers(batch: _Batch | None, item: Observation) -> bool:
+    """Whether a pod's own batch shows that it ran until the probe was over.
+
+    It says nothing on the pod's servers, which matters where a dead one is taken for a denial.
+    """
+    return (
+        batch is not None and batch.ran_until >= item.ended and item.outcome is not Verdict.REFUSED
+    )
 
 
 def _ends(view: View, probe: Probe) -> tuple[PodRef, ...]:
