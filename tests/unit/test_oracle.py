@@ -573,6 +573,24 @@ def test_an_except_is_no_deny_R31_R60() -> None:  # noqa: N802
     check(replace(F0, policies=(alone,)), "TIMEOUT: external/ext2 -> x/a:80")
 
 
+def test_a_named_port_is_the_destinations_R26_R27() -> None:  # noqa: N802
+    def named(name: str, number: int | None, protocol: Protocol = Protocol.TCP) -> Pod:
+        web = ContainerPort(number or 9, protocol, "web" if number else None)
+        others = tuple(ContainerPort(n) for n in (80, 81, 9999) if n != number)
+        return Pod("x", name, Labels({"pod": name}), (web, *others))
+
+    pods = (named("a", 80), named("b", 81), named("c", None), named("u", 80, Protocol.UDP))
+    client = Pod("y", "a", Labels(), (ContainerPort(9999, name="web"),))
+    spec = policy("{ingress: [{ports: [{port: web}, {protocol: UDP, port: web}]}]}")
+    check(
+        replace(F0, pods=(*pods, client), policies=(spec,)),
+        """
+        allowed: y/a -> x/a:80, y/a -> x/b:81, y/a -> x/u:80/UDP
+        TIMEOUT: y/a -> x/a:81, y/a -> x/b:80, y/a -> x/a:9999, y/a -> x/c:80, y/a -> x/c:81
+        TIMEOUT: y/a -> x/a:80/UDP, y/a -> x/u:80""",
+    )
+
+
 # ------------------------------------------------------------------ what the API leaves open
 
 
