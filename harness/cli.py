@@ -337,8 +337,10 @@ class _Listener:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._invalid = self._invalid or report.failed
 
-    def pytest_keyboard_interrupt(self) -> None:
-        self._interrupted = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        from harness.plugin.session import is_interrupt
+
+        self._interrupted = is_interrupt(excinfo)
 
     def status(self, code: int) -> int:
         """Translate pytest's exit status (0 good, 1 failed, 2 interrupted, 3 broken, ...)."""

@@ -235,8 +235,8 @@ class RunWatch:
         silent = StepRecord.from_json(text).outcome in {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
         return ("error", "E", "ERROR") if silent else None
 
-    def pytest_keyboard_interrupt(self) -> None:
-        course(self._config).broken_off = True
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        course(self._config).broken_off = is_interrupt(excinfo)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         found = course(self._config)
@@ -250,6 +250,11 @@ class RunWatch:
             terminalreporter.section("NetworkPolicy")
         for line in lines:
             terminalreporter.line(line)
+
+
+def is_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
+    """Whether somebody stopped the run; pytest's own word for a file it cannot collect is not."""
+    return not isinstance(excinfo.value, pytest.Session.Interrupted)
 
 
 def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecord]) -> None:

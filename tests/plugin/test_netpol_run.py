@@ -1,0 +1,92 @@
+"""`netpol run` in a process of its own: what its exit status means, and what a signal leaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.cli import Exit
+from tests.plugin.conftest import CONFTEST, SCENARIO
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(folder: Path, conftest: str, scenario: str = SCENARIO) -> subprocess.Popen[str]:
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios" / "shop.yaml").write_text(scenario, encoding="utf-8")
+    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "run", "scenarios"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("by_the_book", Exit.OK),
+        ("allows_all", Exit.WRONG),
+        ("answers_nothing", Exit.NO_VERDICT),
+    ],
+)
+def test_the_exit_status_of_a_run(tmp_path: Path, answer: str, status: Exit) -> None:
+    run = start(tmp_path, CONFTEST.replace("{answer}", answer))
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == status, out
+    assert "Warning" not in out
+
+
+def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> None:
+    conftest = CONFTEST.replace("{answer}", "enforces_nothing")
+    run = start(tmp_path, conftest.replace('state.scope == "canary"', "False"))
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == Exit.NO_VERDICT, out
+    assert "ERROR: cluster fake does not enforce NetworkPolicy" in out
+
+
+def test_the_exit_status_of_an_invalid_file(tmp_path: Path) -> None:
+    conftest = CONFTEST.replace("{answer}", "by_the_book")
+    run = start(tmp_path, conftest, SCENARIO.replace("why:", "wy:"))
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == Exit.INVALID, out
+
+
+SLOW = """\
+import pathlib, time
+from tests import fakes
+
+class Slow(fakes.FakeCluster):
+    def sync(self, state):
+        pathlib.Path("began").touch()
+        time.sleep(30)
+    def close(self):
+        pathlib.Path("closed").touch()
+        return ()
+
+def pytest_netpol_make_cluster(config, worker):
+    return Slow()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, 143)]
+)
+def test_a_signal_closes_the_cluster(tmp_path: Path, number: signal.Signals, status: int) -> None:
+    run = start(tmp_path, SLOW)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "began").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(number)
+    out, _ = run.communicate(timeout=30)
+    assert run.returncode == status, out
+    assert (tmp_path / "closed").exists()
