@@ -233,13 +233,22 @@ def test_outside_host_serves_each_protocol():
 
 
 def test_outside_host_uses_its_address_to_nodes_and_pods():
-    lines = outside.routes(
-        ["10.10.0.5", "2001:db8::5"], ["172.18.0.2"], "10.0.0.0/16", "172.18.0.2"
-    )
+    node, pods = "172.18.0.2", "10.0.0.0/16"
+    lines = outside.host_network(["10.10.0.5", "2001:db8::5"], [node], pods, node)
     assert lines.splitlines() == [
-        "ip address add 10.10.0.5/32 dev eth0",
-        "ip route replace 172.18.0.2/32 dev eth0 src 10.10.0.5",
-        "ip route replace 10.0.0.0/16 via 172.18.0.2 src 10.10.0.5",
+        "ip link add netpol0 type vxlan id 7788 dstport 4799 dev eth0 nolearning",
+        "ip link set netpol0 up",
+        "ip address add 10.10.0.5/32 dev netpol0",
+        "bridge fdb append 00:00:00:00:00:00 dev netpol0 dst 172.18.0.2 via eth0",
+        "ip route replace 172.18.0.2/32 dev netpol0 src 10.10.0.5",
+        "ip route replace 10.0.0.0/16 via 172.18.0.2 dev netpol0 onlink src 10.10.0.5",
     ]
     with pytest.raises(ClusterError, match="IPv4 only"):
-        outside.routes(["2001:db8::5"], ["172.18.0.2"], "10.0.0.0/16", "172.18.0.2")
+        outside.host_network(["2001:db8::5"], [node], pods, node)
+
+
+def test_node_has_a_way_to_an_outside_host():
+    lines = outside.node_network(["10.10.0.5", "2001:db8::5"], "172.18.0.9").splitlines()
+    assert lines[-1] == "ip route replace 10.10.0.5/32 dev netpol0"
+    assert "bridge fdb append 00:00:00:00:00:00 dev netpol0 dst 172.18.0.9 via eth0" in lines
+    assert "2001:db8::5" not in "".join(lines)

@@ -1,9 +1,10 @@
-"""Hosts outside a kind cluster: containers on kind's own Docker network.
+"""Hosts outside a kind cluster: containers beside its nodes.
 
-Each has the address that the scenario wants on its interface, reaches the nodes with that
-address as its source, and every node has a route to it. The cluster has one set of routes
-and of names, so an address or a name belongs to one run and worker at a time: the others
-wait for it.
+Each has the address that the scenario wants, reaches the nodes with that address as its
+source, and every node has a route to it. Their packets travel in a VXLAN of their own: on
+the plain Docker network the host's firewall sees them, and Docker masquerades whatever
+comes from its default network 172.17.0.0/16. The cluster has one set of routes and of
+names, so an address or a name belongs to one run and worker at a time: the others wait.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ from harness.model import ContainerPort, External, Protocol
 _CLUSTER_LABEL = "netpol.harness/cluster"
 _ADDRESSES_LABEL = "netpol.harness/addresses"
 _NETWORK = "kind"
+_ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+_LINK = "netpol0"
+# A number and a port that no CNI uses. The outer packets to a node must not take the route
+# to that node through the tunnel: "via eth0" says so, and a learned entry could not.
+_TUNNEL = f"ip link add {_LINK} type vxlan id 7788 dstport 4799 dev eth0 nolearning"
+_FLOOD = "00:00:00:00:00:00"
 _FAMILY = 4  # kind-config.yaml asks for no other
 _LOCK_S = 900.0
 _SERVE_S = 15.0
@@ -140,19 +147,24 @@ class Outside:
         command.check(
             [
                 *("docker", "run", "-d", "--name", container, "--network", _NETWORK),
-                *("--cap-add", "NET_ADMIN", "--pull", "never", *words),
+                *("--pull", "never", *words),
                 *("--entrypoint", "/bin/sh", self.place.image, "-c", serving(external.ports)),
             ]
         )
-        own = _inspect(container, "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}")
+        # The node image has the tools; the agnhost image need not have them.
+        image = _inspect(next(iter(nodes)), "{{.Image}}")
         via = nodes[min(node for node in nodes if "control-plane" not in node)]
-        script = routes(external.addresses, nodes.values(), self.place.pod_subnet, via)
-        command.check(["docker", "exec", "-u", "0", container, "sh", "-ec", script])
-        for address in external.addresses:
-            for node in nodes:
-                command.check(
-                    ["docker", "exec", node, "ip", "route", "replace", address, "via", own]
-                )
+        script = host_network(external.addresses, nodes.values(), self.place.pod_subnet, via)
+        command.check(
+            [
+                *("docker", "run", "--rm", "--network", f"container:{container}"),
+                *("--cap-add", "NET_ADMIN", "--user", "0", "--pull", "never"),
+                *("--entrypoint", "/bin/sh", image, "-ec", script),
+            ]
+        )
+        script = node_network(external.addresses, _inspect(container, _ADDRESS))
+        for node in nodes:
+            command.check(["docker", "exec", node, "/bin/sh", "-ec", script])
 
     def _await_serving(self, external: External) -> None:
         """Ask the host on its own loopback for each of its ports."""
@@ -189,21 +201,36 @@ def serving(ports: Sequence[ContainerPort]) -> str:
     return "\n".join([*lines, "exec /agnhost pause"])
 
 
-def routes(addresses: Sequence[str], nodes: Iterable[str], pods: str, via: str) -> str:
+def host_network(addresses: Sequence[str], nodes: Iterable[str], pods: str, via: str) -> str:
     """The shell lines that give a host its addresses, and these as source to the cluster. Pure.
 
     ``nodes`` are the nodes' addresses; pods are reached through the node ``via``.
     """
-    lines = []
-    for address in addresses:
-        if ipaddress.ip_address(address).version == _FAMILY:
-            lines.append(f"ip address add {address}/32 dev eth0")
-            lines += [f"ip route replace {node}/32 dev eth0 src {address}" for node in nodes]
-            lines.append(f"ip route replace {pods} via {via} src {address}")
-    if not lines:
+    own = [item for item in addresses if ipaddress.ip_address(item).version == _FAMILY]
+    if not own:
         raise ClusterError(
             f"no IPv4 address among {', '.join(addresses)}, and kind's network here has IPv4 only"
         )
+    nodes = list(nodes)
+    lines = [_TUNNEL, f"ip link set {_LINK} up"]
+    lines += [f"ip address add {address}/32 dev {_LINK}" for address in own]
+    lines += [f"bridge fdb append {_FLOOD} dev {_LINK} dst {node} via eth0" for node in nodes]
+    lines += [f"ip route replace {node}/32 dev {_LINK} src {own[0]}" for node in nodes]
+    lines.append(f"ip route replace {pods} via {via} dev {_LINK} onlink src {own[0]}")
+    return "\n".join(lines)
+
+
+def node_network(addresses: Sequence[str], host: str) -> str:
+    """The shell lines that give a node its way to a host's addresses. Pure.
+
+    ``host`` is the host's own address on Docker's network.
+    """
+    own = [item for item in addresses if ipaddress.ip_address(item).version == _FAMILY]
+    lines = [f"ip link show {_LINK} >/dev/null 2>&1 || {_TUNNEL} || :", f"ip link set {_LINK} up"]
+    lines.append(f"bridge fdb append {_FLOOD} dev {_LINK} dst {host} via eth0")
+    for address in own:
+        lines.append(f"ip neighbour flush to {address} dev {_LINK}")
+        lines.append(f"ip route replace {address}/32 dev {_LINK}")
     return "\n".join(lines)
 
 
@@ -233,12 +260,15 @@ def clean(cluster: str, folder: Path, run: str | None = None) -> tuple[str, ...]
 
 
 def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:
+    found = command.run(["docker", "inspect", "--format", _ADDRESS, container])
     done = command.run(["docker", "rm", "-f", container])
     if done.status and "No such container" not in done.stderr:
         raise ClusterError(f"cannot remove the container {container}: {done.words}")
-    for node in command.nodes(cluster):
-        for address in addresses:  # a route that is gone already is as good as removed
-            command.run(["docker", "exec", node, "ip", "route", "del", address])
+    lines = [f"ip route del {address}" for address in addresses]
+    if found.status == 0:
+        lines.append(f"bridge fdb del {_FLOOD} dev {_LINK} dst {found.stdout.strip()} via eth0")
+    for node in command.nodes(cluster):  # what is gone already is as good as removed
+        command.run(["docker", "exec", node, "/bin/sh", "-c", "; ".join(lines)])
 
 
 def _lock(lock: IO[str], word: str) -> None:
@@ -275,8 +305,7 @@ def _ensure_image(place: Place) -> None:
 
 def _node_addresses(cluster: str) -> dict[str, str]:
     """The nodes of the cluster and their addresses on kind's network."""
-    shape = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    return {node: _inspect(node, shape) for node in command.nodes(cluster)}
+    return {node: _inspect(node, _ADDRESS) for node in command.nodes(cluster)}
 
 
 def _inspect(container: str, shape: str) -> str:
