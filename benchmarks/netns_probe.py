@@ -74,8 +74,8 @@ def measure(count: int, ports: tuple[ContainerPort, ...], timeout_s: float, goal
     closed = time.monotonic()
     wrong = [o for o in observed if o.outcome is not expected(o.probe, state)]
     print(
-        f"{count} pods, {len(probes)} probes, timeout {timeout_s} s: start {started - begun:.2f} s,"
-        f" sync {synced - started:.2f} s, probe {probed - synced:.3f} s (goal {goal_s:.2f} s),"
+        f"{count} pods, {len(probes)} probes, timeout {timeout_s} s:"
+        f" start {started - begun:.2f} s, sync {synced - started:.2f} s, probe {probed - synced:.3f} s (goal {goal_s:.2f} s),"
         f" close {closed - probed:.2f} s, wrong {len(wrong)}"
     )
     for observation in wrong[:5]:

@@ -86,7 +86,7 @@ def test_a_relabelled_pod_keeps_its_address() -> None:
 def test_what_is_made_again_has_a_fresh_address(state: State) -> None:
     first = given(STATE)
     second = given(state, first)
-    assert not {ip for ip in second.pods[A]} & {ip for held in first.pods.values() for ip in held}
+    assert not set(second.pods[A]) & {ip for held in first.pods.values() for ip in held}
 
 
 def test_an_address_is_not_given_twice_soon() -> None:

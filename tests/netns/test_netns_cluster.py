@@ -385,5 +385,7 @@ def test_a_killed_parent_leaves_nothing(available: None) -> None:
 
 def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:
     cluster.sync(STATE)
-    assert os.readlink(f"/proc/{child_of(cluster)}/ns/net") != os.readlink("/proc/self/ns/net")
-    assert not [name for name in os.listdir("/sys/class/net") if name.startswith("pod")]
+    theirs = Path(f"/proc/{child_of(cluster)}/ns/net").readlink()
+    assert theirs != Path("/proc/self/ns/net").readlink()
+    links = {path.name for path in Path("/sys/class/net").iterdir()}
+    assert not {"node1", "node2", "uplink", "void"} & links

@@ -6,6 +6,9 @@
 
 All of it is routed, nothing is bridged. What has no owner is sent to a namespace that says
 nothing, as the middle of a network does: a blackhole route would answer a local sender.
+
+Neighbours are told who is where. The kernel starts to answer for a new IPv6 address when its
+workqueue comes to it, and a busy machine comes too late for the first probes.
 """
 
 from __future__ import annotations
@@ -13,9 +16,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from harness.cluster.netns.addresses import NODE_ADDRESSES, POD_RANGES, family_of
+from harness.cluster.netns.addresses import NODE_ADDRESSES, POD_RANGES, family_of, of_family
 from harness.cluster.netns.kernel import enter, new_netns, route_socket, write_sysctls
 from harness.cluster.netns.rtnetlink import LOOPBACK_INDEX, Batch, VethEnd, send
 from harness.model import Family
@@ -103,28 +107,31 @@ class Network:
         node = Gateway(_new_namespace(_ROUTER_SYSCTLS), own)
         index = self.router.fresh_index()
         far = VethEnd("uplink", _UPLINK_INDEX, _mac(0, index, far=True))
-        batch = Batch()
-        batch.add_veth(VethEnd(f"node{number}", index, _mac(0, index)), far, node.netns)
-        for address in self._only(_ROUTER):
-            batch.add_address(address, index)
-        for address, cidr in zip(own, ranges, strict=True):
-            batch.add_route(_alone(address), index)
-            batch.add_route(cidr, index, via=address)
-        with route_socket(self.router.netns) as route:
-            send(batch, route)
-        batch = Batch()
-        batch.set_up(LOOPBACK_INDEX)
-        batch.set_up(_UPLINK_INDEX)
-        self._add_void(batch)
-        for address, cidr, router, anywhere in zip(
-            own, ranges, self._only(_ROUTER), self._only(_ANYWHERE), strict=True
-        ):
-            batch.add_address(address, _UPLINK_INDEX)
-            batch.add_route(_alone(router), _UPLINK_INDEX)
-            batch.add_route(anywhere, _UPLINK_INDEX, via=router, source=address)
-            batch.add_route(cidr, _VOID_INDEX, source=address)
-        with route_socket(node.netns) as route:
-            send(batch, route)
+        with route_socket(self.router.netns) as near, route_socket(node.netns) as uplink:
+            batch = Batch()
+            batch.add_veth(VethEnd(f"node{number}", index, _mac(0, index)), far, node.netns)
+            send(batch, near)
+            send(_woken(_UPLINK_INDEX), uplink)
+            batch = Batch()
+            batch.set_up(index)
+            for address in self._only(_ROUTER):
+                batch.add_address(address, index)
+            for address, cidr in zip(own, ranges, strict=True):
+                batch.add_route(_alone(address), index)
+                batch.add_route(cidr, index, via=address)
+                batch.add_neighbour(address, far.mac, index)
+            send(batch, near)
+            batch = _reopened(_UPLINK_INDEX)
+            self._add_void(batch)
+            for address, cidr, router, anywhere in zip(
+                own, ranges, self._only(_ROUTER), self._only(_ANYWHERE), strict=True
+            ):
+                batch.add_address(address, _UPLINK_INDEX)
+                batch.add_route(_alone(router), _UPLINK_INDEX)
+                batch.add_neighbour(router, _mac(0, index), _UPLINK_INDEX)
+                batch.add_route(anywhere, _UPLINK_INDEX, via=router, source=address)
+                batch.add_route(cidr, _VOID_INDEX, source=address)
+            send(batch, uplink)
         return node
 
     def _add_void(self, batch: Batch) -> None:
@@ -132,6 +139,7 @@ class Network:
         near = VethEnd("void", _VOID_INDEX, _mac(2, index))
         far = VethEnd(f"void{index}", index, _mac(2, index, far=True))
         batch.add_veth(near, far, self._silence.netns)
+        batch.set_up(_VOID_INDEX)
         batch.set_blind(_VOID_INDEX)
         self._far_ends.set_up(index)
 
@@ -139,42 +147,24 @@ class Network:
         self, gateway: Gateway, wanted: Mapping[str, tuple[str, ...]]
     ) -> dict[str, Station]:
         """Make stations behind a gateway, by any key, with the addresses given. Raises OSError."""
-        made: dict[str, Station] = {}
-        near = Batch()
+        made = {
+            key: Station(_new_namespace(_HOST_SYSCTLS), gateway, gateway.fresh_index(), addresses)
+            for key, addresses in wanted.items()
+        }
         try:
-            for key, addresses in wanted.items():
-                station = Station(
-                    _new_namespace(_HOST_SYSCTLS), gateway, gateway.fresh_index(), addresses
-                )
-                made[key] = station
-                _wire(near, station, self._only(_GATEWAY))
-            with route_socket(gateway.netns) as route:
-                send(near, route)
-            for station in made.values():
-                self._settle_in(station)
+            with ExitStack() as stack:
+                far = [(s, stack.enter_context(route_socket(s.netns))) for s in made.values()]
+                near = stack.enter_context(route_socket(gateway.netns))
+                send(_pairs(made.values()), near)
+                for _, route in far:
+                    send(_woken(_POD_INDEX), route)
+                send(_near_ends(made.values(), self._only(_GATEWAY)), near)
+                for station, route in far:
+                    send(_far_end(station), route)
         except BaseException:
             self.detach(made.values())
             raise
         return made
-
-    def _settle_in(self, station: Station) -> None:
-        """Give a station its addresses and its way out."""
-        batch = Batch()
-        batch.set_up(LOOPBACK_INDEX)
-        batch.set_up(_POD_INDEX)
-        for address in station.addresses:
-            batch.add_address(address, _POD_INDEX)
-        held = {family_of(address) for address in station.addresses}
-        mac = _mac(1, station.index)
-        for gateway, anywhere in zip(_GATEWAY, _ANYWHERE, strict=True):
-            if family_of(gateway) not in held:
-                continue
-            batch.add_route(_alone(gateway), _POD_INDEX)
-            batch.add_route(anywhere, _POD_INDEX, via=gateway)
-            if family_of(gateway) is Family.V4:
-                batch.add_neighbour(gateway, mac, _POD_INDEX)
-        with route_socket(station.netns) as route:
-            send(batch, route)
 
     def detach(self, stations: Iterable[Station]) -> None:
         """Cut stations off and let go of their namespaces; a link that is gone is no error."""
@@ -186,20 +176,63 @@ class Network:
             os.close(station.netns)
 
 
-def _wire(near: Batch, station: Station, gateways: tuple[str, ...]) -> None:
-    """Add to the gateway's batch the link to a station and the routes to its addresses."""
-    index = station.index
-    far = VethEnd("eth0", _POD_INDEX, _mac(1, index, far=True))
-    near.add_veth(VethEnd(f"pod{index}", index, _mac(1, index)), far, station.netns)
-    for address in gateways:
-        near.add_address(address, index)
+def _woken(index: int) -> Batch:
+    """Bring up the first end of a pair, and the loopback beside it."""
+    batch = Batch()
+    batch.set_up(LOOPBACK_INDEX)
+    batch.set_up(index)
+    return batch
+
+
+def _reopened(index: int) -> Batch:
+    """Close and open the end of a pair that came up first.
+
+    It had no carrier then, and drops what it should send until a workqueue of the kernel has
+    seen that it now has one; to open it again does not wait for that.
+    """
+    batch = Batch()
+    batch.set_down(index)
+    batch.set_up(index)
+    return batch
+
+
+def _pairs(stations: Iterable[Station]) -> Batch:
+    batch = Batch()
+    for station in stations:
+        index = station.index
+        near = VethEnd(f"pod{index}", index, _mac(1, index))
+        far = VethEnd("eth0", _POD_INDEX, _mac(1, index, far=True))
+        batch.add_veth(near, far, station.netns)
+    return batch
+
+
+def _near_ends(stations: Iterable[Station], gateways: tuple[str, ...]) -> Batch:
+    """Bring up the gateway's ends; the stations' ends are up already."""
+    batch = Batch()
+    for station in stations:
+        index = station.index
+        batch.set_up(index)
+        for address in gateways:
+            batch.add_address(address, index)
+        for address in station.addresses:
+            source = of_family(station.gateway.source, family_of(address))
+            batch.add_route(_alone(address), index, source=source)
+            batch.add_neighbour(address, _mac(1, index, far=True), index)
+    return batch
+
+
+def _far_end(station: Station) -> Batch:
+    """Give a station its addresses and its way out."""
+    batch = _reopened(_POD_INDEX)
     for address in station.addresses:
-        source = next(
-            (s for s in station.gateway.source if family_of(s) is family_of(address)), None
-        )
-        near.add_route(_alone(address), index, source=source)
-        if family_of(address) is Family.V4:
-            near.add_neighbour(address, far.mac, index)
+        batch.add_address(address, _POD_INDEX)
+    held = {family_of(address) for address in station.addresses}
+    for gateway, anywhere in zip(_GATEWAY, _ANYWHERE, strict=True):
+        if family_of(gateway) in held:
+            batch.add_route(_alone(gateway), _POD_INDEX)
+            batch.add_route(anywhere, _POD_INDEX, via=gateway)
+            batch.add_neighbour(gateway, _mac(1, station.index), _POD_INDEX)
+    return batch
 
 
 def _new_namespace(sysctls: Mapping[str, str]) -> int:

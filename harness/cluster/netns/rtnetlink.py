@@ -21,13 +21,9 @@ _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _RTNH_F_ONLINK = 4
-_RT_TABLE_MAIN, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK, _RTN_UNICAST = (
-    254,
-    4,
-    0,
-    253,
-    1,
-)
+_RT_TABLE_MAIN, _RT_TABLE_LOCAL, _RTPROT_STATIC = 254, 255, 4
+_RTN_UNICAST, _RTN_LOCAL = 1, 2
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 
 LOOPBACK_INDEX = 1
@@ -51,7 +47,7 @@ class Batch:
     messages: list[tuple[bytes, str]] = field(default_factory=list)
 
     def add_veth(self, near: VethEnd, far: VethEnd, far_netns: int) -> None:
-        """Make a veth pair, its far end in the namespace of that descriptor, the near one up."""
+        """Make a veth pair, its far end in the namespace of that descriptor; both are down."""
         peer = _ifinfo(far.index, 0) + _attributes(
             (_IFLA_IFNAME, _text(far.name)),
             (_IFLA_ADDRESS, _mac(far.mac)),
@@ -65,7 +61,6 @@ class Batch:
             (_IFLA_LINKINFO, info),
         )
         self._create(_RTM_NEWLINK, body, f"link {near.name}")
-        self.set_up(near.index)
 
     def set_blind(self, index: int) -> None:
         """Have a link send without asking who is there (no ARP, no neighbour discovery)."""
@@ -74,6 +69,11 @@ class Batch:
 
     def set_up(self, index: int) -> None:
         self._add(_RTM_NEWLINK, 0, _ifinfo(index, _IFF_UP), f"link {index} up")
+
+    def set_down(self, index: int) -> None:
+        """Take a link down, and its addresses and routes from it."""
+        body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, _IFF_UP)
+        self._add(_RTM_NEWLINK, 0, body, f"link {index} down")
 
     def delete_link(self, index: int) -> None:
         self._add(_RTM_DELLINK, 0, _ifinfo(index, 0), f"link {index} away")
@@ -84,6 +84,18 @@ class Batch:
         head = struct.pack("=BBBBi", family, prefix or len(packed) * 8, _IFA_F_NODAD, 0, index)
         body = head + _attributes((_IFA_LOCAL, packed), (_IFA_ADDRESS, packed))
         self._create(_RTM_NEWADDR, body, f"address {address}")
+        if family == socket.AF_INET6 and not address.startswith("fe80:"):
+            self._add_local_route(address, packed, index)
+
+    def _add_local_route(self, address: str, packed: bytes, index: int) -> None:
+        """Deliver what is for an IPv6 address; the kernel's own route comes from a workqueue."""
+        head = struct.pack(
+            "=BBBBBBBBI",
+            *(socket.AF_INET6, len(packed) * 8, 0, 0),
+            *(_RT_TABLE_LOCAL, _RTPROT_STATIC, _RT_SCOPE_UNIVERSE, _RTN_LOCAL, 0),
+        )
+        body = head + _attributes((_RTA_DST, packed), (_RTA_OIF, struct.pack("=i", index)))
+        self._create(_RTM_NEWROUTE, body, f"local route to {address}")
 
     def add_route(
         self, network: str, index: int, *, via: str | None = None, source: str | None = None

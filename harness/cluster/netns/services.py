@@ -140,9 +140,15 @@ def _drops(doors: Iterable[_Door], node: int) -> Iterator[str]:
 
 
 def _rejects(doors: Iterable[_Door]) -> Iterator[str]:
+    """Refuse what has no endpoint; TCP by a reset.
+
+    An IPv6 socket that is still in connect() drops an ICMP error that comes back at once, and
+    only the SYN sent again after 1 s is refused.
+    """
     for door in doors:
         if not door.endpoints:
-            yield f"{door.match} reject"
+            manner = " with tcp reset" if door.protocol is Protocol.TCP else ""
+            yield f"{door.match} reject{manner}"
 
 
 def _rewrites(doors: Iterable[_Door], node: int | None) -> Iterator[str]:
