@@ -12,6 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from harness.cluster.netns.addresses import allocate, with_implied
 from harness.cluster.netns.compiler.values import AddressSet, Guard
 from harness.model import (
     ContainerPort,
@@ -28,6 +29,7 @@ from harness.model import (
     Protocol,
     State,
 )
+from harness.oracle import Facts
 from harness.policy import Direction, faults
 
 NAMESPACES = ("n1", "n2", "n3")
@@ -83,7 +85,7 @@ def _topologies(draw: st.DrawFn, most_pods: int) -> State:
     places = draw(
         st.lists(
             st.tuples(st.sampled_from(namespaces), st.sampled_from(("a", "b", "c"))),
-            min_size=2,
+            min_size=3,
             max_size=most_pods,
             unique=True,
         )
@@ -110,18 +112,22 @@ def _requirements(keys: tuple[str, ...]) -> st.SearchStrategy[Object]:
             {"key": key, "operator": st.sampled_from(("In", "NotIn")), "values": listed}
         ),
         st.fixed_dictionaries(
+            {"key": key, "operator": st.just("NotIn"), "values": st.just(["a", "b"])}
+        ),
+        st.fixed_dictionaries(
             {"key": key, "operator": st.sampled_from(("Exists", "DoesNotExist"))}
         ),
     )
 
 
 def _selectors(*keys: str) -> st.SearchStrategy[Object]:
-    labels = st.dictionaries(st.sampled_from(keys), _values, max_size=2)
-    return _optional(
-        {
-            "matchLabels": labels,
-            "matchExpressions": st.lists(_requirements(keys), min_size=1, max_size=2),
-        }
+    """One in three is empty; the others ask for little, so that somebody meets them."""
+    labels = st.dictionaries(st.sampled_from(keys), _values, min_size=1, max_size=2)
+    expressions = st.lists(_requirements(keys), min_size=1, max_size=2)
+    return st.one_of(
+        st.just({}),
+        st.fixed_dictionaries({"matchLabels": labels}),
+        st.fixed_dictionaries({"matchExpressions": expressions}, optional={"matchLabels": labels}),
     )
 
 
@@ -133,19 +139,28 @@ _namespace_selectors = st.one_of(
     ),
 )
 
-_blocks = st.sampled_from(
-    (
-        {"cidr": "10.10.0.0/16"},
-        {"cidr": "10.10.0.0/16", "except": ["10.10.1.0/24"]},
-        {"cidr": "10.10.0.0/16", "except": ["10.10.0.0/25", "10.10.1.4/30"]},
-        {"cidr": f"{OFFICE}/32"},
-        {"cidr": "fd99::/32", "except": ["fd99:1::/64"]},
-        {"cidr": f"{BRANCH6}/128"},
-        {"cidr": "0.0.0.0/0", "except": ["10.10.0.0/24"]},
-        {"cidr": "0.0.0.0/0"},
-        {"cidr": "::/0"},
-    )
+_outside_blocks = (
+    {"cidr": "10.10.0.0/16", "except": ["10.10.1.0/24"]},
+    {"cidr": "10.10.0.0/16", "except": ["10.10.0.0/25", "10.10.1.4/30"]},
+    {"cidr": f"{OFFICE}/32"},
+    {"cidr": "fd99::/16", "except": ["fd99:1::/64"]},
+    {"cidr": f"{BRANCH6}/128"},
 )
+_whole_families = (
+    {"cidr": "0.0.0.0/0"},
+    {"cidr": "0.0.0.0/0", "except": ["10.10.0.0/24"]},
+    {"cidr": "::/0"},
+)
+# Whole ranges of the embedded cluster's pods and nodes: who is in them does not depend on
+# which address of a range somebody got.
+_cluster_blocks = (
+    {"cidr": "192.168.0.0/16", "except": ["192.168.128.0/17"]},
+    {"cidr": "192.168.128.0/17"},
+    {"cidr": "fd00:10::/32", "except": ["fd00:10:1::/64"]},
+    {"cidr": "172.31.255.2/32"},
+    {"cidr": "172.31.255.0/24", "except": ["172.31.255.2/32"]},
+)
+_blocks = st.one_of(*map(st.sampled_from, (_outside_blocks, _whole_families, _cluster_blocks)))
 
 _peers = st.one_of(
     st.fixed_dictionaries({"podSelector": _pod_selectors}),
@@ -159,7 +174,7 @@ _peers = st.one_of(
 _policy_ports = st.one_of(
     _optional({"protocol": st.sampled_from(("TCP", "UDP", "SCTP"))}),
     st.fixed_dictionaries(
-        {"port": st.sampled_from((80, 81, "web", "alt", "nobody"))},
+        {"port": st.sampled_from(("web", "alt", 80, "nobody"))},
         optional={"protocol": st.sampled_from(("TCP", "UDP"))},
     ),
     st.fixed_dictionaries(
@@ -169,22 +184,45 @@ _policy_ports = st.one_of(
 )
 
 
-def _rules(peers_key: str) -> st.SearchStrategy[Object]:
-    return _optional(
-        {
-            peers_key: st.lists(_peers, max_size=2),
-            "ports": st.lists(_policy_ports, max_size=2),
-        }
+def _rules(peers_key: str) -> st.SearchStrategy[list[Object]]:
+    """Mostly rules with peers: without, a rule tells little of selectors and blocks."""
+    peers = st.lists(_peers, min_size=1, max_size=2)
+    ports = st.lists(_policy_ports, min_size=1, max_size=2)
+    rule = st.one_of(
+        st.fixed_dictionaries({peers_key: peers}),
+        st.fixed_dictionaries({peers_key: peers, "ports": ports}),
+        st.fixed_dictionaries({"ports": ports}),
+        _optional({peers_key: st.just([]), "ports": st.just([])}),
+    )
+    return st.lists(rule, min_size=1, max_size=2)
+
+
+_ingress = {"ingress": _rules("from")}
+_egress = {"egress": _rules("to")}
+
+
+def _typed(
+    types: list[str], sections: dict[str, st.SearchStrategy[Any]]
+) -> st.SearchStrategy[Object]:
+    return st.fixed_dictionaries(
+        {"podSelector": _pod_selectors, "policyTypes": st.just(types), **sections}
     )
 
 
-_specs = st.fixed_dictionaries(
-    {"podSelector": _pod_selectors},
-    optional={
-        "policyTypes": st.sampled_from((["Ingress"], ["Egress"], ["Ingress", "Egress"])),
-        "ingress": st.lists(_rules("from"), max_size=2),
-        "egress": st.lists(_rules("to"), max_size=2),
-    },
+_specs = st.one_of(
+    st.fixed_dictionaries({"podSelector": _pod_selectors, **_ingress}),
+    st.fixed_dictionaries({"podSelector": _pod_selectors, **_egress}),
+    _typed(["Egress"], _egress),
+    _typed(["Ingress", "Egress"], {**_ingress, **_egress}),
+    _typed(["Egress"], {**_ingress, **_egress}),
+    _typed(["Ingress"], {**_ingress, **_egress}),
+    _typed(["Ingress", "Egress"], _ingress),
+    st.fixed_dictionaries(
+        {"podSelector": _pod_selectors},
+        optional={
+            "policyTypes": st.sampled_from((["Ingress"], ["Egress"], ["Ingress", "Egress"]))
+        },
+    ),
 )
 
 
@@ -200,13 +238,23 @@ def worlds(draw: st.DrawFn, most_pods: int = 5, most_policies: int = 3) -> State
     return replace(topology, policies=policies)
 
 
+def facts(state: State) -> Facts:
+    """What the oracle needs to know of the embedded cluster to rule on ipBlock."""
+    addresses = allocate(with_implied(state))
+    nodes = {NodeRef(index): ips for index, ips in addresses.nodes.items()}
+    return Facts(
+        features=frozenset({"ipblock-pod-ip", "ipblock-node-ip"}),
+        addresses={**addresses.pods, **nodes},
+    )
+
+
 # ------------------------------------------------------------------ probes
 
 
-def probes(state: State, families: tuple[Family, ...] = tuple(Family)) -> tuple[Probe, ...]:
-    """Every pod, node and outside host to every port of every pod; every pod to the outside.
+def probes(state: State) -> tuple[Probe, ...]:
+    """Every pod, node and outside host to the pods, and every pod to the outside.
 
-    No pair is a pod with itself.
+    All ports by IPv4 and one by IPv6; no pair is a pod with itself.
     """
     pods = [pod.ref for pod in state.pods]
     outside = [ExternalRef(host.name) for host in state.externals]
@@ -215,11 +263,11 @@ def probes(state: State, families: tuple[Family, ...] = tuple(Family)) -> tuple[
         *((NodeRef(node), pod) for node in (1, 2) for pod in pods),
         *((pod, host) for pod in pods for host in outside),
     ]
+    wires = [*((Family.V4, *wire) for wire in ASKED), (Family.V6, *ASKED[0])]
     return tuple(
         Probe(source, Destination(host, port, protocol), family)
-        for family in families
         for source, host in pairs
-        for port, protocol in ASKED
+        for family, port, protocol in wires
     )
 
 

@@ -2,7 +2,8 @@
 
 Pure functions from a State to the text of one table for each node, in stages with the names
 under which real CNIs go wrong: select, isolate, rules, ports, ipblock, combine (``stages``),
-emit (``nft``). ``defects`` puts known mistakes in their place. Shares parsed policies with the oracle and no decision: it may not import it.
+emit (``nft``). ``defects`` puts known mistakes in their place. Shares parsed policies with
+the oracle and no decision: it may not import it.
 
 Where a packet is judged: in the forward hook, after DNAT and before source NAT, the egress of
 a pod on its own node and the ingress of a pod on its own node. Traffic between a pod and its

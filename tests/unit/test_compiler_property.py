@@ -1,0 +1,105 @@
+"""Random worlds: the compiler's guards against the oracle, without packets, and with defects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import Phase, given, settings
+
+from harness.cluster.netns.addresses import allocate, of_family, with_implied
+from harness.cluster.netns.compiler import DEFECTS
+from harness.cluster.netns.compiler.stages import STAGES, Stages, guards
+from harness.model import ExternalRef, Host, NodeRef, PodRef, Probe, Source, State
+from harness.oracle import Ruling, judge
+from tests.worlds import facts, passes, probes, worlds
+
+PROFILE = settings(deadline=None, derandomize=True, max_examples=100, print_blob=True)
+IN_THE_TEXT = {"no-enforcement", "ingress-only-compiler", "first-accept-wins"}
+"""Defects of the stage emit: guards do not show them; ``tests/netns`` finds them by packets."""
+
+
+def compiled(stages: Stages, state: State) -> Iterator[tuple[Probe, bool]]:
+    """What the guards of ``stages`` say of every probe."""
+    implied = with_implied(state)
+    addresses = allocate(implied)
+    found = guards(stages, implied, addresses)
+
+    def ips(end: Source | Host) -> tuple[str, ...]:
+        match end:
+            case PodRef():
+                return addresses.pods[end]
+            case NodeRef():
+                return addresses.nodes[end.index]
+            case ExternalRef():
+                return addresses.externals[end.name]
+        raise AssertionError(end)
+
+    for probe in probes(state):
+        source, destination = probe.source, probe.destination
+        host = destination.host
+        if isinstance(source, NodeRef) and addresses.node_of[host] == source.index:
+            yield probe, True  # passes no forward hook
+            continue
+        there = [of_family(ips(end), probe.family) for end in (source, host)]
+        yield probe, passes(found, *there, f"{destination.port}/{destination.protocol}")
+
+
+Rulings = dict[Probe, Ruling]
+
+
+def rulings(state: State) -> Rulings:
+    """What the oracle says, where it says anything."""
+    known = facts(state)
+    every = {probe: judge(state, probe, known).ruling for probe in probes(state)}
+    return {probe: said for probe, said in every.items() if said is not Ruling.UNDEFINED}
+
+
+def disagreements(stages: Stages, state: State, expected: Rulings) -> list[str]:
+    return [
+        f"{probe}: the oracle says {expected[probe].value}"
+        for probe, passed in compiled(stages, state)
+        if probe in expected and passed is not (expected[probe] is Ruling.ALLOWED)
+    ]
+
+
+@PROFILE
+@given(worlds())
+def test_the_compiler_agrees_with_the_oracle(world: State) -> None:
+    assert disagreements(STAGES, world, rulings(world)) == []
+
+
+@pytest.fixture(scope="module")
+def corpus() -> list[tuple[State, Rulings]]:
+    """Worlds enough to meet every defect, with the oracle's rulings."""
+    found: list[tuple[State, Rulings]] = []
+
+    @settings(PROFILE, max_examples=300, phases=[Phase.generate])
+    @given(worlds())
+    def collect(world: State) -> None:
+        found.append((world, rulings(world)))
+
+    collect()
+    return found
+
+
+def test_the_oracle_rules_on_nearly_every_probe(corpus: list[tuple[State, Rulings]]) -> None:
+    """And on both sides: a comparison of undefined or one-sided cells would prove nothing."""
+    asked = sum(len(probes(world)) for world, _ in corpus)
+    said = Counter(ruling for _, expected in corpus for ruling in expected.values())
+    assert said.total() / asked > 0.98
+    assert min(said[Ruling.ALLOWED], said[Ruling.DENIED]) / asked > 0.15, said
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS.keys() - IN_THE_TEXT))
+def test_a_defect_of_the_compiler_is_found(
+    defect: str, corpus: list[tuple[State, Rulings]]
+) -> None:
+    """In worlds in which the compiler without it agrees with the oracle."""
+    caught = next(
+        ((world, said) for world, said in corpus if disagreements(DEFECTS[defect], world, said)),
+        None,
+    )
+    assert caught is not None, f"none of {len(corpus)} worlds shows {defect}"
+    assert disagreements(STAGES, *caught) == []
