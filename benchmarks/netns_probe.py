@@ -75,7 +75,8 @@ def measure(count: int, ports: tuple[ContainerPort, ...], timeout_s: float, goal
     wrong = [o for o in observed if o.outcome is not expected(o.probe, state)]
     print(
         f"{count} pods, {len(probes)} probes, timeout {timeout_s} s:"
-        f" start {started - begun:.2f} s, sync {synced - started:.2f} s, probe {probed - synced:.3f} s (goal {goal_s:.2f} s),"
+        f" start {started - begun:.2f} s, sync {synced - started:.2f} s, probe"
+        f" {probed - synced:.3f} s (goal {goal_s:.2f} s),"
         f" close {closed - probed:.2f} s, wrong {len(wrong)}"
     )
     for observation in wrong[:5]:
