@@ -161,7 +161,7 @@ def _add_probe_verb(verbs: Any) -> None:
 def _add_cluster_verbs(verbs: Any) -> None:
     up = _verb(verbs, "up", _up, "make a kind cluster, or use the one that is there")
     up.add_argument("--cni", metavar="NAME", default="calico", help="the CNI profile (calico)")
-    up.add_argument("--config", metavar="FILE", type=Path, default=Path("kind-config.yaml"))
+    up.add_argument("--config", metavar="FILE", type=Path, help="instead of the harness's own")
     down = _verb(verbs, "down", _down, "delete the kind cluster")
     status = _verb(verbs, "status", _status, "say how the kind cluster is")
     for verb in (up, down, status):
@@ -501,7 +501,9 @@ def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Obse
 def _up(parsed: argparse.Namespace) -> int:
     from harness.cluster import kind
 
-    kind.up(parsed.name, kind.profile(parsed.cni), parsed.offline, parsed.config)
+    own = resources.files("harness") / "data" / "kind-config.yaml"
+    with resources.as_file(own) as config:
+        kind.up(parsed.name, kind.profile(parsed.cni), parsed.offline, parsed.config or config)
     return Exit.OK
 
 
