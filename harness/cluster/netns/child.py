@@ -1,4 +1,4 @@
-"""The process that is the embedded cluster: ``python -m harness.cluster.netns.child``.
+"""The process that is the embedded cluster; ``cluster`` starts it.
 
 Two threads: the loop, with every socket, and one that reconciles. Everything it makes is the
 kernel's, held by this process alone, and dies with it.
@@ -150,7 +150,3 @@ def _accept(shared: socket.socket) -> socket.socket | None:
     if not message or not descriptors:
         return None
     return socket.socket(fileno=descriptors[0])
-
-
-if __name__ == "__main__":
-    check() if sys.argv[1:] == ["--check"] else main()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -35,7 +37,7 @@ def why_unavailable() -> str | None:
     if kernel.find_nft() is None:
         return "the command nft is missing: install the package nftables"
     trial = subprocess.run(
-        [sys.executable, "-m", "harness.cluster.netns.child", "--check"],
+        _start_of_child("check"),
         capture_output=True,
         text=True,
         check=False,
@@ -49,6 +51,16 @@ def why_unavailable() -> str | None:
         "kernel.apparmor_restrict_unprivileged_userns=0 and user.max_user_namespaces=10000 "
         "(those that exist), or run as root"
     )
+
+
+def _start_of_child(function: str) -> list[str]:
+    """A Python that finds the same modules as this one, wherever it is started."""
+    path = json.dumps([entry or str(Path.cwd()) for entry in sys.path])
+    code = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+        f"from harness.cluster.netns.child import {function}; {function}()"
+    )
+    return [sys.executable, "-c", code, path]
 
 
 class NetnsCluster:
@@ -66,10 +78,7 @@ class NetnsCluster:
         self._shared, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._child = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "harness.cluster.netns.child"),
-                    *(str(theirs.fileno()), str(os.getpid())),
-                ],
+                [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
