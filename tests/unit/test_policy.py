@@ -299,6 +299,12 @@ def test_what_the_server_takes_has_no_fault(spec: Any) -> None:
             "'port' is the first of the range (R29)",
         ),
         (
+            "ingress: [{ports: [{port: 80, endPort: yes}]}]",
+            (*RULE, "ports", 0, "endPort"),
+            f"endPort is True (true or false), not a number in {IN}.ports[0]",
+            None,
+        ),
+        (
             "ingress: [{ports: [{port: web, endPort: 90}]}]",
             (*RULE, "ports", 0, "endPort"),
             f"endPort 90 beside the named port 'web' in {IN}.ports[0]",
