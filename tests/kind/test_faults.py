@@ -235,8 +235,11 @@ def test_cni_agent_dead(connect, run, profile):
 
 
 def test_node_paused_for_twenty_seconds(connect):
+    """Its kernel still answers, its processes do not: a denial there would be anybody's guess."""
     cluster = connect()
-    cluster.sync(OPEN)
+    cluster.sync(SHUT)
+    _await_denial(cluster, TO_FAR)
+    _await_denial(cluster, TO_NEAR)
     node = sorted(item for item in command.nodes(NAME) if "control-plane" not in item)[1]
     command.check(["docker", "pause", node])
     try:
@@ -244,29 +247,29 @@ def test_node_paused_for_twenty_seconds(connect):
         seen = {item.probe: item for item in cluster.probe([TO_FAR, FROM_FAR, TO_NEAR])}
         _is_error(seen[TO_FAR], "a/far")
         _is_error(seen[FROM_FAR], "a/far")
-        assert seen[TO_NEAR].outcome is Verdict.ALLOWED
+        assert seen[TO_NEAR].outcome is Verdict.TIMEOUT
         time.sleep(max(0.0, began + 20 - time.monotonic()))
     finally:
         command.check(["docker", "unpause", node])
-    _until(lambda: all(item.outcome is Verdict.ALLOWED for item in cluster.probe([TO_FAR])), 30)
+    _await_denial(cluster, TO_FAR)
 
 
 def test_runner_killed(run, profile):
     """Nothing cleans up after SIGKILL but ``netpol clean``, and that does."""
-    office = External("office", ("10.77.0.5",), (ContainerPort(443),), (f"{run}.example.com",))
     script = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.kind.test_faults import *
-cluster = kind.connect(NAME, None, KubeSettings(run={run!r}, context=""))
-cluster.sync(replace(SHUT, externals=({office!r},)))
+office = External("office", ("10.77.0.5",), (ContainerPort(443),), ("{run}.example.com",))
+cluster = kind.connect(NAME, None, KubeSettings(run="{run}", context=""))
+cluster.sync(replace(SHUT, externals=(office,)))
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    done = subprocess.run([sys.executable, "-c", script], timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], timeout=180)
     assert done.returncode == -9
     assert _namespaces(run)
     removed = kind.clean(NAME)
-    assert any(run in name for name in removed)
+    assert any(name.startswith(f"{run}-") for name in removed)
     assert f"netpol-{run}-main-office" in removed
     _until(lambda: not _namespaces(run), 60)
 
