@@ -262,6 +262,13 @@ def test_new_probes_are_not_let_through_as_old_connections(cluster: NetnsCluster
     assert {seen.outcome for seen in cluster.probe(udp)} == {TIMEOUT}
 
 
+@BOTH
+def test_the_dns_pods_can_be_probed(cluster: NetnsCluster, family: Family) -> None:
+    cluster.sync(STATE)
+    for host in (PodRef("kube-system", "coredns"), ServiceRef("kube-system", "kube-dns")):
+        expect(cluster, family, {(CLIENT, host, 53): ALLOWED, (CLIENT, host, 53, UDP): ALLOWED})
+
+
 def test_an_end_that_does_not_exist_gives_no_verdict(cluster: NetnsCluster) -> None:
     probe = Probe(CLIENT, Destination(WEB, 80))
     (seen,) = cluster.probe([probe])
@@ -381,6 +388,26 @@ def test_a_killed_parent_leaves_nothing(available: None) -> None:
         parent.kill()
         parent.wait()
         assert eventually(lambda: gone(child))
+
+
+HEIR = "import subprocess; subprocess.Popen(['sleep', '20'], pass_fds=[cluster._shared.fileno()])"
+
+
+def test_it_dies_with_its_parent_though_another_holds_the_socket(available: None) -> None:
+    """Then no end of file tells of the death, and only the kernel's signal is left."""
+    script = PARENT.replace("print(", f"{HEIR}\nprint(")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        assert eventually(lambda: gone(child))
+
+
+def test_it_leaves_of_its_own_accord_when_closed(cluster: NetnsCluster) -> None:
+    cluster.sync(STATE)
+    assert cluster.close() == ()
+    assert cluster._child.returncode == 0
 
 
 def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:
