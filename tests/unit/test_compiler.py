@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -530,7 +531,10 @@ def why_no_nft() -> str | None:
 
 @pytest.fixture(scope="module")
 def _nft() -> None:
-    if reason := why_no_nft():
+    reason = why_no_nft()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
         pytest.skip(reason)
 
 

@@ -15,7 +15,7 @@ from harness.model import ExternalRef, Host, NodeRef, PodRef, Probe, Source, Sta
 from harness.oracle import Ruling, judge
 from tests.worlds import facts, passes, probes, worlds
 
-PROFILE = settings(deadline=None, derandomize=True, max_examples=100, print_blob=True)
+PROFILE = settings(deadline=None, derandomize=True, max_examples=60, print_blob=True)
 IN_THE_TEXT = {"no-enforcement", "ingress-only-compiler", "first-accept-wins"}
 """Defects of the stage emit: guards do not show them; ``tests/netns`` finds them by packets."""
 
@@ -75,7 +75,7 @@ def corpus() -> list[tuple[State, Rulings]]:
     """Worlds enough to meet every defect, with the oracle's rulings."""
     found: list[tuple[State, Rulings]] = []
 
-    @settings(PROFILE, max_examples=300, phases=[Phase.generate])
+    @settings(PROFILE, max_examples=200, phases=[Phase.generate])
     @given(worlds())
     def collect(world: State) -> None:
         found.append((world, rulings(world)))
