@@ -435,16 +435,6 @@ class TruthTable:
 
     cells: tuple[Cell, ...]
 
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The rows, in the order of their first cell."""
-        return tuple(dict.fromkeys(cell.probe.source for cell in self.cells))
-
-    @property
-    def columns(self) -> tuple[tuple[Destination, Family], ...]:
-        """The columns, in the order of their first cell."""
-        return tuple(dict.fromkeys((c.probe.destination, c.probe.family) for c in self.cells))
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

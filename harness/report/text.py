@@ -39,12 +39,27 @@ def table(
     continued below, with the same rows.
     """
     sources = tuple(dict.fromkeys(cell.source for cell in step.cells)) if rows is None else rows
-    columns = tuple(dict.fromkeys(cell.column for cell in step.cells))
+    columns = _columns(step.cells)
     cells = {(cell.source, cell.column): cell for cell in step.cells}
     first = max((len(source) for source in sources), default=0)
     grid = _Grid(tuple(sources), cells, first, colour)
     blocks = [grid.draw(block) for block in _blocks(columns, grid, width - first)]
     return "\n\n".join(blocks)
+
+
+def _columns(cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    """The columns as the author ordered them, although a row may leave some out."""
+    ordered: list[str] = []
+    row, place = "", 0
+    for cell in cells:
+        if cell.source != row:
+            row, place = cell.source, 0
+        if cell.column in ordered:
+            place = ordered.index(cell.column) + 1
+        else:
+            ordered.insert(place, cell.column)
+            place += 1
+    return tuple(ordered)
 
 
 class _Grid:

@@ -115,6 +115,15 @@ def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
     assert "\x1b" not in plain
 
 
+def test_a_table_keeps_its_columns_in_order_where_a_row_leaves_some_out() -> None:
+    made = step(
+        cell("a", "d", ALLOWED, ALLOWED),
+        *(cell("b", name, ALLOWED, ALLOWED) for name in ("c", "d", "e")),
+        cell("c", "f", ALLOWED, ALLOWED),
+    )
+    assert table(made).splitlines()[0].split() == ["y/f:80", "y/c:80", "y/d:80", "y/e:80"]
+
+
 def test_a_table_wider_than_the_terminal_goes_on_below() -> None:
     made = step(*(cell("a", f"pod-{number}", ALLOWED, ALLOWED) for number in range(3)))
     assert (

@@ -156,7 +156,7 @@ def modules() -> list[str]:
 # that an import which only works after another one is seen.
 IMPORT_EACH = """
 import importlib, os, sys, traceback
-import dns.message, kubernetes.dynamic, kubernetes.stream, pydantic, pyroute2, pytest, tenacity
+import dns.message, kubernetes.dynamic, kubernetes.stream, pydantic, pytest, tenacity
 import xdist.plugin, yaml
 for name in sys.argv[1:]:
     child = os.fork()
