@@ -33,7 +33,8 @@ help: ## what can be made
 	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
 	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
-	@echo "  WORKERS=auto     parallel workers of pytest; 0 runs everything in one process"
+	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto is one for each core,"
+	@echo "                   and two on netns, where they mostly wait"
 	@echo "  NAME=netpol      with kind: the cluster's name"
 	@echo "  CONTEXT=...      with current: the context of your kubeconfig, spelled out"
 	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
@@ -98,16 +99,18 @@ collect: $(RUN_STAMP)
 .PHONY: e2e
 e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; prints truth tables
 	@cluster=$$($(BIN)/netpol choose $(CLUSTER) --cni=$(CNI)); \
-	options=--cluster=$$cluster; \
+	options=--cluster=$$cluster; workers=$(WORKERS); \
 	case $$cluster in \
-	netns) $(MAKE) nft ;; \
+	netns) \
+	  $(MAKE) nft; \
+	  [ $$workers != auto ] || workers=$$(( $$(nproc) * 2 )) ;; \
 	kind) \
 	  options+=" --cni=$(CNI)"; \
 	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
 	  $(BIN)/netpol up --cni=$(CNI) ;; \
 	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))" ;; \
 	esac; \
-	$(BIN)/pytest $(SCENARIOS) $$options -n $(WORKERS) --tables $(ARGS)
+	$(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS)
 
 .PHONY: up
 up: $(RUN_STAMP) ## a kind cluster with its CNI, to work with
