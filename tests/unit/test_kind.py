@@ -222,6 +222,25 @@ def test_corefile_asks_for_outside_names_first_and_forgets_failures():
         resolver.corefile(".:53 {\n}\n")
 
 
+@pytest.mark.parametrize(("mounted", "kinds"), [(False, ["Deployment"]), (True, [])])
+def test_coredns_that_was_changed_by_half_is_changed_wholly(programs, tmp_path, mounted, kinds):
+    volumes = [{"name": "netpol"}] if mounted else []
+    pod = {"volumes": volumes, "containers": [{"name": "coredns"}]}
+    config = {"kind": "ConfigMap", "data": {"Corefile": resolver.corefile(COREFILE)}}
+    deployment = {"kind": "Deployment", "spec": {"template": {"spec": pod}}}
+    (tmp_path / "found").write_text(json.dumps({"items": [config, deployment]}) + "\n")
+    programs(
+        docker=f"""case "$*" in
+        *get*) while read -r line; do printf '%s\\n' "$line"; done < {tmp_path}/found ;;
+        *replace*) while read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done > {tmp_path}/put ;;
+        esac"""
+    )
+    assert resolver.prepare("netpol")
+    put = tmp_path / "put"
+    written = json.loads(put.read_text())["items"] if put.exists() else []
+    assert [item["kind"] for item in written] == kinds
+
+
 def test_outside_host_serves_each_protocol():
     ports = [ContainerPort(443), ContainerPort(53, Protocol.UDP), ContainerPort(9, Protocol.SCTP)]
     assert outside.serving(ports).splitlines() == [

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tenacity
 
@@ -20,6 +21,7 @@ from harness.errors import ClusterError
 
 _FOLDER = "/etc/netpol"
 _FILE = f"{_FOLDER}/hosts"
+_VOLUME = "netpol"
 _BLOCK = f"""    hosts {_FILE} {{
        ttl 1
        reload 1s
@@ -47,19 +49,29 @@ def prepare(cluster: str) -> bool:
     if done.status:
         return False
     config, deployment = json.loads(done.stdout)["items"]
-    if _FILE in config["data"]["Corefile"]:
+    pod = deployment["spec"]["template"]["spec"]
+    changed = []
+    if _FILE not in config["data"]["Corefile"]:
+        config["data"]["Corefile"] = corefile(config["data"]["Corefile"])
+        changed.append(config)
+    if all(volume["name"] != _VOLUME for volume in pod.get("volumes", [])):
+        _mount(pod)
+        changed.append(deployment)
+    if not changed:
         return True
     for node in command.nodes(cluster):
         command.check(["docker", "exec", node, "sh", "-c", f"mkdir -p {_FOLDER} && : > {_FILE}"])
-    config["data"]["Corefile"] = corefile(config["data"]["Corefile"])
-    pod = deployment["spec"]["template"]["spec"]
-    host_path = {"path": _FOLDER, "type": "DirectoryOrCreate"}
-    pod.setdefault("volumes", []).append({"name": "netpol", "hostPath": host_path})
-    pod["containers"][0].setdefault("volumeMounts", []).append(
-        {"name": "netpol", "mountPath": _FOLDER, "readOnly": True}
-    )
-    both = {"apiVersion": "v1", "kind": "List", "items": [config, deployment]}
+    # Refused when somebody else wrote in between: seen, and made again, by the next call.
+    both = {"apiVersion": "v1", "kind": "List", "items": changed}
     return command.kubectl(cluster, "replace", "-f", "-", stdin=json.dumps(both)).status == 0
+
+
+def _mount(pod: dict[str, Any]) -> None:
+    host_path = {"path": _FOLDER, "type": "DirectoryOrCreate"}
+    pod.setdefault("volumes", []).append({"name": _VOLUME, "hostPath": host_path})
+    pod["containers"][0].setdefault("volumeMounts", []).append(
+        {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True}
+    )
 
 
 def corefile(text: str) -> str:
