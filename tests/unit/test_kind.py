@@ -232,7 +232,7 @@ def test_coredns_that_was_changed_by_half_is_changed_wholly(programs, tmp_path, 
     programs(
         docker=f"""case "$*" in
         *get*) while read -r line; do printf '%s\\n' "$line"; done < {tmp_path}/found ;;
-        *replace*) while read -r line || [ -n "$line" ]; do printf '%s\\n' "$line"; done > {tmp_path}/put ;;
+        *replace*) read -r line; printf '%s' "$line" > {tmp_path}/put ;;
         esac"""
     )
     assert resolver.prepare("netpol")
