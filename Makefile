@@ -125,8 +125,16 @@ test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluste
 	@$(BIN)/pytest tests -n 2 $(ARGS)
 
 .PHONY: bench
-bench: nft $(DEV_STAMP) ## measure the harness; prints numbers, fails never
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: nft $(DEV_STAMP) ## measure the harness on the embedded cluster; prints numbers
+	@for file in benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+# The first makes and deletes a cluster of its own: two at once would slow each other down.
+.PHONY: bench-kind
+bench-kind: $(RUN_STAMP) ## measure it on a kind cluster: first verdict, and a table against other ways
+	@$(BIN)/python benchmarks/first_verdict.py --cni=$(CNI)
+	@[ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
+	$(BIN)/netpol up --cni=$(CNI); \
+	$(BIN)/python benchmarks/kube_table.py --cni=$(CNI)
 
 # ---------------------------------------------------------------- checking
 
