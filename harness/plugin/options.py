@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import math
 from pathlib import Path
 
 import pytest
@@ -133,9 +135,12 @@ def _add_run_options(group: pytest.OptionGroup) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text.removesuffix("s"))
-    if seconds < 0:
-        raise ValueError(text)
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds, 0 or more")
     return seconds
 
 

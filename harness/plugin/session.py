@@ -91,7 +91,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     course(config)
     if options.is_worker(config):
         return
-    _make_room_for_results(config.getoption("netpol_results"))
+    _make_room_for_results(config)
     for argument in config.args:
         folder = config.invocation_params.dir / argument.partition("::")[0]
         if _is_scenario_folder(folder, config) and not scenario.find(folder):
@@ -101,14 +101,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             )
 
 
-def _make_room_for_results(path: Path | None) -> None:
+def _make_room_for_results(config: pytest.Config) -> None:
     """Take away an older file: a run that breaks must not leave the results of another."""
+    path: Path | None = config.getoption("netpol_results")
     if path is None:
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
+        path.open("a").close()  # Whether it can be written is told now, not after the run.
+        if path.is_file() and not path.is_symlink():  # /dev/stdout stays.
+            path.unlink()
     except OSError as error:
+        config.option.netpol_results = None
         raise pytest.UsageError(f"--results={path}: {error.strerror}") from None
 
 

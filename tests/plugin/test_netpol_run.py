@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ from tests.plugin.conftest import CONFTEST, SCENARIO
 ROOT = Path(__file__).parents[2]
 
 
-def start(folder: Path, conftest: str, scenario: str = SCENARIO) -> subprocess.Popen[str]:
+def start(
+    folder: Path, conftest: str, scenario: str = SCENARIO, options: Sequence[str] = ()
+) -> subprocess.Popen[str]:
     (folder / "scenarios").mkdir()
     (folder / "scenarios" / "shop.yaml").write_text(scenario, encoding="utf-8")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", "run", "scenarios"],
+        [sys.executable, "-m", "harness.cli", "run", "scenarios", *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -52,6 +55,34 @@ def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> N
     out, _ = run.communicate(timeout=60)
     assert run.returncode == Exit.NO_VERDICT, out
     assert "ERROR: cluster fake does not enforce NetworkPolicy" in out
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--results=shop.yaml/out.json", "ERROR: --results=shop.yaml/out.json: File exists\n"),
+        ("--results=scenarios", "ERROR: --results=scenarios: Is a directory\n"),
+        ("--settle=soon", "argument --settle: soon is no number of seconds, 0 or more\n"),
+        ("--hold=-1", "argument --hold: -1 is no number of seconds, 0 or more\n"),
+    ],
+)
+def test_the_exit_status_of_an_option_that_cannot_be(
+    tmp_path: Path, option: str, told: str
+) -> None:
+    (tmp_path / "shop.yaml").touch()
+    run = start(tmp_path, CONFTEST.replace("{answer}", "by_the_book"), options=[option])
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == Exit.USAGE, out
+    assert told in out
+
+
+def test_results_may_go_to_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "nowhere").symlink_to("/dev/null")
+    conftest = CONFTEST.replace("{answer}", "by_the_book")
+    run = start(tmp_path, conftest, options=["--results=nowhere"])
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == Exit.OK, out
+    assert (tmp_path / "nowhere").is_symlink()
 
 
 def test_the_exit_status_of_an_invalid_file(tmp_path: Path) -> None:
