@@ -231,7 +231,10 @@ def _init(parsed: argparse.Namespace) -> int:
         ).read_text("utf-8"),
         parsed.folder / "scenario.schema.json": scenario.schema(),
     }
-    there = [path for path in texts if path.exists()]
+    try:
+        there = [path for path in texts if path.exists()]
+    except OSError as error:
+        raise UsageError(f"{parsed.folder}: {error.strerror}") from None
     if there and not parsed.force:
         names = ", ".join(str(path) for path in there)
         raise UsageError(f"already there: {names}", "--force overwrites; or name another folder")
@@ -252,7 +255,11 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
     from harness import scenario
 
     for path in given:
-        if path.is_dir():
+        try:
+            is_folder, is_there = path.is_dir(), path.exists()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        if is_folder:
             found = scenario.find(path)
             if not found:
                 raise UsageError(
@@ -260,7 +267,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
                     "`netpol init` writes a first one",
                 )
             yield from found
-        elif path.exists():
+        elif is_there:
             yield path
         else:
             raise UsageError(f"{path}: no such file")

@@ -59,6 +59,16 @@ def test_init_overwrites_only_when_told_and_says_so(
     assert "overwritten: scenarios/first-scenario.yaml\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("verb", ["init", "check", "run"])
+@pytest.mark.usefixtures("folder")
+def test_a_path_that_cannot_even_be_looked_at(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x" * 300
+    assert main([verb, name]) == Exit.USAGE
+    assert capsys.readouterr().err == f"{name}: File name too long\n"
+
+
 def test_check_tells_every_problem_and_goes_on(
     example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
