@@ -326,7 +326,7 @@ def test_describe_shows_ends_policies_and_rules(cluster: NetnsCluster) -> None:
     for words_ in (
         "x/client: ",
         "svc/x/web: NodePort",
-        "NetworkPolicy x/p: {",
+        "; 1 policy\n  NetworkPolicy x/p: {",
         "table inet netpol",
     ):
         assert words_ in text

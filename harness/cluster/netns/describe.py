@@ -86,6 +86,7 @@ def _namespace(state: State, name: str) -> Iterator[str]:
         yield f"namespace {name}: does not exist"
         return
     policies = [policy for policy in state.policies if policy.namespace == name]
-    yield f"namespace {name}: {namespace.all_labels}; {len(policies)} policies"
+    count = f"{len(policies)} {'policy' if len(policies) == 1 else 'policies'}"
+    yield f"namespace {name}: {namespace.all_labels}; {count}"
     for policy in policies:
         yield f"  {policy}: {policy.json}"
