@@ -116,8 +116,13 @@ def explain(state: State, probe: Probe, facts: Facts = NO_FACTS) -> str:
     if judgement.undefined:
         lines.append(f"  undefined: {judgement.undefined}")
     lines += [f"  {line}" for line in judgement.reasons]
-    lines += [f"  near miss: {line}" for line in _near_misses(_with_dns(state), probe)]
+    lines += [f"  {line}" for line in near_misses(state, probe)]
     return "\n".join(lines)
+
+
+def near_misses(state: State, probe: Probe) -> tuple[str, ...]:
+    """Name the policies that nearly decided otherwise, one a line."""
+    return tuple(f"near miss: {line}" for line in _near_misses(_with_dns(state), probe))
 
 
 # ------------------------------------------------------------------ the implied objects

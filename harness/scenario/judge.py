@@ -66,7 +66,12 @@ def _judged(
         reason = prediction.judgement.undefined or "the API leaves it open"
         return replace(cell, undefined=reason)
     if cell.expected not in prediction.words:
-        against.setdefault(cell.location, []).append(_contradiction(cell, prediction))
+        texts = against.setdefault(cell.location, [])
+        text = _contradiction(cell, prediction)
+        if prediction.words == {Verdict.ALLOWED} and len(texts) < _SHOWN:
+            misses = oracle.near_misses(state, cell.probe)
+            text += "".join(f"\n    {line}" for line in misses)
+        texts.append(text)
     return cell
 
 

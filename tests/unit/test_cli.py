@@ -142,6 +142,24 @@ namespace, but shop/stranger has app=stranger
     )
 
 
+def test_a_policy_that_selects_nobody_is_named_where_it_was_counted_on(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy = example.parent / "policies" / "database-from-frontend.yaml"
+    text = policy.read_text(encoding="utf-8")
+    policy.write_text(text.replace("app: database}", "app: databse}"), encoding="utf-8")
+    assert main(["check", EXAMPLE]) == Exit.INVALID
+    assert (
+        capsys.readouterr().err.partition("\n   33 |")[0]
+        == f"""\
+{EXAMPLE}:33:24: TIMEOUT, but the policies allow shop/stranger -> shop/database:5432
+    egress of shop/stranger: not isolated (no policy selects it for Egress)
+    ingress of shop/database: not isolated (no policy selects it for Ingress)
+    near miss: NetworkPolicy shop/database-from-frontend selects app=databse: no pod, \
+not shop/database"""
+    )
+
+
 def test_explain_one_pair_in_one_step(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["explain", EXAMPLE, "shop/frontend", "shop/database:5432", "--step=2"]) == Exit.OK
     assert (
