@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.netns import NetnsCluster
+from harness.cluster.netns import NetnsCluster, wire
 from harness.errors import ClusterError, UsageError
 from harness.model import (
     AbsoluteName,
@@ -408,6 +409,22 @@ def test_it_leaves_of_its_own_accord_when_closed(cluster: NetnsCluster) -> None:
     cluster.sync(STATE)
     assert cluster.close() == ()
     assert cluster._child.returncode == 0
+
+
+def test_a_parent_that_was_interrupted_gets_no_traceback(available: None) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    here, there = socket.socketpair()
+    with ours, theirs, here, there:
+        code = "from harness.cluster.netns.child import main; main()"
+        words = [sys.executable, "-c", code, str(theirs.fileno()), str(os.getpid())]
+        with subprocess.Popen(words, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as child:
+            wire.send(here, wire.Hello(None))
+            socket.send_fds(ours, [b"x"], [there.fileno()])
+            there.close()
+            here.close()
+            assert child.stderr is not None
+            assert child.stderr.read() == b""
+            assert child.wait(10) == 0
 
 
 def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:

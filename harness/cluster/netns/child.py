@@ -47,7 +47,10 @@ def main() -> None:
     except HarnessError as error:
         wire.send(channel, wire.Failed(error.message, error.hint))
         return
-    wire.send(channel, wire.Ready(kernel.has_sctp(), kernel.has_ipv6()))
+    try:
+        wire.send(channel, wire.Ready(kernel.has_sctp(), kernel.has_ipv6()))
+    except BrokenPipeError:  # The parent was interrupted meanwhile.
+        return
     channel.close()
     child.run()
 
