@@ -33,8 +33,7 @@ help: ## what can be made
 	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
 	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
-	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto is one for each core,"
-	@echo "                   and two on netns, where they mostly wait"
+	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto: one a core, two on netns"
 	@echo "  NAME=netpol      with kind: the cluster's name"
 	@echo "  CONTEXT=...      with current: the context of your kubeconfig, spelled out"
 	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
@@ -110,7 +109,9 @@ e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; pri
 	  $(BIN)/netpol up --cni=$(CNI) ;; \
 	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))" ;; \
 	esac; \
-	$(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS)
+	status=0; $(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS) || status=$$?; \
+	if [ $$cluster = kind ] && [ $$status -ne 0 ]; then $(BIN)/netpol logs results/logs || true; fi; \
+	exit $$status
 
 .PHONY: up
 up: $(RUN_STAMP) ## a kind cluster with its CNI, to work with

@@ -164,7 +164,9 @@ def _add_cluster_verbs(verbs: Any) -> None:
     up.add_argument("--config", metavar="FILE", type=Path, help="instead of the harness's own")
     down = _verb(verbs, "down", _down, "delete the kind cluster")
     status = _verb(verbs, "status", _status, "say how the kind cluster is")
-    for verb in (up, down, status):
+    logs = _verb(verbs, "logs", _logs, "write the kind cluster's logs, events and objects")
+    logs.add_argument("folder", metavar="FOLDER", type=Path)
+    for verb in (up, down, status, logs):
         verb.add_argument("--name", metavar="NAME", default=KIND_NAME, help=f"({KIND_NAME})")
     up.add_argument(
         "--offline",
@@ -525,6 +527,14 @@ def _status(parsed: argparse.Namespace) -> int:
     from harness.cluster import kind
 
     print(kind.status(parsed.name))
+    return Exit.OK
+
+
+def _logs(parsed: argparse.Namespace) -> int:
+    from harness.cluster import kind
+
+    kind.export_logs(parsed.name, parsed.folder)
+    print(f"the logs of {parsed.name} are under {parsed.folder}", file=sys.stderr)
     return Exit.OK
 
 

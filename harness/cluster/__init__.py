@@ -16,11 +16,19 @@ from harness.model import Needs, Observation, Probe, State
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A feature that a cluster is known not to have, and the reason in words."""
+
+    feature: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a cluster can do; detected, not assumed.
 
-    ``missing`` gives, for a feature it lacks, the reason in words. ``denies_by`` says how
-    its CNI denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the
+    ``gaps`` tell why it lacks what it lacks, where that is known. ``denies_by`` says how its
+    CNI denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the
     kernel limits the rate of ICMP).
     """
 
@@ -28,13 +36,18 @@ class Capabilities:
     features: frozenset[str] = frozenset()
     nodes: int = 1
     kinds: frozenset[str] = frozenset()
+    gaps: tuple[Gap, ...] = ()
     denies_by: Literal["drop", "reject"] = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
 
     def lacks(self, needs: Needs) -> str | None:
         """Say in one sentence what of ``needs`` is not here, or return None."""
-        words = [f"feature {name}" for name in sorted(needs.features - self.features)]
+        reasons = {gap.feature: f" ({gap.reason})" for gap in self.gaps}
+        words = [
+            f"feature {name}{reasons.get(name, '')}"
+            for name in sorted(needs.features - self.features)
+        ]
         if needs.nodes > self.nodes:
             words.append(f"{needs.nodes} worker nodes (it has {self.nodes})")
         words += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from harness.cluster import Gap
 from harness.cluster.kind import manifest, profiles
 from harness.errors import ClusterError, UsageError
 
@@ -79,7 +80,7 @@ def test_limitation_takes_known_features_away_and_says_why():
         '[[limitations]]\nsays = "no ranges"\nsource = "a/b#1"\nversions = "all"\n'
         'features = ["endport"]\n'
     )
-    assert profiles.parse("mine", text).gates == {"endport": "no ranges (a/b#1; all)"}
+    assert profiles.parse("mine", text).gaps == (Gap("endport", "no ranges (a/b#1; all)"),)
     with pytest.raises(UsageError, match="unknown feature endprot"):
         profiles.parse("mine", text.replace('"endport"', '"endprot"'))
 

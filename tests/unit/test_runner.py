@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.cluster import Capabilities
+from harness.cluster import Capabilities, Gap
 from harness.errors import ClusterError, Location, NotEnforcing
 from harness.model import (
     Cell,
@@ -304,11 +304,12 @@ def test_the_canary_takes_no_silence_for_enforcement() -> None:
 
 
 def test_lacks_names_everything_that_is_missing() -> None:
-    small = Capabilities(name="small")
+    small = Capabilities(name="small", gaps=(Gap("sctp", "the nodes' kernel has none"),))
     needs = replace(
         DENY.needs, features=frozenset({"sctp"}), nodes=2, kinds=frozenset({"cilium.io/v2/X"})
     )
     assert small.lacks(needs) == (
-        "cluster small lacks feature sctp, 2 worker nodes (it has 1), the API cilium.io/v2/X"
+        "cluster small lacks feature sctp (the nodes' kernel has none), "
+        "2 worker nodes (it has 1), the API cilium.io/v2/X"
     )
     assert small.lacks(DENY.needs) is None

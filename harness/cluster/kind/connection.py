@@ -18,22 +18,21 @@ _VOUCHED = frozenset({"ipblock-pod-ip", "ipblock-node-ip"})
 def connect(
     name: str, profile: Profile | None, settings: KubeSettings, offline: Path | None = None
 ) -> KubeCluster:
-    """Give the kind cluster ``name`` as a Cluster, with outside hosts and the profile's gates.
+    """Give the kind cluster ``name`` as a Cluster, with outside hosts and the profile's gaps.
 
     ``profile`` None takes whatever CNI the cluster has. Of ``settings`` the context, the
     kubeconfig, the name and what the CNI can do are replaced. Raises UsageError when the
     cluster is not there, is not ours, or has another CNI.
     """
     profile = lifecycle.require(name, profile)
-    gates = frozenset(profile.gates)
     known = replace(
         settings,
         context=f"kind-{name}",
         kubeconfig=str(lifecycle.kubeconfig(name)),
         name=f"kind ({profile})",
         denies_by=profile.denies_by,
-        features=settings.features | (_VOUCHED - gates),
-        lacks=settings.lacks | gates,
+        features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
+        gaps=settings.gaps + profile.gaps,
     )
     place = Place(
         name, lifecycle.kubeconfig(name).parent, profile.pod_subnet, settings.image, offline

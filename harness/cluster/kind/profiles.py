@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from harness.cluster import Gap
 from harness.errors import UsageError
 from harness.model import FEATURES
 
@@ -99,9 +100,9 @@ class Profile:
         return source.file if source else ""
 
     @property
-    def gates(self) -> dict[str, str]:
+    def gaps(self) -> tuple[Gap, ...]:
         """Each feature that this CNI takes away, with the reason in words."""
-        return {word: str(item) for item in self.limitations for word in item.features}
+        return tuple(Gap(word, str(item)) for item in self.limitations for word in item.features)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -134,7 +135,7 @@ def parse(name: str, text: str) -> Profile:
         raise UsageError(f"CNI profile {name}: {lines}") from None
     if (found.manifest is None) == (found.chart is None):
         raise UsageError(f"CNI profile {name}: needs either [manifest] or [chart]")
-    if unknown := found.gates.keys() - FEATURES.keys():
+    if unknown := {gap.feature for gap in found.gaps} - FEATURES.keys():
         raise UsageError(
             f"CNI profile {name}: unknown feature {', '.join(sorted(unknown))}",
             f"features are {', '.join(FEATURES)}",

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
-from harness.cluster import Capabilities
+from harness.cluster import Capabilities, Gap
 from harness.cluster.kube import diagnosis
 from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.leftovers import clean, process_identity
@@ -45,7 +45,7 @@ class KubeSettings:
 
     ``context`` must be a name that ``resolve_context`` allowed. ``features`` are those out of
     ``model.FEATURES`` that the API does not show and somebody vouches for: ``sctp``,
-    ``ipblock-pod-ip``, ``ipblock-node-ip``; ``lacks`` are those that it shows and the CNI
+    ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
     does not keep, ``endport`` for one. ``image_pull_secrets`` are ``namespace/name`` of
     secrets that are copied beside the pods.
     """
@@ -59,7 +59,7 @@ class KubeSettings:
     image_pull_secrets: tuple[str, ...] = ()
     denies_by: Literal["drop", "reject"] = "drop"
     features: frozenset[str] = frozenset()
-    lacks: frozenset[str] = frozenset()
+    gaps: tuple[Gap, ...] = ()
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
@@ -113,9 +113,10 @@ class KubeCluster:
             features.add("ipv6")
         return Capabilities(
             name=settings.name,
-            features=frozenset(features - settings.lacks),
+            features=frozenset(features - {gap.feature for gap in settings.gaps}),
             nodes=len(self._reconciler.view.nodes),
             kinds=self._api.kinds(),
+            gaps=settings.gaps,
             denies_by=settings.denies_by,
             probe_timeout_s=settings.probe_timeout_s,
             settle_s=settings.settle_s,
