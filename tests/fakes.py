@@ -14,7 +14,7 @@ from typing import Self
 
 from harness import oracle
 from harness.cluster import Capabilities
-from harness.model import FEATURES, Observation, Probe, ProbeError, State, Verdict
+from harness.model import FEATURES, Observation, PodRef, Probe, ProbeError, State, Verdict
 
 Answer = Callable[[State, Probe], Verdict | ProbeError]
 
@@ -84,8 +84,13 @@ class FakeCluster:
         self.log.append(tuple(probes))
         for probe in probes:
             started = time.monotonic()
-            outcome = self.answer(state, probe)
+            outcome = self._outcome(state, probe)
             yield Observation(probe, started, time.monotonic(), outcome, raw=str(outcome))
+
+    def _outcome(self, state: State, probe: Probe) -> Verdict | ProbeError:
+        if isinstance(probe.source, PodRef) and state.pod(probe.source) is None:
+            return ProbeError(f"pod {probe.source} is not there")
+        return self.answer(state, probe)
 
     def describe(self, probes: Sequence[Probe]) -> str:
         return f"a fake cluster, asked about {len(probes)} probes"

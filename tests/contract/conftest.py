@@ -13,8 +13,7 @@ import pytest
 
 from harness.cluster import Cluster
 from harness.cluster.netns import NetnsCluster, why_unavailable
-from harness.model import PodRef, Probe, ProbeError, State, Verdict
-from tests.fakes import FakeCluster, by_the_book
+from tests.fakes import FakeCluster
 
 
 def netns() -> Cluster:
@@ -26,15 +25,8 @@ def netns() -> Cluster:
     return NetnsCluster()
 
 
-def honest(state: State, probe: Probe) -> Verdict | ProbeError:
-    """By the book, and no verdict from a pod that is not there."""
-    if isinstance(probe.source, PodRef) and state.pod(probe.source) is None:
-        return ProbeError(f"{probe.source} does not exist")
-    return by_the_book(state, probe)
-
-
 def fake() -> Cluster:
-    return FakeCluster(honest)
+    return FakeCluster()
 
 
 def current_kind() -> Cluster:
