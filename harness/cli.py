@@ -7,6 +7,7 @@ where errors become text. What a verb does not need is not imported.
 from __future__ import annotations
 
 import argparse
+import difflib
 import enum
 import os
 import sys
@@ -390,6 +391,7 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
     from harness import oracle
 
     facts = oracle.Facts(features=found.needs.features)
+    _require_ends(steps, _parse_ends(*ends))
     for step in steps:
         print(f"step '{step.name}'")
         for family in found.families:
@@ -440,6 +442,19 @@ def _parse_ends(source: str, destination: str) -> Probe:
     return Probe(scenario.parse_source(source), scenario.parse_destination(destination))
 
 
+def _require_ends(steps: Sequence[Step], probe: Probe) -> None:
+    """Refuse pods and outside hosts that no step has: a slip would be explained at length."""
+    from harness.model import ExternalRef, PodRef
+
+    known = {str(pod.ref) for step in steps for pod in step.state.pods}
+    known |= {f"external/{item.name}" for step in steps for item in step.state.externals}
+    for end in (probe.source, probe.destination.host):
+        if isinstance(end, PodRef | ExternalRef) and str(end) not in known:
+            near = difflib.get_close_matches(str(end), known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
+            raise UsageError(f"{str(end)!r} is in no step of this scenario", hint)
+
+
 def _step(found: Scenario, wanted: str) -> Step:
     """Find a step by its name, or by its number from 1."""
     for number, step in enumerate(found.steps, 1):
@@ -459,6 +474,7 @@ def _probe(parsed: argparse.Namespace) -> int:
     found = scenario.read(parsed.file)
     step = _step(found, parsed.step)
     probe = _parse_ends(parsed.source, parsed.destination)
+    _require_ends([step], probe)
     if parsed.ipv6:
         probe = replace(probe, family=Family.V6)
     choice = _choice(parsed)

@@ -95,7 +95,7 @@ def test_check_tells_every_problem_and_goes_on(
             "give both ends, or none\nhint: netpol explain SCENARIO FROM TO\n",
         ),
         (
-            ["probe", EXAMPLE, "1", "a/b", "c/d:1", "--context=prod"],
+            ["probe", EXAMPLE, "1", "shop/frontend", "shop/database:5432", "--context=prod"],
             "--context=prod needs --cluster=current, not --cluster=netns\n",
         ),
     ],
@@ -175,6 +175,32 @@ namespace; port TCP 5432
 
 """
     )
+
+
+@pytest.mark.parametrize("verb", [["explain", EXAMPLE], ["probe", EXAMPLE, "2"]])
+@pytest.mark.parametrize(
+    ("source", "destination", "said"),
+    [
+        (
+            "shop/frontent",
+            "shop/database:5432",
+            "'shop/frontent' is in no step of this scenario\n"
+            "hint: did you mean 'shop/frontend'?\n",
+        ),
+        (
+            "external/office",
+            "shop/database:5432",
+            "'external/office' is in no step of this scenario\n"
+            "hint: it has shop/database, shop/frontend, shop/stranger\n",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("example")
+def test_an_end_that_is_not_there_is_not_explained_at_length(
+    verb: list[str], source: str, destination: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb, source, destination]) == Exit.USAGE
+    assert capsys.readouterr() == ("", said)
 
 
 def test_a_defect_of_ours_gives_a_short_text(
