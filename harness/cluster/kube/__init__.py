@@ -63,7 +63,7 @@ class KubeSettings:
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
-    parallel: int = 16
+    parallel: int = 8
     cluster_domain: str = "cluster.local"
     limits: Limits = field(default_factory=Limits)
 
