@@ -391,11 +391,12 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
     from harness import oracle
 
     facts = oracle.Facts(features=found.needs.features)
-    _require_ends(steps, _parse_ends(*ends))
+    asked = _parse_ends(*ends)
+    _require_ends(steps, asked)
     for step in steps:
         print(f"step '{step.name}'")
         for family in found.families:
-            probe = replace(_parse_ends(*ends), family=family)
+            probe = replace(asked, family=family)
             cell = next((cell for cell in step.table.cells if cell.probe == probe), None)
             print(oracle.explain(step.state, probe, facts))
             if cell:

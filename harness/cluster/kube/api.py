@@ -201,9 +201,6 @@ class Api:
                     }
         return frozenset(found)
 
-    def is_namespaced(self, api_version: str, kind: str) -> bool:
-        return bool(self._resource(api_version, kind).namespaced)
-
     def _resource(self, api_version: str, kind: str) -> Any:
         with _in_words(f"the kind {api_version} {kind}"):
             try:
