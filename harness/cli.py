@@ -379,20 +379,22 @@ def _explain(parsed: argparse.Namespace) -> int:
     steps = [_step(found, parsed.step)] if parsed.step else list(found.steps)
     match parsed.ends:
         case []:
-            _explain_differences(found, steps)
+            against = _explain_differences(found, steps)
         case [source, destination]:
-            _explain_pair(found, steps, (source, destination))
+            against = _explain_pair(found, steps, (source, destination))
         case _:
             raise UsageError("give both ends, or none", "netpol explain SCENARIO FROM TO")
-    return Exit.OK
+    return Exit.INVALID if against else Exit.OK
 
 
-def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> None:
+def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> int:
+    """Print the path to a pair's verdict; count its cells written against the policies."""
     from harness import oracle
 
     facts = oracle.Facts(features=found.needs.features)
     asked = _parse_ends(*ends)
     _require_ends(steps, asked)
+    differing = 0
     for step in steps:
         print(f"step '{step.name}'")
         for family in found.families:
@@ -400,12 +402,16 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
             cell = next((cell for cell in step.table.cells if cell.probe == probe), None)
             print(oracle.explain(step.state, probe, facts))
             if cell:
-                print(f"  {cell.location}: written {cell.expected}")
+                against = _contradicts(step, cell, facts)
+                differing += against
+                remark = ", against the policies" if against else ""
+                print(f"  {cell.location}: written {cell.expected}{remark}")
         print()
+    return differing
 
 
-def _explain_differences(found: Scenario, steps: Sequence[Step]) -> None:
-    """Print each cell where the author's word is none that the policies allow."""
+def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
+    """Print and count the cells where the author's word is none that the policies allow."""
     from harness import oracle
 
     facts = oracle.Facts(features=found.needs.features)
@@ -427,6 +433,7 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> None:
         print("`netpol explain FILE FROM TO` explains one pair")
     else:
         print(f"{differing} of {_count(total, 'cell')} written against the policies")
+    return differing
 
 
 def _contradicts(step: Step, cell: Cell, facts: oracle.Facts) -> bool:

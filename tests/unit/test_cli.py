@@ -124,7 +124,7 @@ def test_explain_shows_where_the_author_is_wrong(
     example.write_text(
         text.replace("shop/stranger  TIMEOUT", "shop/stranger  allowed"), encoding="utf-8"
     )
-    assert main(["explain", EXAMPLE]) == Exit.OK
+    assert main(["explain", EXAMPLE]) == Exit.INVALID
     assert (
         capsys.readouterr().out
         == f"""\
@@ -175,6 +175,41 @@ namespace; port TCP 5432
 
 """
     )
+
+
+STRANGER = ("shop/stranger", "shop/database:5432")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "last"),
+    [
+        ((), Exit.INVALID, "1 of 8 cells written against the policies\n"),
+        (("--step=1",), Exit.OK, "`netpol explain FILE FROM TO` explains one pair\n"),
+        (("--step=2",), Exit.INVALID, "1 of 4 cells written against the policies\n"),
+        (STRANGER, Exit.INVALID, f"  {EXAMPLE}:33:24: written allowed, against the policies\n\n"),
+        ((*STRANGER, "--step=1"), Exit.OK, f"  {EXAMPLE}:24:13: written allowed\n\n"),
+        (
+            ("shop/frontend", STRANGER[1], "--step=2"),
+            Exit.OK,
+            f"  {EXAMPLE}:32:24: written allowed\n\n",
+        ),
+        # In no table; the policies deny it, and nobody has said otherwise.
+        (("shop/stranger", "shop/database:1"), Exit.OK, "is to TCP 1\n\n"),
+    ],
+)
+def test_explain_fails_where_it_shows_a_contradiction(
+    example: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    status: Exit,
+    last: str,
+) -> None:
+    text = example.read_text(encoding="utf-8")
+    example.write_text(
+        text.replace("shop/stranger  TIMEOUT", "shop/stranger  allowed"), encoding="utf-8"
+    )
+    assert main(["explain", EXAMPLE, *words]) == status
+    assert capsys.readouterr().out.endswith(last)
 
 
 @pytest.mark.parametrize("verb", [["explain", EXAMPLE], ["probe", EXAMPLE, "2"]])
