@@ -131,15 +131,24 @@ def _not_negative(number: float) -> float:
     return number
 
 
+_NO_DEFECTS = {13, 14, 22, 24, 26, 33, 36, 43, 45, 46, 51, 70, 72, 79, 81, 82}
+
+REQUIREMENTS = frozenset(f"R{number:02}" for number in range(1, 87))
+"""What ``covers`` may name; docs/semantics.md says what they are."""
+DEFECTS = frozenset(f"B{number:02}" for number in set(range(1, 92)) - _NO_DEFECTS)
+"""What ``catches`` may name; docs/defects.md says what they are."""
+
+
 def _requirement_id(text: str) -> str:
-    if not re.fullmatch(r"R(0[1-9]|[1-7][0-9]|8[0-6])", text):
-        raise _fault(f"{text!r} is not the id of a requirement", "they are R01 to R86")
+    if text not in REQUIREMENTS:
+        hint = "they are R01 to R86, see docs/semantics.md"
+        raise _fault(f"{text!r} is not the id of a requirement", hint)
     return text
 
 
 def _defect_id(text: str) -> str:
-    if not re.fullmatch(r"B(0[1-9]|[1-8][0-9]|9[01])", text):
-        raise _fault(f"{text!r} is not the id of a defect", "they are B01 to B91")
+    if text not in DEFECTS:
+        raise _fault(f"{text!r} is not the id of a defect", "docs/defects.md lists them")
     return text
 
 
@@ -366,10 +375,10 @@ class ScenarioWire(_Wire):
     scenario: _Text = Field(description="Its title.")
     why: _Text = Field(description="What it shows, in one or two sentences.")
     covers: list[Annotated[str, AfterValidator(_requirement_id)]] = Field(
-        default_factory=list, description="Requirements, R01 to R86."
+        default_factory=list, description="Requirements, R01 to R86: docs/semantics.md."
     )
     catches: list[Annotated[str, AfterValidator(_defect_id)]] = Field(
-        default_factory=list, description="Known defects, B01 to B91."
+        default_factory=list, description="Known defects, B01 to B91: docs/defects.md."
     )
     needs: list[_Need] = Field(
         default_factory=list, description="What it needs beyond what the file shows by itself."

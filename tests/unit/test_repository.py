@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.cluster.netns.compiler import DEFECTS
 from harness.model import Verdict
-from harness.scenario import disagreements, find, load, read
+from harness.scenario import disagreements, find, load, read, wire
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "docs" / "claims"
@@ -111,6 +112,23 @@ def test_the_scenario_of_the_readme_is_right(tmp_path: Path) -> None:
     file = tmp_path / "readme.yaml"
     file.write_text(scenario, encoding="utf-8")
     load(file)
+
+
+def test_every_requirement_that_a_scenario_may_name_is_in_the_semantics() -> None:
+    text = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
+    named = {
+        f"R{number:02}"
+        for first, last in re.findall(r"\bR(\d\d)(?:-R(\d\d))?", text)
+        for number in range(int(first), int(last or first) + 1)
+    }
+    assert sorted(named) == sorted(wire.REQUIREMENTS)
+
+
+def test_the_table_of_defects_has_all_that_a_scenario_or_the_command_line_may_name() -> None:
+    text = (ROOT / "docs" / "defects.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (B\S+) \| \S.* \| (?:`(\S+)` )?\|$", text, re.MULTILINE)
+    assert [number for number, _ in rows] == sorted(wire.DEFECTS)
+    assert sorted(name for _, name in rows if name) == sorted(DEFECTS)
 
 
 # ------------------------------------------------------------------ claims
