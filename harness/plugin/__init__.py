@@ -1,8 +1,9 @@
 """The pytest plugin: scenario files become items, one for each step.
 
-``options`` says what may be asked for, ``collection`` makes items, ``clusters`` gives each
-process its Cluster, ``spread`` keeps a scenario on one worker, ``session`` guards the run and
-sums it up. Only public API of pytest and pytest-xdist; works without xdist.
+``options`` says what may be asked for, ``folders`` refuses those without anything to run,
+``collection`` makes items, ``clusters`` gives each process its Cluster, ``spread`` keeps a
+scenario on one worker, ``session`` guards the run and sums it up. Only public API of pytest
+and pytest-xdist; works without xdist.
 """
 
 from harness.plugin.clusters import pytest_netpol_make_cluster

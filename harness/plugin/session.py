@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from harness import runner, scenario
+from harness import runner
 from harness.errors import HarnessError
-from harness.plugin import options
+from harness.plugin import folders, options
 from harness.plugin.clusters import tenancy
 from harness.plugin.collection import ScenarioStep
 from harness.plugin.spread import scenario_file
@@ -71,6 +71,7 @@ def course(config: pytest.Config) -> Course:
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the options; listen on the controller, which hears of all workers' steps."""
     options.settle_options(config)
+    config.pluginmanager.register(folders.FolderWatch(config), "netpol-folder-watch")
     if not options.is_worker(config):
         config.pluginmanager.register(RunWatch(config), "netpol-run-watch")
 
@@ -86,19 +87,13 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse a scenario folder that holds no scenarios: it would prove nothing."""
+    """Refuse what would prove nothing, before anything is collected."""
     config = session.config
     course(config)
     if options.is_worker(config):
         return
     _make_room_for_results(config)
-    for argument in config.args:
-        folder = config.invocation_params.dir / argument.partition("::")[0]
-        if _is_scenario_folder(folder, config) and not scenario.find(folder):
-            raise pytest.UsageError(
-                f"{argument}: no scenario files (*.yaml) in this folder\n"
-                "hint: `netpol init` writes a first one"
-            )
+    folders.refuse_empty(config)
 
 
 def _make_room_for_results(config: pytest.Config) -> None:
@@ -114,13 +109,6 @@ def _make_room_for_results(config: pytest.Config) -> None:
     except OSError as error:
         config.option.netpol_results = None
         raise pytest.UsageError(f"--results={path}: {error.strerror}") from None
-
-
-def _is_scenario_folder(folder: Path, config: pytest.Config) -> bool:
-    here = folder.resolve()
-    return here.is_dir() and any(
-        here.is_relative_to(root.resolve()) for root in options.roots(config)
-    )
 
 
 @pytest.hookimpl(wrapper=True)

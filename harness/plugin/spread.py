@@ -10,6 +10,7 @@ import pytest
 
 from harness import scenario
 from harness.errors import HarnessError
+from harness.plugin import folders
 
 
 def scenario_file(nodeid: str) -> str | None:
@@ -24,8 +25,12 @@ def scenario_file(nodeid: str) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker the name of the run: all that a run makes is found and removed by it."""
+    """Tell a worker the name of the run: all that a run makes is found and removed by it.
+
+    And what the command line names, which a worker cannot tell from what the ini file does.
+    """
     node.workerinput["netpol_run_id"] = node.config.getoption("netpol_run_id")
+    node.workerinput["netpol_named"] = folders.named(node.config)
 
 
 @pytest.hookimpl(optionalhook=True)

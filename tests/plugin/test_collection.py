@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, write
+from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, section, write
 
 pytest_plugins = ["pytester"]
 
@@ -65,6 +65,95 @@ def test_an_empty_folder_is_an_error_even_beside_other_tests(
         "ERROR: scenarios: no scenario files (*.yaml) in this folder",
         "hint: `netpol init` writes a first one",
     ]
+
+
+PASSED_OVER = """\
+[ERROR collecting {mine}]
+{mine}: 2 scenario files are not collected: the folder is not under netpol_scenarios (scenarios)
+hint: name the files, or set netpol_scenarios = scenarios mine in your pytest configuration"""
+
+
+def mine(pytester: pytest.Pytester) -> None:
+    """Make a folder with two scenarios, of which pytest knows nothing."""
+    write(pytester, "scenarios/shop.yaml", SCENARIO)
+    write(pytester, "mine/one.yaml", SCENARIO)
+    write(pytester, "mine/more/two.yml", SCENARIO)
+    write(pytester, "mine/policies/three.yaml", SCENARIO)
+    write(pytester, "mine/values.yaml", "replicas: 3\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mine",),
+        ("mine/",),
+        ("mine", "scenarios"),
+        ("mine", "--collect-only"),
+        ("mine", "-n", "2"),
+    ],
+)
+def test_a_folder_whose_scenarios_are_passed_over_is_an_error(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, words: tuple[str, ...]
+) -> None:
+    mine(pytester)
+    result = run_scenarios(*words)
+    result.assert_outcomes(errors=1)
+    assert section(result, "ERRORS") == PASSED_OVER.format(mine=words[0])
+
+
+def test_one_file_that_is_passed_over_where_there_is_no_scenario_folder(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "mine too/one.yaml", SCENARIO)
+    result = run_scenarios("mine too", "-o", "netpol_scenarios=nowhere")
+    assert section(result, "ERRORS") == (
+        "[ERROR collecting mine too]\n"
+        "mine too: 1 scenario file is not collected: "
+        "the folder is not under netpol_scenarios (nowhere)\n"
+        "hint: name the file, or set netpol_scenarios = 'mine too' in your pytest configuration"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (("mine",), pytest.ExitCode.OK),
+        (("mine", "-k", "nothing-at-all"), pytest.ExitCode.NO_TESTS_COLLECTED),
+        (("mine", "-n", "2", "-k", "nothing-at-all"), pytest.ExitCode.NO_TESTS_COLLECTED),
+        ((".",), pytest.ExitCode.OK),
+        (("-o", "testpaths=mine/more scenarios"), pytest.ExitCode.OK),
+        (("-o", "testpaths=mine/more scenarios", "-n", "2"), pytest.ExitCode.OK),
+    ],
+)
+def test_where_anything_is_collected_no_file_is_missed(
+    pytester: pytest.Pytester,
+    run_scenarios: RunScenarios,
+    words: tuple[str, ...],
+    status: pytest.ExitCode,
+) -> None:
+    mine(pytester)
+    write(pytester, "mine/more/test_other.py", "def test_nothing(): pass\n")
+    result = run_scenarios(*words)
+    assert result.ret == status
+    result.stdout.no_fnmatch_line("*not collected*")
+
+
+def test_what_is_not_collected_for_another_reason_is_not_called_passed_over(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    mine(pytester)
+    write(pytester, "mine/test_other.py", "def test_nothing(): pass\n")
+    result = run_scenarios("mine", "nowhere.py")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.no_fnmatch_line("*not collected*")
+
+
+def test_other_peoples_files_are_not_taken_for_scenarios(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "mine/molecule.yml", "scenario:\n  name: default\n")
+    write(pytester, "mine/values.yaml", "a:\n  scenario: b\n")
+    assert run_scenarios("mine").ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_one_step_alone_has_its_states_and_its_evidence(run_scenarios: RunScenarios) -> None:
