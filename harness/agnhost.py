@@ -1,7 +1,7 @@
 """The words of ``agnhost connect``: command lines, the batch script, and what came back.
 
 A batch is one POSIX shell script for the stock agnhost image. It runs all probes of one
-source, bounded in parallel, and prints one sentinel line for each:
+source, bounded in parallel and paced by the CPU, and prints one sentinel line for each:
 
     = INDEX STATUS STARTED ENDED WORDS
 
@@ -29,9 +29,12 @@ STRETCH = 2.0
 _WORDS = {verdict.value: verdict for verdict in Verdict if verdict is not Verdict.ALLOWED}
 _SENTINEL = re.compile(r"^= (\d+) (\d+) (\d+\.?\d*) (\d+\.?\d*) ?(.*)$", re.MULTILINE)
 
-# One thread and no garbage collection: a third of the CPU of a process that lives so shortly.
-_PROBE = """\
-export GOMAXPROCS=1 GOGC=off
+TUNING = "export GOMAXPROCS=1 GOGC=off"
+"""One thread and no garbage collection: a third less CPU for a process that lives so shortly."""
+
+_PROBE = (
+    f"{TUNING}\n"
+    + """\
 p() {
 n=$1; shift
 read -r s _ </proc/uptime
@@ -41,6 +44,30 @@ printf '= %s %s %s %s %s\\n' "$n" "$c" "$s" "$e" "${o%%
 *}"
 }
 """
+)
+
+# A start of agnhost costs 15 ms of CPU and a waiting one costs none. So probes start as fast as
+# the CPU takes them and no faster: those that come back in time never wait for those that hang,
+# and no probe waits so long for the CPU that it takes an answer for none. /proc/loadavg tells
+# how many threads want to run on the whole node, whichever source they belong to.
+_PACE = """\
+read -r c </sys/devices/system/cpu/online
+most=$((${c##*[,-]} + 3))
+f=/tmp/probe.$$; mkfifo $f $f.n && exec 3<>$f 4<>$f.n && rm $f $f.n || exit 3
+nap() { read -t 0.02 -r _ <&4; }
+(nap) 2>/dev/null; [ $? -ne 2 ] || nap() { sleep 0.05; }
+turn() {
+read -r _ <&3
+i=0
+while read -r _ _ _ l _ </proc/loadavg && [ ${l%%/*} -gt $most ] && [ $i -lt LOOKS ]
+do nap; i=$((i+1)); done
+}
+"""
+_LOOKS = 10
+"""How often a probe looks for a CPU that has time, before it starts without."""
+
+_AT_ONCE = 4
+"""So few probes start without looking: the pace would cost more than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,23 +122,21 @@ def command(target: Target, timeout_s: float) -> str:
 
 
 def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
-    """Write the batch script; probes start in the order given, ``parallel`` at a time.
+    """Write the batch script; probes start in the order given, at most ``parallel`` at a time.
 
     It stands in braces, so that a shell that got half of it over stdin runs none of it, and
     it exits by itself, because the end of stdin cannot be told to every API server.
     """
     lines = ["{", _PROBE + "read -r b _ </proc/uptime; echo = begin $b"]
-    bounded = len(targets) > parallel
-    if bounded:
+    paced = len(targets) > min(parallel, _AT_ONCE)
+    if paced:
         # A pipe that holds as many tokens as probes may run. A child gives its token back.
-        lines += [
-            "f=/tmp/probe.$$; mkfifo $f && exec 3<>$f && rm $f || exit 3",
-            f"i=0; while [ $i -lt {parallel} ]; do echo >&3; i=$((i+1)); done",
-        ]
+        lines.append(_PACE.replace("LOOKS", str(_LOOKS)))
+        lines.append(f"i=0; while [ $i -lt {parallel} ]; do echo >&3; i=$((i+1)); done")
     for index, target in enumerate(targets):
         words = shlex.join(arguments(target, timeout_s))
-        if bounded:
-            lines.append(f"read -r _ <&3; {{ p {index} {words}; echo >&3; }} &")
+        if paced:
+            lines.append(f"turn; {{ p {index} {words}; echo >&3; }} &")
         else:
             lines.append(f"p {index} {words} &")
     lines += ["wait", "read -r b _ </proc/uptime; echo = end $b", "exit 0", "}", ""]

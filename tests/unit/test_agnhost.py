@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -114,15 +118,25 @@ def stand_in(tmp_path: Path) -> Path:
     return program
 
 
-def run(text: str, program: Path) -> str:
+@pytest.fixture(params=["sh", "busybox"])
+def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The shell of this machine, and the one of the agnhost image."""
+    *limit, sh = agnhost.shell(10)
+    if request.param == "sh":
+        return (*limit, sh)
+    if shutil.which("busybox") is None:
+        pytest.skip("busybox is not on the PATH")
+    return (*limit, "busybox", "sh")
+
+
+def run(text: str, program: Path, shell: tuple[str, ...]) -> str:
     text = text.replace("/agnhost", str(program))
-    argv = agnhost.shell(10)
-    return subprocess.run(argv, input=text, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(shell, input=text, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_batch_in_a_real_shell(stand_in: Path) -> None:
+def test_a_batch_in_a_real_shell(stand_in: Path, shell: tuple[str, ...]) -> None:
     targets = tuple(Target("h", port) for port in (1, 2, 3))
-    output = run(agnhost.script(targets, 1.0, 8), stand_in)
+    output = run(agnhost.script(targets, 1.0, 8), stand_in, shell)
     answers = agnhost.read(output, targets, 1.0)
     assert [a.outcome for a in answers] == [Verdict.ALLOWED, Verdict.REFUSED, Verdict.TIMEOUT]
     assert answers[1].raw == "REFUSED: by hand"
@@ -133,16 +147,73 @@ def test_a_batch_in_a_real_shell(stand_in: Path) -> None:
     assert began_s <= answers[2].started_s < answers[2].ended_s <= ended_s
 
 
-def test_a_batch_is_bounded_and_keeps_its_order(stand_in: Path) -> None:
+def test_a_batch_is_bounded_and_keeps_its_order(stand_in: Path, shell: tuple[str, ...]) -> None:
     targets = tuple(Target(f"h{index}", 3) for index in range(6))
-    output = run(agnhost.script(targets, 1.0, 2), stand_in)
+    output = run(agnhost.script(targets, 1.0, 2), stand_in, shell)
     assert len(agnhost.read(output, targets, 1.0)) == 6
     assert agnhost.ended_s(output) is not None
-    counts = [int(line) for line in (stand_in.parent / "running").read_text().split()]
-    assert max(counts) == 2
+    assert max(running(stand_in)) == 2
     order = (stand_in.parent / "order").read_text().split()
     assert set(order[:2]) == {"h0:3", "h1:3"}
     assert set(order[4:]) == {"h4:3", "h5:3"}
+
+
+def running(program: Path) -> list[int]:
+    """How many ran when each of the slow ones began."""
+    return [int(line) for line in (program.parent / "running").read_text().split()]
+
+
+def with_load(text: str, load: Path, looks: int) -> str:
+    """The batch of a node whose load is in a file, with the patience to look so often."""
+    text = text.replace("/proc/loadavg", str(load))
+    return re.sub(r"-lt \d+ \]\ndo nap", f"-lt {looks} ]\ndo nap", text)
+
+
+def test_a_batch_starts_nothing_while_the_node_is_busy(
+    stand_in: Path, shell: tuple[str, ...]
+) -> None:
+    load = stand_in.parent / "loadavg"
+    os.mkfifo(load)
+    targets = tuple(Target(f"h{index}", 1) for index in range(6))
+    text = with_load(agnhost.script(targets, 1.0, 6), load, 10_000)
+    text = text.replace("/agnhost", str(stand_in))
+    with subprocess.Popen(
+        shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as batch:
+        assert batch.stdin
+        batch.stdin.write(text)
+        batch.stdin.close()
+        for _ in range(20 * len(targets)):  # more looks than there are probes
+            assert answer_a_look(batch, load, "0.00 0.00 0.00 9999/9999 1\n")
+        assert not (stand_in.parent / "order").exists()
+        while answer_a_look(batch, load, "0.00 0.00 0.00 1/9999 1\n"):
+            pass
+    assert len((stand_in.parent / "order").read_text().split()) == 6
+
+
+def answer_a_look(batch: subprocess.Popen[str], load: Path, line: str) -> bool:
+    """Wait until the batch reads the load, and say what it is; False when the batch is over."""
+    while batch.poll() is None:
+        with contextlib.suppress(OSError):  # nobody reads now
+            file = os.open(load, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(file, line.encode())
+            os.close(file)
+            return True
+        time.sleep(0.001)
+    return False
+
+
+@pytest.mark.parametrize("load", ["0.00 0.00 0.00 9999/9999 1\n", "nothing of the kind\n", None])
+def test_a_batch_ends_on_a_node_that_is_always_busy_or_does_not_say(
+    stand_in: Path, shell: tuple[str, ...], load: str | None
+) -> None:
+    place = stand_in.parent / "loadavg"
+    if load is not None:
+        place.write_text(load)
+    targets = tuple(Target(f"h{index}", 1) for index in range(6))
+    output = run(with_load(agnhost.script(targets, 1.0, 6), place, 2), stand_in, shell)
+    answers = agnhost.read(output, targets, 1.0)
+    assert [answer.outcome for answer in answers] == [Verdict.ALLOWED] * 6
 
 
 def test_half_a_script_runs_nothing(stand_in: Path) -> None:

@@ -13,7 +13,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
-from harness.cluster import Capabilities, Gap
+from harness.cluster import Capabilities, Gap, KnownCell
 from harness.cluster.kube import diagnosis
 from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.leftovers import clean, process_identity
@@ -46,8 +46,9 @@ class KubeSettings:
     ``context`` must be a name that ``resolve_context`` allowed. ``features`` are those out of
     ``model.FEATURES`` that the API does not show and somebody vouches for: ``sctp``,
     ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
-    does not keep, ``endport`` for one. ``image_pull_secrets`` are ``namespace/name`` of
-    secrets that are copied beside the pods.
+    does not keep, ``endport`` for one; ``known_cells`` are those that it is known to get
+    wrong. ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
+    the pods.
     """
 
     run: str
@@ -60,10 +61,11 @@ class KubeSettings:
     denies_by: Literal["drop", "reject"] = "drop"
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
+    known_cells: tuple[KnownCell, ...] = ()
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
-    parallel: int = 8
+    parallel: int = 32
     cluster_domain: str = "cluster.local"
     limits: Limits = field(default_factory=Limits)
 
@@ -117,6 +119,7 @@ class KubeCluster:
             nodes=len(self._reconciler.view.nodes),
             kinds=self._api.kinds(),
             gaps=settings.gaps,
+            known_cells=settings.known_cells,
             denies_by=settings.denies_by,
             probe_timeout_s=settings.probe_timeout_s,
             settle_s=settings.settle_s,

@@ -85,7 +85,7 @@ class Manner:
 
     timeout_s: float = 1.0
     grace_s: float = 5.0
-    parallel: int = 16
+    parallel: int = 32
     execs: int = 16
     rejects: bool = False
     cluster_domain: str = "cluster.local"
