@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from harness.model import Needs, Observation, Probe, State
+from harness.model import Needs, Observation, Probe, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,26 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownCell:
+    """A cell that a cluster is known to give another verdict than the API asks for, and why.
+
+    ``scenario`` is the slug, ``step`` the step's name, ``probe`` the ends as they are printed.
+    """
+
+    scenario: str
+    step: str
+    probe: str
+    gives: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a cluster can do; detected, not assumed.
 
-    ``gaps`` tell why it lacks what it lacks, where that is known. ``denies_by`` says how its
-    CNI denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the
-    kernel limits the rate of ICMP).
+    ``gaps`` tell why it lacks what it lacks, where that is known; ``known_cells`` are those
+    that it is known to get wrong. ``denies_by`` says how its CNI denies: by dropping
+    (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the kernel limits the rate of ICMP).
     """
 
     name: str
@@ -37,6 +51,7 @@ class Capabilities:
     nodes: int = 1
     kinds: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
+    known_cells: tuple[KnownCell, ...] = ()
     denies_by: Literal["drop", "reject"] = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0

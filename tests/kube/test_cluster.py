@@ -14,12 +14,13 @@ import kmock
 import pytest
 import yaml
 
-from harness.cluster import kube
+from harness.cluster import Gap, KnownCell, kind, kube
+from harness.cluster.kind import profiles
 from harness.cluster.kube import KubeCluster, KubeSettings, clean, leftovers
 from harness.cluster.kube.leftovers import is_dead, process_identity
 from harness.cluster.kube.reconcile import Limits
 from harness.errors import ClusterError, NotRefused
-from harness.model import Manifest, Namespace, Pod, PodRef, State
+from harness.model import Manifest, Namespace, Pod, PodRef, State, Verdict
 
 from .conftest import refusal
 
@@ -194,6 +195,43 @@ def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
         for verb in verbs
     }
     assert asked - granted == set()
+
+
+MINE = """
+version = "v1"
+pod_subnet = "10.0.0.0/16"
+wait = ["DaemonSet/kube-system/agent"]
+manifest = {{file = "a.yaml", url = "https://example.com/a.yaml", sha256 = "{0:064}"}}
+[[limitations]]
+says = "it leaks"
+source = "a/b#1"
+versions = ["v1"]
+features = ["endport"]
+cells = [{{scenario = "s", step = "shut", probe = "a/a -> a/b:80", gives = "allowed"}}]
+"""
+
+
+def test_a_kind_cluster_is_known_for_what_its_profile_says(
+    server: kmock.RawHandler, kubeconfig: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server["get /c/api/v1/namespaces/kube-system/pods"] << EMPTY
+    own = tmp_path / "netpol" / "clusters" / "netpol"
+    own.mkdir(parents=True)
+    Path(kubeconfig).rename(own / "kubeconfig")
+    mark = json.dumps({"data": {"cni": "mine", "version": "v1", "waits": ""}})
+    for name, says in (("kind", "netpol"), ("docker", mark)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    profile = profiles.parse("mine", MINE.format(0))
+    settings = KubeSettings(run="r1", context="kind-netpol")
+    can = kind.connect("netpol", profile, settings).capabilities
+    reason = "it leaks (a/b#1; v1)"
+    assert can.gaps == (Gap("endport", reason),)
+    assert "endport" not in can.features
+    assert can.known_cells == (KnownCell("s", "shut", "a/a -> a/b:80", Verdict.ALLOWED, reason),)
 
 
 # ------------------------------------------------------------------ leftovers

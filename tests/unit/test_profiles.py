@@ -1,12 +1,18 @@
 """CNI profiles: those that ship, and how a wrong one is refused."""
 
 import hashlib
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
-from harness.cluster import Gap
+from harness.cluster import Gap, KnownCell
 from harness.cluster.kind import manifest, profiles
 from harness.errors import ClusterError, UsageError
+from harness.model import Verdict
+from harness.scenario import find, load
+
+EXAMPLES = Path(__file__).parents[2] / "scenarios" / "examples"
 
 SMALLEST = """
 version = "v1"
@@ -17,6 +23,16 @@ file = "a.yaml"
 url = "https://example.com/a.yaml"
 sha256 = "{sha}"
 """.replace("{sha}", "0" * 64)
+
+LEAK = """
+[[limitations]]
+says = "the tiers leak"
+source = "a/b#1"
+versions = ["v1", "v2"]
+features = ["endport"]
+cells = [{scenario = "three-tier", step = "each tier has its policy, and nobody thought of DNS", \
+probe = "shop/web -> shop/db:3306", gives = "allowed"}]
+"""
 
 EDIT = """
 [[edit]]
@@ -83,6 +99,96 @@ def test_limitation_takes_known_features_away_and_says_why():
     assert profiles.parse("mine", text).gaps == (Gap("endport", "no ranges (a/b#1; all)"),)
     with pytest.raises(UsageError, match="unknown feature endprot"):
         profiles.parse("mine", text.replace('"endport"', '"endprot"'))
+
+
+def test_limitation_moves_cells_of_its_versions_only():
+    known = profiles.parse("mine", SMALLEST + LEAK)
+    reason = "the tiers leak (a/b#1; v1, v2)"
+    assert known.known_cells == (
+        KnownCell(
+            "three-tier",
+            "each tier has its policy, and nobody thought of DNS",
+            "shop/web -> shop/db:3306",
+            Verdict.ALLOWED,
+            reason,
+        ),
+    )
+    assert known.gaps == (Gap("endport", reason),)
+    other = profiles.parse("mine", SMALLEST.replace('"v1"', '"v3"') + LEAK)
+    assert (other.known_cells, other.gaps) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            ('gives = "allowed"', 'gives = "open"'),
+            "limitations.0.cells.0.gives: "
+            "Input should be 'allowed', 'TIMEOUT', 'REFUSED', 'DNS' or 'OTHER'",
+        ),
+        (("probe =", "prob ="), "limitations.0.cells.0.probe: "),
+        (('["v1", "v2"]', "[]"), "limitations.0.versions."),
+        (('["v1", "v2"]', '"v1"'), "limitations.0.versions."),
+        (('["endport"]', '["endprot"]'), "unknown feature endprot"),
+    ],
+)
+@pytest.mark.parametrize("version", ['"v1"', '"v3"'])
+def test_wrong_limitation_is_refused_by_key_whether_it_applies_or_not(change, words, version):
+    text = SMALLEST.replace('"v1"', version) + LEAK.replace(*change)
+    with pytest.raises(UsageError) as error:
+        profiles.parse("mine", text)
+    assert error.value.message.startswith(f"CNI profile mine: {words}")
+
+
+def stale(profile):
+    """What the profile's limitations say, at any version, of cells that they do not fit."""
+    files = {path.stem: path for path in find(EXAMPLES)}
+    known = Counter((cell.scenario, cell.step, cell.probe) for cell in profile.known_cells)
+    yield from (f"{' / '.join(cell)} is known twice" for cell in known if known[cell] > 1)
+    for cell in (cell for item in profile.limitations for cell in item.cells):
+        steps = load(files[cell.scenario]).steps if cell.scenario in files else ()
+        written = {
+            str(stated.probe): stated.expected
+            for step in steps
+            if step.name == cell.step
+            for stated in step.table.cells
+        }
+        if cell.probe not in written:
+            yield f"{cell.scenario}: {cell.step}: no {cell.probe}"
+        elif written[cell.probe] is cell.gives:
+            yield f"{cell.scenario}: {cell.step}: {cell.probe} is written {cell.gives}"
+
+
+@pytest.mark.parametrize("name", profiles.profile_names())
+def test_limitations_of_a_shipped_profile_fit_the_examples(name):
+    assert list(stale(profiles.profile(name))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        (("", ""), []),
+        (
+            ("[[limitations]]", f"{LEAK}[[limitations]]"),
+            ["three-tier / STEP / shop/web -> shop/db:3306 is known twice"],
+        ),
+        (("three-tier", "four-tier"), ["four-tier: STEP: no shop/web -> shop/db:3306"]),
+        (
+            ("nobody thought", "somebody thought"),
+            ["three-tier: STEP: no shop/web -> shop/db:3306"],
+        ),
+        (("db:3306", "db:1"), ["three-tier: STEP: no shop/web -> shop/db:1"]),
+        (
+            ('"allowed"', '"TIMEOUT"'),
+            ["three-tier: STEP: shop/web -> shop/db:3306 is written TIMEOUT"],
+        ),
+    ],
+)
+def test_limitation_that_fits_no_cell_is_found(change, problems):
+    text = (SMALLEST + LEAK).replace(*change)
+    profile = profiles.parse("mine", text)
+    step = profile.limitations[0].cells[0].step
+    assert list(stale(profile)) == [problem.replace("STEP", step) for problem in problems]
 
 
 @pytest.mark.parametrize("before", ["image: agent\n", "image: agent:v1\n"])

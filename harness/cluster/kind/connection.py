@@ -18,7 +18,7 @@ _VOUCHED = frozenset({"ipblock-pod-ip", "ipblock-node-ip"})
 def connect(
     name: str, profile: Profile | None, settings: KubeSettings, offline: Path | None = None
 ) -> KubeCluster:
-    """Give the kind cluster ``name`` as a Cluster, with outside hosts and the profile's gaps.
+    """Give the kind cluster ``name`` as a Cluster, with outside hosts and the profile's limits.
 
     ``profile`` None takes whatever CNI the cluster has. Of ``settings`` the context, the
     kubeconfig, the name and what the CNI can do are replaced. Raises UsageError when the
@@ -33,6 +33,7 @@ def connect(
         denies_by=profile.denies_by,
         features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
         gaps=settings.gaps + profile.gaps,
+        known_cells=settings.known_cells + profile.known_cells,
     )
     place = Place(
         name, lifecycle.kubeconfig(name).parent, profile.pod_subnet, settings.image, offline

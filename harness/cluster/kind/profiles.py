@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from harness.cluster import Gap
+from harness.cluster import Gap, KnownCell
 from harness.errors import UsageError
-from harness.model import FEATURES
+from harness.model import FEATURES, Verdict
 
 _STRICT = ConfigDict(extra="forbid")
 _Url = Annotated[str, Field(pattern=r"^https://\S+$")]
@@ -59,20 +59,36 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class LimitedCell:
+    """A cell that gives another verdict than its author wrote; see ``cluster.KnownCell``."""
+
+    scenario: str
+    step: str
+    probe: str
+    gives: Verdict
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Limitation:
     """Something that this CNI is known not to do.
 
     ``features`` are words of ``model.FEATURES`` that it takes away: scenarios that need
-    them are skipped with these words. ``versions`` says for which versions it was seen.
+    them are skipped with these words. ``cells`` must give what they say. At another version
+    than those of ``versions`` it does not apply.
     """
 
     says: str
     source: str
-    versions: str
+    versions: Literal["all"] | Annotated[tuple[str, ...], Field(min_length=1)]
     features: tuple[str, ...] = ()
+    cells: tuple[LimitedCell, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.says} ({self.source}; {self.versions})"
+        versions = "all" if self.versions == "all" else ", ".join(self.versions)
+        return f"{self.says} ({self.source}; {versions})"
+
+    def applies_to(self, version: str) -> bool:
+        return self.versions == "all" or version in self.versions
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -102,7 +118,20 @@ class Profile:
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Each feature that this CNI takes away, with the reason in words."""
-        return tuple(Gap(word, str(item)) for item in self.limitations for word in item.features)
+        return tuple(Gap(word, str(item)) for item in self._applying for word in item.features)
+
+    @property
+    def known_cells(self) -> tuple[KnownCell, ...]:
+        """Each cell that this CNI is known to get wrong, with the reason in words."""
+        return tuple(
+            KnownCell(cell.scenario, cell.step, cell.probe, cell.gives, str(item))
+            for item in self._applying
+            for cell in item.cells
+        )
+
+    @property
+    def _applying(self) -> tuple[Limitation, ...]:
+        return tuple(item for item in self.limitations if item.applies_to(self.version))
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"
@@ -135,7 +164,8 @@ def parse(name: str, text: str) -> Profile:
         raise UsageError(f"CNI profile {name}: {lines}") from None
     if (found.manifest is None) == (found.chart is None):
         raise UsageError(f"CNI profile {name}: needs either [manifest] or [chart]")
-    if unknown := {gap.feature for gap in found.gaps} - FEATURES.keys():
+    named = {word for item in found.limitations for word in item.features}
+    if unknown := named - FEATURES.keys():
         raise UsageError(
             f"CNI profile {name}: unknown feature {', '.join(sorted(unknown))}",
             f"features are {', '.join(FEATURES)}",
