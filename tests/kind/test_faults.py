@@ -227,6 +227,7 @@ def test_cni_agent_dead(connect, run, profile):
         result = course.run(1)
         assert result.reachability.mismatches
         assert all(item.outcome is Verdict.ALLOWED for item in result.reachability.mismatches)
+        assert f"DaemonSet {namespace}/{name}: ready on 0 of " in cluster.describe([TO_FAR])
         with pytest.raises(ClusterError):
             runner.canary(cluster, runner.Timing(settle_s=5.0))
     finally:

@@ -21,6 +21,7 @@ from harness.cluster.kube.api import Api
 GROUPS = {
     "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
     "discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"},
+    "apps/v1": {"daemonsets": "DaemonSet", "deployments": "Deployment"},
     "cilium.io/v2": {"ciliumnetworkpolicies": "CiliumNetworkPolicy"},
 }
 CORE = {"namespaces": "Namespace", "nodes": "Node", "pods": "Pod", "services": "Service",

@@ -49,6 +49,9 @@ class KubeSettings:
     does not keep, ``endport`` for one; ``known_cells`` are those that it is known to get
     wrong. ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
+
+    ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
+    that belongs on every node or of a Deployment; ``describe`` names those that are not ready.
     """
 
     run: str
@@ -58,6 +61,7 @@ class KubeSettings:
     name: str = "current"
     image: str = AGNHOST_IMAGE
     image_pull_secrets: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
     denies_by: Literal["drop", "reject"] = "drop"
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
@@ -165,9 +169,9 @@ class KubeCluster:
         return self._prober.probe(self._reconciler.view, probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
-        """Tell about both ends of the probes; see ``diagnosis``."""
-        reconciler = self._reconciler
-        return diagnosis.describe(self._api, reconciler.naming, reconciler.view, probes)
+        """Tell about the network plugin and both ends of the probes; see ``diagnosis``."""
+        naming, view = self._reconciler.naming, self._reconciler.view
+        return diagnosis.describe(self._api, naming, view, self._settings.agents, probes)
 
     def close(self) -> tuple[str, ...]:
         """Remove all that was made, and name what is left."""

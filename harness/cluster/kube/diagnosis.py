@@ -1,4 +1,4 @@
-"""What a person needs at wrong cells: both ends, the policies that may select them, events.
+"""What a person needs at wrong cells: the network plugin, both ends, their policies, events.
 
 Best effort: a part that cannot be read says so in its place. Never a verdict.
 """
@@ -20,11 +20,20 @@ _LIMIT = 12_000  # characters: a report, not a dump
 _EVENTS = 10
 
 
-def describe(api: Api, naming: Naming, view: View, probes: Sequence[Probe]) -> str:
-    """Tell about the ends of the probes, the live policies and the cluster's own pods."""
+def describe(
+    api: Api, naming: Naming, view: View, agents: Sequence[str], probes: Sequence[Probe]
+) -> str:
+    """Tell about the ends of the probes, the live policies and the cluster's own pods.
+
+    First about ``agents``, the network plugin's workloads as ``Kind/namespace/name``: if they
+    are not there, nothing else matters. Where none are known, about any DaemonSet.
+    """
     refs = dict.fromkeys(ref for probe in probes for ref in _ends(view, probe))
     names = dict.fromkeys(view.names[ref.namespace] for ref in refs if ref.namespace in view.names)
     parts = [
+        _part("the network plugin's workloads that are not ready", lambda: _agents(api, agents))
+        if agents
+        else _part("DaemonSets that are not ready", lambda: _daemon_sets(api)),
         _part("pods", lambda: _pods(api, naming, view, refs)),
         _part("services", lambda: _services(api, naming)),
         *(_part(f"policies in {name}", partial(_policies, api, name)) for name in names),
@@ -47,6 +56,36 @@ def _part(title: str, lines: Callable[[], Iterable[str]]) -> str:
     except (HarnessError, KeyError, TypeError, ValueError) as error:
         found = [f"  cannot be read: {error}"]
     return "\n".join([f"{title}:", *found]) if found else ""
+
+
+def _agents(api: Api, agents: Sequence[str]) -> Iterable[str]:
+    nodes = len(api.find("v1", "Node"))
+    for agent in agents:
+        kind, namespace, name = agent.split("/")
+        found = api.find("apps/v1", kind, namespace=namespace)
+        item = next((item for item in found if item["metadata"]["name"] == name), None)
+        if fault := _fault(kind, item, nodes):
+            yield f"{kind} {namespace}/{name}: {fault}"
+
+
+def _fault(kind: str, item: Object | None, nodes: int) -> str | None:
+    """Say what an agent lacks. By its own count none, if its nodeSelector fits nowhere."""
+    if item is None:
+        return "is not there"
+    if kind == "DaemonSet":
+        ready = item["status"].get("numberReady", 0)
+        return None if ready >= nodes else f"ready on {ready} of {nodes} nodes"
+    ready, wanted = item["status"].get("readyReplicas", 0), item["spec"]["replicas"]
+    return None if 0 < wanted <= ready else f"{ready} of {wanted} replicas ready"
+
+
+def _daemon_sets(api: Api) -> Iterable[str]:
+    for item in api.find("apps/v1", "DaemonSet"):
+        metadata, status = item["metadata"], item["status"]
+        ready, wanted = status["numberReady"], status["desiredNumberScheduled"]
+        if ready < wanted:
+            name = f"{metadata['namespace']}/{metadata['name']}"
+            yield f"DaemonSet {name}: ready on {ready} of {wanted} nodes"
 
 
 def _pods(api: Api, naming: Naming, view: View, refs: Iterable[PodRef]) -> Iterable[str]:
