@@ -413,13 +413,21 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Limitation:
+    """The author's word for a cell that this cluster is known to get wrong, and the reason."""
+
+    stated: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One expectation of a truth table, and the place in the YAML that states it.
 
     ``never_allowed`` is the author's reason why this pair cannot connect even without
     policies; it exempts the cell from the proof by a control step. ``undefined`` is the
     oracle's reason why the API leaves this cell open: whatever verdict it gets is reported,
-    never failed.
+    never failed. With a ``limitation``, ``expected`` is what this cluster is known to give.
     """
 
     probe: Probe
@@ -427,6 +435,12 @@ class Cell:
     location: Location
     never_allowed: str | None = None
     undefined: str | None = None
+    limitation: Limitation | None = None
+
+    @property
+    def stated(self) -> Verdict:
+        """The author's word, whatever the cluster is known to give."""
+        return self.limitation.stated if self.limitation else self.expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,7 +547,8 @@ class CellResult:
 
     @property
     def as_expected(self) -> bool:
-        return self.rejected or self.outcome is self.cell.expected
+        word = Verdict.TIMEOUT if self.rejected else self.outcome
+        return word is self.cell.expected
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class ScenarioStep(pytest.Item):
         return self.path, step.location.line - 1, f"{self.path.name}: {self.name}"
 
     def runtest(self) -> None:
-        """Skip, pass, or raise StepFailed or HarnessError."""
+        """Skip, pass, fail as the cluster is known to, or raise StepFailed or HarnessError."""
         try:
             cluster = tenancy(self.config).cluster()
             lack = cluster.capabilities.lacks(self.file.scenario.needs)
@@ -130,6 +130,8 @@ class ScenarioStep(pytest.Item):
             raise
         self.record = report.record(result, cluster.capabilities.name, self._explain, self._repeat)
         self._publish(self.record)
+        if self.record.outcome is report.Outcome.LIMITED:
+            pytest.xfail(report.sentence(self.record))  # Does nothing under --runxfail.
         if self.record.outcome is not report.Outcome.PASSED:
             seen = result.reachability
             odd = (*seen.mismatches, *seen.unmeasured, *seen.unproven)
@@ -140,7 +142,7 @@ class ScenarioStep(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Give the text alone for what a user can cause; a traceback for all else."""
-        if isinstance(excinfo.value, HarnessError | StepFailed):
+        if isinstance(excinfo.value, HarnessError | StepFailed | pytest.xfail.Exception):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
@@ -187,6 +189,6 @@ def pytest_runtest_makereport(
     outcome = yield
     if isinstance(item, ScenarioStep) and item.record and call.when == "call":
         outcome.netpol = item.record.to_json()  # type: ignore[attr-defined]
-        if outcome.skipped:
+        if item.record.outcome is report.Outcome.SKIPPED:
             outcome.longrepr = (item.file.scenario.path, 1, f"Skipped: {item.record.message}")
     return outcome

@@ -17,7 +17,8 @@ Explain = Callable[[CellResult], str]
 class CellStatus(enum.StrEnum):
     """What a cell says about the cluster.
 
-    ``UNDEFINED`` is a verdict that the API leaves open and that is not the author's.
+    ``UNDEFINED`` is a verdict that the API leaves open and that is not the author's;
+    ``LIMITED`` one that is not the author's either, and that the cluster is known to give.
     """
 
     AS_EXPECTED = "as expected"
@@ -25,12 +26,14 @@ class CellStatus(enum.StrEnum):
     NO_VERDICT = "no verdict"
     UNPROVEN = "unproven"
     UNDEFINED = "undefined"
+    LIMITED = "limited"
 
 
 class Outcome(enum.StrEnum):
-    """What became of a step; only ``PASSED`` is green."""
+    """What became of a step; only ``PASSED`` is green, ``LIMITED`` fails as it is known to."""
 
     PASSED = "passed"
+    LIMITED = "limited"
     WRONG = "wrong"
     NO_VERDICT = "no verdict"
     UNPROVEN = "unproven"
@@ -43,14 +46,17 @@ class Outcome(enum.StrEnum):
 class CellRecord:
     """One cell: ends, expected and observed words, and the place of the expectation.
 
-    ``observed`` is empty without a verdict; ``detail`` is then the reason. ``reasons``,
-    ``command`` and ``raw`` are kept only where the cell is not as expected.
+    ``stated`` is the author's word; ``expected`` is another only under a ``limitation``, the
+    reason why the cluster is known to give that one. ``observed`` is empty without a verdict;
+    ``detail`` is then the reason. ``reasons``, ``command`` and ``raw`` are kept only where the
+    cell is not as expected.
     """
 
     source: str
     destination: str
     family: int
     expected: str
+    stated: str
     observed: str
     status: CellStatus
     location: str
@@ -58,6 +64,7 @@ class CellRecord:
     control: str = ""
     rejected: bool = False
     exempt: str = ""
+    limitation: str = ""
     wrong_until_s: float | None = None
     reasons: str = ""
     command: str = ""
@@ -173,7 +180,8 @@ def _outcome(reachability: Reachability) -> Outcome:
         return Outcome.NO_VERDICT
     if reachability.unproven:
         return Outcome.UNPROVEN
-    return Outcome.PASSED
+    limited = any(result.cell.limitation for result in reachability.results)
+    return Outcome.LIMITED if limited else Outcome.PASSED
 
 
 def _status(result: CellResult) -> CellStatus:
@@ -181,7 +189,9 @@ def _status(result: CellResult) -> CellStatus:
         return CellStatus.NO_VERDICT
     if not result.as_expected:
         return CellStatus.UNDEFINED if result.cell.undefined is not None else CellStatus.WRONG
-    return CellStatus.AS_EXPECTED if result.proven else CellStatus.UNPROVEN
+    if not result.proven:
+        return CellStatus.UNPROVEN
+    return CellStatus.LIMITED if result.cell.limitation else CellStatus.AS_EXPECTED
 
 
 def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
@@ -193,6 +203,7 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         destination=str(cell.probe.destination),
         family=int(cell.probe.family),
         expected=str(cell.expected),
+        stated=str(cell.stated),
         observed=str(result.outcome) if result.measured else "",
         status=status,
         location=str(cell.location),
@@ -200,6 +211,7 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         control="" if fine or result.control is None else str(result.control.outcome),
         rejected=result.rejected,
         exempt=cell.never_allowed or "",
+        limitation=cell.limitation.reason if cell.limitation else "",
         wrong_until_s=_rounded_or_none(result.wrong_until_s),
         reasons="" if fine else explain(result),
         command="" if fine else ((seen.command if seen else "") or by_hand(result)),

@@ -21,7 +21,10 @@ _COLOURS = {
     CellStatus.NO_VERDICT: "33",
     CellStatus.UNPROVEN: "33",
     CellStatus.UNDEFINED: "36",
+    CellStatus.LIMITED: "36",
 }
+_COUNTED = (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN, CellStatus.LIMITED)
+"""What a tally tells beside the cells that are proven."""
 
 
 # ------------------------------------------------------------------ tables
@@ -119,15 +122,18 @@ def _blocks(columns: Iterable[str], grid: _Grid, room: int) -> Iterator[tuple[st
 def _word(cell: CellRecord | None) -> str:
     if cell is None:
         return "-"
+    expected = f"{cell.expected} (limited)" if cell.limitation else cell.expected
     match cell.status:
         case CellStatus.WRONG:
-            return f"{cell.observed} != {cell.expected}"
+            return f"{cell.observed} != {expected}"
         case CellStatus.NO_VERDICT:
-            return f"no verdict != {cell.expected}"
+            return f"no verdict != {expected}"
         case CellStatus.UNPROVEN:
             return f"{cell.observed} (unproven)"
         case CellStatus.UNDEFINED:
             return f"{cell.observed} (undefined)"
+        case CellStatus.LIMITED:
+            return f"{cell.observed} (limited)"
         case CellStatus.AS_EXPECTED:
             return cell.observed
 
@@ -138,10 +144,7 @@ def _word(cell: CellRecord | None) -> str:
 def sentence(step: StepRecord) -> str:
     """Say in one line what is wrong with the step; empty where nothing is."""
     total = len(step.cells)
-    wrong, silent, unproven = (
-        step.having(status)
-        for status in (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN)
-    )
+    wrong, silent, unproven, limited = (step.having(status) for status in _COUNTED)
     facts = []
     if wrong:
         facts.append(f"{len(wrong)} of {_count(total, 'cell')} {_be(wrong)} wrong")
@@ -149,6 +152,9 @@ def sentence(step: StepRecord) -> str:
         facts.append(f"no verdict on {len(silent)} of {_count(total, 'cell')}")
     if unproven:
         facts.append(f"{len(unproven)} of {_count(total, 'cell')} unproven, never seen connecting")
+    if step.outcome is Outcome.LIMITED:
+        reasons = "; ".join(dict.fromkeys(cell.limitation for cell in limited))
+        facts.append(f"{len(limited)} of {_count(total, 'cell')} limited: {reasons}")
     if step.outcome is Outcome.NO_VERDICT and not step.cells:
         facts.append("no verdict: the table has no cells")
     return ", ".join(facts) or step.message.partition("\n")[0]
@@ -175,12 +181,18 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-_FINE = {CellStatus.AS_EXPECTED, CellStatus.UNDEFINED}
+_FINE = {CellStatus.AS_EXPECTED, CellStatus.UNDEFINED, CellStatus.LIMITED}
 
 
 def _detail(cell: CellRecord) -> str:
     text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
-    reasons = cell.reasons.removeprefix(f"{cell.pair}  {cell.expected}\n")
+    if cell.limitation:
+        text += f"\n    known limitation, where {cell.stated} is written: {cell.limitation}"
+        if cell.rejected or cell.observed == cell.stated:
+            text += (
+                "\n    hint: the limitation is not seen any more, take it out of the CNI's profile"
+            )
+    reasons = cell.reasons.removeprefix(f"{cell.pair}  {cell.stated}\n")
     if reasons:
         text += f"\n{indent(dedent(reasons).rstrip(), '    ')}"
     if cell.raw and cell.raw not in {cell.observed, cell.detail}:
@@ -237,7 +249,7 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
     if not cells:
         return
     tally = [f"{_count_of(cells, CellStatus.AS_EXPECTED)} of {_count(len(cells), 'cell')} proven"]
-    for status in (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN):
+    for status in _COUNTED:
         if count := _count_of(cells, status):
             tally.append(f"{count} {status}")
     measured = [step for step in steps if step.cells]
@@ -250,9 +262,9 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
 
 
 def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
-    green = [step for step in steps if step.outcome is Outcome.PASSED]
-    denied = [(step.time_to_deny_s or 0.0, step.name) for step in green]
-    allowed = [(step.time_to_allow_s or 0.0, step.name) for step in green]
+    right = [step for step in steps if step.outcome in {Outcome.PASSED, Outcome.LIMITED}]
+    denied = [(step.time_to_deny_s or 0.0, step.name) for step in right]
+    allowed = [(step.time_to_allow_s or 0.0, step.name) for step in right]
     for word, found in (("time-to-deny", denied), ("time-to-allow", allowed)):
         seconds, name = max(found, default=(0.0, ""))
         if seconds >= _WORTH_TELLING_S:
@@ -279,6 +291,14 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
             yield (
                 f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.expected}"
                 f" ({cell.detail})"
+            )
+    limited = [cell for cell in cells if cell.status is CellStatus.LIMITED]
+    if limited:
+        yield f"{_count(len(limited), 'cell')} that this cluster is known to get wrong:"
+        for cell in limited:
+            yield (
+                f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.stated}: "
+                f"{cell.limitation}"
             )
 
 

@@ -11,6 +11,7 @@ from harness.model import (
     CellResult,
     Destination,
     Family,
+    Limitation,
     Observation,
     PodRef,
     Probe,
@@ -31,12 +32,15 @@ from harness.report import (
     failure,
     record,
     results_json,
+    sentence,
     step_line,
     summary,
     table,
 )
 
 ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
+CELL_FIELDS = ("undefined", "never_allowed", "limitation")
+LEAK = Limitation(TIMEOUT, "it leaks (a/b#1; v1)")
 
 
 def cell(
@@ -46,7 +50,7 @@ def cell(
     seen: Verdict | ProbeError | None,
     **fields: object,
 ) -> CellResult:
-    cell_fields = {key: fields.pop(key) for key in ("undefined", "never_allowed") if key in fields}
+    cell_fields = {key: fields.pop(key) for key in CELL_FIELDS if key in fields}
     family = fields.pop("family", Family.V4)
     probe = Probe(PodRef("x", source), Destination(PodRef("y", destination), 80), family)  # type: ignore[arg-type]
     stated = Cell(probe, expected, Location("s.yaml", 9, 5), **cell_fields)  # type: ignore[arg-type]
@@ -82,6 +86,13 @@ def test_the_outcome_of_each_kind_of_cell() -> None:
         (cell("a", "b", TIMEOUT, TIMEOUT, proven=False), Outcome.UNPROVEN, CellStatus.UNPROVEN),
         (cell("a", "b", TIMEOUT, ProbeError("x")), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
         (cell("a", "b", TIMEOUT, None), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
+        (cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK), Outcome.LIMITED, CellStatus.LIMITED),
+        (cell("a", "b", ALLOWED, TIMEOUT, limitation=LEAK), Outcome.WRONG, CellStatus.WRONG),
+        (
+            cell("a", "b", REFUSED, REFUSED, limitation=LEAK, proven=False),
+            Outcome.UNPROVEN,
+            CellStatus.UNPROVEN,
+        ),
     ):
         made = step(result)
         assert (made.outcome, made.cells[0].status) == (outcome, status)
@@ -94,6 +105,15 @@ def test_a_verdict_that_contradicts_is_said_before_one_that_is_missing() -> None
     assert "1 of 2 cells is wrong, no verdict on 1 of 2 cells" in failure(made)
 
 
+def test_a_known_limitation_excuses_no_other_cell() -> None:
+    limited = cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK)
+    assert step(limited, cell("a", "c", ALLOWED, ALLOWED)).outcome is Outcome.LIMITED
+    assert step(limited, cell("a", "c", ALLOWED, TIMEOUT)).outcome is Outcome.WRONG
+    assert step(limited, cell("a", "c", ALLOWED, None)).outcome is Outcome.NO_VERDICT
+    unproven = cell("a", "c", TIMEOUT, TIMEOUT, proven=False)
+    assert step(limited, unproven).outcome is Outcome.UNPROVEN
+
+
 def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
     made = step(
         cell("a", "b", ALLOWED, ALLOWED),
@@ -101,17 +121,20 @@ def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
         cell("a", "c", TIMEOUT, TIMEOUT, family=Family.V6),
         cell("long-name", "b", ALLOWED, ProbeError("gone")),
         cell("long-name", "c", TIMEOUT, TIMEOUT, proven=False),
+        cell("z", "b", ALLOWED, ALLOWED, limitation=LEAK),
+        cell("z", "c", ALLOWED, TIMEOUT, limitation=LEAK),
     )
     plain = table(made)
     assert (
         plain
         == """\
-               y/b:80                 y/c:80              y/c:80 (IPv6)
-  x/a          allowed                allowed != TIMEOUT  TIMEOUT
-  x/long-name  no verdict != allowed  TIMEOUT (unproven)  -"""
+               y/b:80                 y/c:80                        y/c:80 (IPv6)
+  x/a          allowed                allowed != TIMEOUT            TIMEOUT
+  x/long-name  no verdict != allowed  TIMEOUT (unproven)            -
+  x/z          allowed (limited)      TIMEOUT != allowed (limited)  -"""
     )
     coloured = table(made, colour=True)
-    assert "\x1b[31mallowed != TIMEOUT\x1b[0m" in coloured
+    assert "\x1b[31mallowed != TIMEOUT          \x1b[0m" in coloured
     assert "\x1b" not in plain
 
 
@@ -165,6 +188,57 @@ s.yaml:9:5: x/a -> y/b:80: observed allowed, expected TIMEOUT
     )
 
 
+def test_a_failure_tells_that_a_limitation_is_not_seen_any_more() -> None:
+    gone = cell("a", "b", ALLOWED, TIMEOUT, limitation=LEAK)
+    reasons = "x/a -> y/b:80  TIMEOUT\n  no rule admits it"
+    made = step(gone, cell("a", "c", ALLOWED, ALLOWED, limitation=LEAK))
+    made = replace(made, cells=(replace(made.cells[0], reasons=reasons), *made.cells[1:]))
+    assert (
+        failure(made)
+        == """\
+step 'it is shut': 1 of 2 cells is wrong (2 full rounds, 1.2 s of probing)
+
+       y/b:80                        y/c:80
+  x/a  TIMEOUT != allowed (limited)  allowed (limited)
+  (observed != expected)
+
+s.yaml:9:5: x/a -> y/b:80: observed TIMEOUT, expected allowed
+    known limitation, where TIMEOUT is written: it leaks (a/b#1; v1)
+    hint: the limitation is not seen any more, take it out of the CNI's profile
+    no rule admits it
+    in its own words: raw TIMEOUT
+    by hand: netpol probe ..."""
+    )
+
+
+def test_a_failure_names_the_limitation_of_each_cell_that_is_odd() -> None:
+    known = "    known limitation, where TIMEOUT is written: it leaks (a/b#1; v1)"
+    gone = "    hint: the limitation is not seen any more, take it out of the CNI's profile"
+    for result, told in (
+        (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK), [known]),
+        (cell("a", "b", ALLOWED, ProbeError("gone"), limitation=LEAK), [known]),
+        (cell("a", "b", REFUSED, REFUSED, limitation=LEAK, proven=False), [known]),
+        (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK, rejected=True), [known, gone]),
+        (cell("a", "b", ALLOWED, ALLOWED), []),
+        (cell("a", "b", TIMEOUT, ALLOWED), []),
+    ):
+        lines = failure(step(result)).splitlines()
+        assert [line for line in lines if "limitation" in line] == told
+
+
+def test_a_limited_step_names_each_limitation_once() -> None:
+    other = Limitation(TIMEOUT, "it leaks by name too (a/b#2; all)")
+    made = step(
+        cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK),
+        cell("a", "c", ALLOWED, ALLOWED, limitation=LEAK),
+        cell("a", "d", ALLOWED, ALLOWED, limitation=other),
+        cell("a", "e", TIMEOUT, TIMEOUT),
+    )
+    assert sentence(made) == (
+        "3 of 4 cells limited: it leaks (a/b#1; v1); it leaks by name too (a/b#2; all)"
+    )
+
+
 def test_the_summary_tells_what_is_worth_knowing() -> None:
     slow = step(
         cell("a", "b", TIMEOUT, TIMEOUT), name="slow", full_rounds=4, time_to_deny_s=1.5, weak=True
@@ -172,13 +246,16 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
     odd = step(
         cell("a", "b", TIMEOUT, REFUSED, rejected=True),
         cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
+        cell("a", "d", ALLOWED, ALLOWED, limitation=LEAK),
         name="odd",
+        time_to_allow_s=0.5,
     )
     assert (
         summary([slow, odd], ["namespace x"])
         == """\
-2 of 3 cells proven, in 2 steps of 1 scenario on fake
+2 of 4 cells proven, 1 limited, in 2 steps of 1 scenario on fake
 slowest time-to-deny 1.50 s: s.yaml::slow
+slowest time-to-allow 0.50 s: s.yaml::odd
 1 step needed more than two full rounds:
   4 rounds: s.yaml::slow
 weak, no step changes any cell: s.yaml
@@ -186,6 +263,8 @@ weak, no step changes any cell: s.yaml
 before
 1 cell that the API leaves undefined, not the author's:
   s.yaml:9:5: x/a -> y/c:80: allowed, written TIMEOUT (hairpins differ)
+1 cell that this cluster is known to get wrong:
+  s.yaml:9:5: x/a -> y/d:80: allowed, written TIMEOUT: it leaks (a/b#1; v1)
 not removed: namespace x"""
     )
     assert summary([]) == ""
@@ -214,3 +293,17 @@ def test_results_json_is_in_the_order_of_files_and_steps() -> None:
     assert document["summary"]["steps"] == 2
     assert (document["summary"]["passed"], document["summary"]["skipped"]) == (1, 1)
     assert document["steps"][0]["cells"][0]["status"] == "as expected"
+
+
+def test_results_json_keeps_the_authors_word_beside_the_limitation() -> None:
+    made = step(
+        cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK), cell("a", "c", ALLOWED, ALLOWED)
+    )
+    run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "kind", 0)
+    document = json.loads(results_json(run, [made]))
+    assert document["summary"]["limited"] == 1
+    fields = ("expected", "stated", "observed", "status", "limitation")
+    assert [[item[key] for key in fields] for item in document["steps"][0]["cells"]] == [
+        ["allowed", "TIMEOUT", "allowed", "limited", "it leaks (a/b#1; v1)"],
+        ["allowed", "allowed", "allowed", "as expected", ""],
+    ]
