@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from harness.cluster import Cluster
+from harness.cluster import Cluster, KnownCell
 from harness.errors import ClusterError, Location, NotEnforcing
 from harness.model import (
     Cell,
@@ -23,6 +23,7 @@ from harness.model import (
     ContainerPort,
     Destination,
     Labels,
+    Limitation,
     Manifest,
     Namespace,
     Observation,
@@ -70,7 +71,7 @@ class ScenarioRun:
         What an unselected step would have shown is then shown by the control.
         """
         self._cluster = cluster
-        self._scenario = scenario
+        self._scenario = _limited(scenario, cluster.capabilities.known_cells)
         self._timing = timing or Timing()
         chosen = range(len(scenario.steps)) if selected is None else selected
         self._selected = tuple(sorted(set(chosen)))
@@ -173,12 +174,13 @@ class ScenarioRun:
     def _satisfied(self, cell: Cell, observation: Observation) -> bool:
         if cell.undefined is not None:
             return isinstance(observation.outcome, Verdict)
-        return observation.outcome is cell.expected or self._rejected(cell, observation)
+        rejected = self._rejected(cell, observation)
+        return (Verdict.TIMEOUT if rejected else observation.outcome) is cell.expected
 
     def _rejected(self, cell: Cell, observation: Observation) -> bool:
         """Whether a refusal is this cluster's way to deny, by a pair that did connect."""
         return (
-            cell.expected is Verdict.TIMEOUT
+            Verdict.TIMEOUT in {cell.expected, cell.stated}
             and observation.outcome is Verdict.REFUSED
             and self._cluster.capabilities.denies_by == "reject"
             and cell.probe in self._connected
@@ -193,14 +195,42 @@ class ScenarioRun:
 
 
 def needs_proof(cell: Cell) -> bool:
-    """Whether the cell is a denial that counts only after the pair was seen connecting."""
+    """Whether the cell is a denial that counts only after the pair was seen connecting.
+
+    A cell that the author calls denied stays one where a limitation says another verdict: a
+    REFUSED in its place may come from a dead server.
+    """
     exempt = cell.never_allowed is not None or cell.undefined is not None
-    return cell.expected in {Verdict.TIMEOUT, Verdict.DNS} and not exempt
+    denials = {cell.expected, cell.stated} & {Verdict.TIMEOUT, Verdict.DNS}
+    return bool(denials) and not exempt
 
 
 def without_policies(state: State) -> State:
     """The same topology, nothing restricted."""
     return replace(state, policies=(), refused=())
+
+
+def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
+    """Expect of each known cell what the cluster is known to give, beside the author's word."""
+    known = {
+        (item.step, item.probe): item for item in known_cells if item.scenario == scenario.slug
+    }
+    if not known:
+        return scenario
+
+    def limited(step: Step, cell: Cell) -> Cell:
+        found = known.get((step.name, str(cell.probe)))
+        if found is None or found.gives is cell.expected:
+            return cell
+        limitation = Limitation(cell.expected, found.reason)
+        return replace(cell, expected=found.gives, undefined=None, limitation=limitation)
+
+    tables = [
+        TruthTable(tuple(limited(step, cell) for cell in step.table.cells))
+        for step in scenario.steps
+    ]
+    steps = zip(scenario.steps, tables, strict=True)
+    return replace(scenario, steps=tuple(replace(step, table=table) for step, table in steps))
 
 
 def _longest(results: Iterable[CellResult]) -> float | None:

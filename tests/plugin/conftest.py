@@ -55,6 +55,36 @@ def pytest_netpol_make_cluster(config, worker):
     return fakes.FakeCluster(_answer)
 """
 
+LEAKING = """
+from dataclasses import replace
+from harness.cluster import KnownCell
+from harness.model import Verdict
+
+KNOWN = KnownCell(
+    "shop",
+    "nobody is left",
+    "shop/frontend -> shop/database:5432",
+    Verdict.ALLOWED,
+    "the frontend stays (a/b#1; v1)",
+)
+LEAKING = replace(fakes.EVERYTHING, known_cells=(KNOWN,))
+
+def leaks(state, probe):
+    word = fakes.by_the_book(state, probe)
+    left = word is Verdict.TIMEOUT and probe.source.name == "frontend"
+    return Verdict.{word} if left else word
+"""
+
+
+def leaking(word: str) -> str:
+    """A cluster that is known to allow the denied frontend, and gives it ``word``."""
+    conftest = CONFTEST.replace("fakes.{answer}", "leaks")
+    conftest = conftest.replace(
+        "fakes.FakeCluster(_answer)", "fakes.FakeCluster(_answer, LEAKING)"
+    )
+    return conftest + LEAKING.replace("{word}", word)
+
+
 RunScenarios = Callable[..., pytest.RunResult]
 
 

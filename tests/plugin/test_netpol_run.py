@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import Exit
-from tests.plugin.conftest import CONFTEST, SCENARIO
+from tests.plugin.conftest import CONFTEST, SCENARIO, leaking
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,13 @@ def test_the_exit_status_of_a_run(tmp_path: Path, answer: str, status: Exit) -> 
     out, _ = run.communicate(timeout=60)
     assert run.returncode == status, out
     assert "Warning" not in out
+
+
+@pytest.mark.parametrize(("word", "status"), [("ALLOWED", Exit.OK), ("TIMEOUT", Exit.WRONG)])
+def test_the_exit_status_with_a_known_limitation(tmp_path: Path, word: str, status: Exit) -> None:
+    run = start(tmp_path, leaking(word))
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == status, out
 
 
 def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> None:

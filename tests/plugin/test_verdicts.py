@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.plugin.conftest import CONFTEST, RunScenarios, section, write
+from tests.plugin.conftest import CONFTEST, RunScenarios, leaking, section, write
 
 pytest_plugins = ["pytester"]
 
@@ -192,6 +192,76 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
     assert section(result, "short test summary info") == (
         "SKIPPED [3] scenarios/shop.yaml:1: cluster fake lacks 2 worker nodes (it has 1)"
     )
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_known_limitation_is_an_expected_failure_of_its_step_alone(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios(
+        *("scenarios", "-rx", "--junitxml=junit.xml", "--results=results.json", *spread),
+        conftest=leaking("ALLOWED"),
+    )
+    result.assert_outcomes(passed=2, xfailed=1)
+    assert result.ret == pytest.ExitCode.OK
+    reason = "1 of 2 cells limited: the frontend stays (a/b#1; v1)"
+    assert section(result, "short test summary info") == (
+        f"XFAIL scenarios/shop.yaml::nobody is left - {reason}"
+    )
+    assert (
+        section(result, "NetworkPolicy")
+        == """\
+5 of 6 cells proven, 1 limited, in 3 steps of 1 scenario on fake
+1 cell that this cluster is known to get wrong:
+  scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: allowed, written TIMEOUT: \
+the frontend stays (a/b#1; v1)"""
+    )
+    document = json.loads((pytester.path / "results.json").read_text())
+    assert [step["outcome"] for step in document["steps"]] == ["passed", "passed", "limited"]
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
+    (skipped,) = suite.iter("skipped")
+    assert (skipped.get("type"), skipped.get("message")) == ("pytest.xfail", reason)
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_limitation_that_is_not_seen_any_more_is_a_failure(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios("scenarios", *spread, conftest=leaking("TIMEOUT"))
+    result.assert_outcomes(passed=2, failed=1)
+    assert """
+scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: observed TIMEOUT, expected allowed
+    known limitation, where TIMEOUT is written: the frontend stays (a/b#1; v1)
+    hint: the limitation is not seen any more, take it out of the CNI's profile
+    egress of shop/frontend: not isolated""" in section(result, "FAILURES")
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_a_third_verdict_is_neither_the_limitation_nor_a_pass(
+    run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    result = run_scenarios("scenarios", *spread, conftest=leaking("REFUSED"))
+    result.assert_outcomes(passed=2, failed=1)
+    text = section(result, "FAILURES")
+    assert "shop/frontend -> shop/database:5432: observed REFUSED, expected allowed\n" in text
+    assert "known limitation, where TIMEOUT is written: the frontend stays (a/b#1; v1)" in text
+    assert "not seen any more" not in text
+
+
+def test_a_known_limitation_does_not_pass_where_expected_failures_count(
+    run_scenarios: RunScenarios,
+) -> None:
+    result = run_scenarios("scenarios", "--runxfail", conftest=leaking("ALLOWED"))
+    result.assert_outcomes(passed=2, failed=1)
+    assert "1 of 2 cells limited: the frontend stays (a/b#1; v1)" in section(result, "FAILURES")
+
+
+def test_an_expected_failure_has_no_traceback(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "-rx", "--xfail-tb", conftest=leaking("ALLOWED"))
+    assert section(result, "XFAILURES").splitlines()[:2] == [
+        "[shop.yaml: nobody is left]",
+        "1 of 2 cells limited: the frontend stays (a/b#1; v1)",
+    ]
 
 
 @IN_ONE_PROCESS_AND_TWO

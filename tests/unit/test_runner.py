@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from harness.cluster import Capabilities, Gap
+from harness.cluster import Capabilities, Gap, KnownCell
 from harness.errors import ClusterError, Location, NotEnforcing
 from harness.model import (
     Cell,
     ContainerPort,
     Destination,
     Labels,
+    Limitation,
     Manifest,
     Namespace,
     Pod,
@@ -261,6 +262,102 @@ def test_an_undefined_cell_without_a_verdict_is_asked_again() -> None:
     ).run(0)
     assert not result.reachability.unmeasured
     assert len(cluster.rounds) == 3
+
+
+LEAK = KnownCell("test", "shut", str(probe(80)), Verdict.ALLOWED, "it leaks (a/b#1; v1)")
+
+
+def knowing(*known: KnownCell) -> Capabilities:
+    return replace(EVERYTHING, known_cells=known)
+
+
+def test_a_known_cell_is_expected_to_give_what_the_cluster_is_known_for() -> None:
+    result = ScenarioRun(FakeCluster(allows_all, knowing(LEAK)), DENY, QUICK).run(0)
+    assert not result.reachability.mismatches
+    assert not result.reachability.unproven
+    assert result.full_rounds == 2
+    open_, limited = result.reachability.results
+    assert open_.cell == DENY.steps[0].table.cells[0]
+    assert limited.cell == replace(
+        DENY.steps[0].table.cells[1],
+        expected=Verdict.ALLOWED,
+        limitation=Limitation(Verdict.TIMEOUT, "it leaks (a/b#1; v1)"),
+    )
+    assert limited.cell.stated is Verdict.TIMEOUT
+    assert result.scenario.steps.index(result.step) == 0
+
+
+@pytest.mark.parametrize("word", [w for w in Verdict if w is not Verdict.ALLOWED])
+def test_a_known_cell_that_gives_another_verdict_is_wrong(word: Verdict) -> None:
+    def answer(state: State, asked: Probe) -> Verdict:
+        return word if state.policies and asked == probe(80) else Verdict.ALLOWED
+
+    result = ScenarioRun(FakeCluster(answer, knowing(LEAK)), DENY, QUICK).run(0)
+    assert [r.outcome for r in result.reachability.mismatches] == [word]
+
+
+@pytest.mark.parametrize(
+    "other", [{"scenario": "other"}, {"step": "open"}, {"probe": "a/client -> a/server:82"}]
+)
+def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, str]) -> None:
+    known = knowing(replace(LEAK, **other))
+    result = ScenarioRun(FakeCluster(shut_by_policy, known), OPEN_THEN_DENY, QUICK).run(1)
+    assert result.scenario == OPEN_THEN_DENY
+
+
+def test_a_known_cell_that_the_author_states_alike_is_no_limitation() -> None:
+    known = knowing(replace(LEAK, gives=Verdict.TIMEOUT))
+    assert ScenarioRun(FakeCluster(shut_by_policy, known), DENY, QUICK).run(0).scenario == DENY
+
+
+def test_a_known_denial_of_a_pair_that_never_connected_is_unproven() -> None:
+    """Else a dead pod would pass for the limitation."""
+    for word in (Verdict.TIMEOUT, Verdict.DNS):
+        known = knowing(replace(LEAK, step="open", gives=word))
+        cluster = FakeCluster(lambda s, p, word=word: word, known)
+        assert len(ScenarioRun(cluster, OPEN_THEN_DENY, QUICK).run(0).reachability.unproven) == 1
+
+
+def test_a_known_refusal_in_the_place_of_a_denial_needs_its_evidence_too() -> None:
+    known = knowing(replace(LEAK, gives=Verdict.REFUSED))
+    dead = FakeCluster(lambda s, p: Verdict.REFUSED, known)
+    assert len(ScenarioRun(dead, DENY, QUICK).run(0).reachability.unproven) == 1
+    alive = ScenarioRun(FakeCluster(refuses, known), DENY, QUICK).run(0)
+    assert all(r.as_expected and r.proven for r in alive.reachability.results)
+
+
+def test_an_undefined_cell_that_is_known_must_give_what_is_known() -> None:
+    undefined = scenario(step("shut", SHUT, cell(Verdict.TIMEOUT, undefined="hairpin")))
+    result = ScenarioRun(FakeCluster(shut_by_policy, knowing(LEAK)), undefined, QUICK).run(0)
+    assert len(result.reachability.mismatches) == 1
+
+
+def test_a_rejecting_cluster_may_refuse_a_known_denial_and_gives_back_the_authors_by_it() -> None:
+    rejecting = replace(knowing(LEAK), denies_by="reject")
+    (gone,) = (
+        ScenarioRun(FakeCluster(refuses, rejecting), DENY, QUICK).run(0).reachability.mismatches
+    )
+    assert gone.rejected
+    shut = KnownCell("test", "shut", str(probe(81)), Verdict.TIMEOUT, "it shuts (a/b#2; v1)")
+    shutting = replace(knowing(shut), denies_by="reject")
+
+    def refuses_all(state: State, asked: Probe) -> Verdict:
+        return Verdict.REFUSED if state.policies else Verdict.ALLOWED
+
+    result = ScenarioRun(FakeCluster(refuses_all, shutting), DENY, QUICK).run(0)
+    assert [r.as_expected for r in result.reachability.results] == [True, True]
+
+
+def test_a_known_cell_is_asked_again_while_the_cluster_still_rejects() -> None:
+    refusals = iter([Verdict.REFUSED] * 2)
+
+    def opens(state: State, asked: Probe) -> Verdict:
+        shut = state.policies and asked == probe(80)
+        return next(refusals, Verdict.ALLOWED) if shut else Verdict.ALLOWED
+
+    cluster = FakeCluster(opens, replace(knowing(LEAK), denies_by="reject"))
+    result = ScenarioRun(cluster, DENY, Timing(settle_s=5, pause_s=0)).run(0)
+    assert not result.reachability.mismatches
 
 
 def enforcing(state: State, asked: Probe) -> Verdict:
