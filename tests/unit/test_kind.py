@@ -1,14 +1,20 @@
 """What of the kind cluster can be seen without Docker; its programs are replaced on the PATH."""
 
+import functools
+import http.server
 import json
+import os
+import platform
+import shutil
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 import yaml
 
 from harness.cluster import kind
-from harness.cluster.kind import lifecycle, outside, resolver
+from harness.cluster.kind import binary, lifecycle, manifest, outside, resolver
 from harness.errors import ClusterError, UsageError
 from harness.model import ContainerPort, Protocol
 
@@ -127,6 +133,61 @@ def test_auto_pulls_only_with_leave(programs, monkeypatch):
     assert "NETPOL_PULL=yes" in kind.choose(None)[1]
     monkeypatch.setenv("NETPOL_PULL", "yes")
     assert kind.choose(None)[0] == "kind"
+
+
+def test_auto_needs_kind_only_where_it_may_not_be_installed(programs, monkeypatch):
+    programs(docker="exit 0")
+    assert kind.choose(None)[0] == "netns"
+    monkeypatch.setenv("NETPOL_PULL", "yes")
+    assert kind.choose(None)[0] == "kind"
+
+
+@pytest.fixture
+def downloads(tmp_path):
+    """A folder on a web server of this machine, and its address."""
+    folder = tmp_path / "downloads"
+    (folder / binary.VERSION).mkdir(parents=True)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder / binary.VERSION, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_kind_is_built_by_go_where_go_is(programs, tmp_path):
+    for tool in ("env", "touch"):
+        programs(**{tool: f'exec {shutil.which(tool, path=os.defpath)} "$@"'})
+    programs(go=f'echo "$@" > {tmp_path}/said; touch "$GOBIN/kind"')
+    found = binary.install(None, downloads="http://127.0.0.1:1")
+    assert (tmp_path / "said").read_text() == f"install sigs.k8s.io/kind@{binary.VERSION}\n"
+    assert found == binary.find()
+
+
+def test_release_of_kind_is_downloaded_where_go_is_not(programs, downloads):
+    folder, address = downloads
+    released = folder / f"kind-linux-{'amd64' if platform.machine() == 'x86_64' else 'arm64'}"
+    released.write_bytes(b"#!/bin/sh\n")
+    with pytest.raises(
+        ClusterError, match=f"cannot download the checksum of kind {binary.VERSION}"
+    ):
+        binary.install(None, address)
+    published = folder / f"{released.name}.sha256sum"
+    published.write_text(f"{'0' * 64}  {released.name}\n")
+    with pytest.raises(ClusterError, match="nothing was installed"):
+        binary.install(None, address)
+    with pytest.raises(UsageError):
+        binary.find()
+    published.write_text(f"{manifest.checksum(released.read_bytes())}  {released.name}\n")
+    found = binary.install(None, address)
+    assert found.read_bytes() == released.read_bytes()
+    assert os.access(found, os.X_OK)
+    assert binary.find() == found
+
+
+def test_offline_kind_is_never_installed(programs, offline, downloads):
+    programs(go="exit 0", docker="exit 0")
+    with pytest.raises(UsageError, match="--offline forbids downloading it"):
+        kind.up("netpol", CALICO, offline, CONFIG)
 
 
 def test_cluster_that_is_not_ours_is_not_deleted(programs):

@@ -24,12 +24,9 @@ from typing import Any, TypeVar
 import tenacity
 import yaml
 
-from harness.cluster.kind import command, manifest, profiles, resolver
+from harness.cluster.kind import binary, command, manifest, profiles, resolver
 from harness.cluster.kind.profiles import Profile
 from harness.errors import ClusterError, HarnessError, UsageError
-
-KIND_VERSION = "v0.31.0"
-"""The kind that ``install_kind`` installs; any newer one on the PATH is used as it is."""
 
 _CREATE_S = 300.0
 _LOAD_S = 300.0
@@ -50,7 +47,7 @@ def up(name: str, profile: Profile, offline: Path | None, config: Path) -> None:
     """
     started = time.monotonic()
     text = _kind_config(config, profile)
-    install_kind(_bin())
+    binary.install(offline)
     needed = _needs(profile, offline)
     if _exists(name):
         _reuse(name, profile)
@@ -103,7 +100,7 @@ def status(name: str) -> str:
 def export_logs(name: str, folder: Path) -> None:
     """Write the nodes' and the pods' logs, events and objects under ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    command.check([_kind(), "export", "logs", folder, "--name", name], deadline_s=_LOAD_S)
+    command.check([binary.find(), "export", "logs", folder, "--name", name], deadline_s=_LOAD_S)
     for what in ("pods", "events", "networkpolicies"):
         done = command.kubectl(name, "get", what, "--all-namespaces", "-o", "wide")
         (folder / f"{what}.txt").write_text(done.stdout or done.stderr, encoding="utf-8")
@@ -154,42 +151,21 @@ def choose(offline: Path | None, cni: str = "calico") -> tuple[str, str]:
     kind where Docker answers and what it needs is at hand or may be pulled
     (``NETPOL_PULL=yes``); else the embedded cluster.
     """
+    pulls = os.environ.get("NETPOL_PULL") == "yes"
     try:
+        if offline is not None or not pulls:
+            binary.find()
         _needs(profiles.profile(cni), offline)
     except HarnessError as error:
         return "netns", f"netns, the embedded cluster, because {error.message}"
     if offline is not None:
         return "kind", f"kind with {cni}: Docker answers and {offline} holds what it needs"
-    if os.environ.get("NETPOL_PULL") == "yes":
+    if pulls:
         return "kind", f"kind with {cni}: Docker answers and NETPOL_PULL=yes allows pulling images"
     return "netns", (
         "netns, the embedded cluster: Docker answers, but kind would pull about 1 GB of images"
         " (NETPOL_PULL=yes allows it, NETPOL_OFFLINE names a folder that holds them)"
     )
-
-
-def install_kind(folder: Path) -> Path:
-    """Give the kind binary: the one on the PATH, else one built by Go into ``folder``.
-
-    Raises UsageError where there is neither kind nor Go.
-    """
-    if found := shutil.which("kind"):
-        return Path(found)
-    target = folder / "kind"
-    if target.is_file():
-        return target
-    if shutil.which("go") is None:
-        raise UsageError(
-            "kind is not on the PATH, and neither is go to build it",
-            f"install kind {KIND_VERSION} or newer: https://kind.sigs.k8s.io",
-        )
-    _say(f"building kind {KIND_VERSION} into {folder} by `go install`")
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = ["env", f"GOBIN={folder.resolve()}"]
-    command.check(
-        [*environment, "go", "install", f"sigs.k8s.io/kind@{KIND_VERSION}"], deadline_s=_CREATE_S
-    )
-    return target
 
 
 # ------------------------------------------------------------------ what is needed
@@ -205,7 +181,6 @@ class _Needed:
 
 
 def _needs(profile: Profile, offline: Path | None) -> _Needed:
-    _kind()
     docker = command.run(["docker", "version", "--format", "{{.Server.Version}}"], deadline_s=20)
     if docker.status:
         raise UsageError(
@@ -254,19 +229,8 @@ def _kind_config(config: Path, profile: Profile) -> str:
     return yaml.safe_dump(document, sort_keys=False)
 
 
-def _kind() -> str:
-    for place in (shutil.which("kind"), str(_bin() / "kind")):
-        if place and Path(place).is_file():
-            return place
-    raise UsageError("kind is not on the PATH", "`netpol up` builds it where Go is there")
-
-
-def _bin() -> Path:
-    return manifest.cache() / "bin"
-
-
 def _exists(name: str) -> bool:
-    return name in command.check([_kind(), "get", "clusters"]).split()
+    return name in command.check([binary.find(), "get", "clusters"]).split()
 
 
 def _reuse(name: str, profile: Profile) -> None:
@@ -331,7 +295,7 @@ def _create(making: _Making) -> None:
     image = ["--image", making.needed.image] if making.needed.image else []
     done = command.run(
         [
-            *(_kind(), "create", "cluster", "--name", making.name, "--wait", "0s"),
+            *(binary.find(), "create", "cluster", "--name", making.name, "--wait", "0s"),
             *("--config", folder / "kind-config.yaml", "--kubeconfig", folder / "kubeconfig"),
             *image,
         ],
@@ -353,7 +317,7 @@ def _load(making: _Making) -> None:
     for archive in making.needed.archives:
         command.check(
             [
-                *(_kind(), "load", "image-archive", archive),
+                *(binary.find(), "load", "image-archive", archive),
                 *("--name", making.name, "--nodes", ",".join(nodes)),
             ],
             deadline_s=_LOAD_S,
@@ -552,7 +516,10 @@ def _discard(name: str) -> None:
 def _delete(name: str) -> None:
     folder = _folder(name)
     command.check(
-        [_kind(), "delete", "cluster", "--name", name, "--kubeconfig", folder / "kubeconfig"],
+        [
+            *(binary.find(), "delete", "cluster", "--name", name),
+            *("--kubeconfig", folder / "kubeconfig"),
+        ],
         deadline_s=_CREATE_S,
     )
     shutil.rmtree(folder, ignore_errors=True)

@@ -69,17 +69,10 @@ def digest(text: str) -> str:
 
 def _downloaded(profile: Profile, source: Manifest) -> str:
     kept = cache() / "manifests" / profile.name / profile.version / source.file
-    if kept.is_file() and _sum(kept.read_bytes()) == source.sha256:
+    if kept.is_file() and checksum(kept.read_bytes()) == source.sha256:
         return kept.read_text(encoding="utf-8")
-    try:
-        with urllib.request.urlopen(source.url, timeout=_DOWNLOAD_S) as answer:  # noqa: S310
-            data: bytes = answer.read()
-    except OSError as error:
-        raise ClusterError(
-            f"cannot download the manifest of {profile}: {source.url}: {error}",
-            "behind an air gap, fill a folder and name it by --offline (docs/real-clusters.md)",
-        ) from None
-    if (found := _sum(data)) != source.sha256:
+    data = fetch(source.url, f"the manifest of {profile}")
+    if (found := checksum(data)) != source.sha256:
         raise ClusterError(
             f"{source.url} has checksum {found}, and the profile pins {source.sha256}",
             "the file changed since the profile was written; nothing was installed",
@@ -115,5 +108,19 @@ def _rendered(profile: Profile, source: Chart) -> str:
     return text
 
 
-def _sum(data: bytes) -> str:
+def fetch(url: str, what: str) -> bytes:
+    """Download a file; ClusterError says ``what`` it was."""
+    try:
+        with urllib.request.urlopen(url, timeout=_DOWNLOAD_S) as answer:  # noqa: S310
+            data: bytes = answer.read()
+    except OSError as error:
+        raise ClusterError(
+            f"cannot download {what}: {url}: {error}",
+            "behind an air gap, fill a folder and name it by --offline (docs/real-clusters.md)",
+        ) from None
+    return data
+
+
+def checksum(data: bytes) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
