@@ -30,6 +30,7 @@ def connect(
         context=f"kind-{name}",
         kubeconfig=str(lifecycle.kubeconfig(name)),
         name=f"kind ({profile})",
+        agents=profile.wait,
         denies_by=profile.denies_by,
         features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
         gaps=settings.gaps + profile.gaps,
