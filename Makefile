@@ -125,6 +125,10 @@ down: $(RUN_STAMP) ## delete that cluster
 test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
 	@$(BIN)/pytest tests -n 2 $(ARGS)
 
+.PHONY: test-kind
+test-kind: nft $(DEV_STAMP) ## the contract and the faults on the kind cluster that `make up` made
+	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/kind $(ARGS)
+
 .PHONY: bench
 bench: nft $(DEV_STAMP) ## measure the harness on the embedded cluster; prints numbers
 	@for file in benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done

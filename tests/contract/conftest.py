@@ -1,7 +1,7 @@
 """Which clusters the contract is held against. A new back end adds a line to ``CLUSTERS``.
 
-``NETPOL_CONTRACT_CLUSTER=kind`` adds the kind cluster of the context that
-``NETPOL_CONTRACT_CONTEXT`` names (``kind-netpol``); it is not made or deleted here.
+``NETPOL_KIND=1`` adds the kind cluster that ``netpol up`` made, ``NETPOL_CONTRACT_CONTEXT=NAME``
+any cluster of the kubeconfig; neither is made or deleted here.
 """
 
 from __future__ import annotations
@@ -29,17 +29,29 @@ def fake() -> Cluster:
     return FakeCluster()
 
 
-def current_kind() -> Cluster:
-    # Only where it is asked for: nothing else here needs a Kubernetes client.
+# Kubernetes clients are imported only where they are asked for.
+
+
+def made_by_kind() -> Cluster:
+    from harness.cluster import kind
+    from harness.cluster.kube import KubeSettings
+
+    name = os.environ.get("NETPOL_KIND_NAME") or "netpol"
+    return kind.connect(name, None, KubeSettings(run=f"contract{os.getpid()}", context=""))
+
+
+def current() -> Cluster:
     from harness.cluster.kube import KubeCluster, KubeSettings
 
-    context = os.environ.get("NETPOL_CONTRACT_CONTEXT", "kind-netpol")
+    context = os.environ["NETPOL_CONTRACT_CONTEXT"]
     return KubeCluster(KubeSettings(run=f"contract{os.getpid()}", context=context))
 
 
 CLUSTERS: dict[str, Callable[[], Cluster]] = {"netns": netns, "fake": fake}
-if os.environ.get("NETPOL_CONTRACT_CLUSTER") == "kind":
-    CLUSTERS["kind"] = current_kind
+if os.environ.get("NETPOL_KIND") == "1":
+    CLUSTERS["kind"] = made_by_kind
+if "NETPOL_CONTRACT_CONTEXT" in os.environ:
+    CLUSTERS["current"] = current
 
 
 @pytest.fixture(params=sorted(CLUSTERS))

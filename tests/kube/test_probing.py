@@ -272,7 +272,9 @@ def test_a_starved_round_proves_no_denial_and_the_next_is_smaller() -> None:
     sizes: list[int] = []
 
     def answering(pod: str, script: str) -> str:
-        sizes.append(int(found[1]) if (found := re.search(r"while \[ \$i -lt (\d+) ", script)) else 99)
+        sizes.append(
+            int(found[1]) if (found := re.search(r"while \[ \$i -lt (\d+) ", script)) else 99
+        )
         lines = ["= 0 1 5.0 6.1 TIMEOUT", "= 1 0 5.0 8.5 "]
         return "\n".join(["= begin 5.0", *lines, "= end 8.5", ""])
 

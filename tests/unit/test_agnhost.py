@@ -101,7 +101,10 @@ def test_half_a_line_is_no_sentinel() -> None:
 
 @pytest.fixture
 def stand_in(tmp_path: Path) -> Path:
-    """A program that answers by port: 1 in time, 2 refuses, 3 is slow and notes how many run."""
+    """A program that answers by port.
+
+    1 in time; 2 refuses; 3 is slow and notes how many run; 4 waits until two have come.
+    """
     program = tmp_path / "agnhost"
     program.write_text(
         "#!/bin/sh\n"
@@ -112,6 +115,7 @@ def stand_in(tmp_path: Path) -> Path:
         "*:2) echo 'REFUSED: by hand' >&2; echo second line >&2; exit 1;;\n"
         "*:3) touch run.$$; ls run.* | wc -l >>running; sleep 0.3; rm run.$$; "
         "echo TIMEOUT >&2; exit 1;;\n"
+        "*:4) touch here.$$; until [ $(ls here.* | wc -l) -ge 2 ]; do sleep 0.01; done; exit 0;;\n"
         "esac\n"
     )
     program.chmod(0o755)
@@ -147,15 +151,28 @@ def test_a_batch_in_a_real_shell(stand_in: Path, shell: tuple[str, ...]) -> None
     assert began_s <= answers[2].started_s < answers[2].ended_s <= ended_s
 
 
-def test_a_batch_is_bounded_and_keeps_its_order(stand_in: Path, shell: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_batch_is_bounded(stand_in: Path, shell: tuple[str, ...], parallel: int) -> None:
     targets = tuple(Target(f"h{index}", 3) for index in range(6))
-    output = run(agnhost.script(targets, 1.0, 2), stand_in, shell)
+    output = run(agnhost.script(targets, 1.0, parallel), stand_in, shell)
     assert len(agnhost.read(output, targets, 1.0)) == 6
     assert agnhost.ended_s(output) is not None
-    assert max(running(stand_in)) == 2
+    assert max(running(stand_in)) <= parallel
+
+
+def test_a_batch_keeps_its_order(stand_in: Path, shell: tuple[str, ...]) -> None:
+    targets = tuple(Target(f"h{index}", 1) for index in range(6))
+    run(agnhost.script(targets, 1.0, 1), stand_in, shell)
     order = (stand_in.parent / "order").read_text().split()
-    assert set(order[:2]) == {"h0:3", "h1:3"}
-    assert set(order[4:]) == {"h4:3", "h5:3"}
+    assert order == [f"h{index}:1" for index in range(6)]
+
+
+@pytest.mark.parametrize("count", [2, 6])
+def test_probes_of_a_batch_run_at_once(stand_in: Path, shell: tuple[str, ...], count: int) -> None:
+    targets = tuple(Target(f"h{index}", 4) for index in range(count))
+    output = run(agnhost.script(targets, 1.0, 2), stand_in, shell)
+    answers = agnhost.read(output, targets, 1.0)
+    assert [answer.outcome for answer in answers] == [Verdict.ALLOWED] * count
 
 
 def running(program: Path) -> list[int]:
