@@ -31,7 +31,7 @@ help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  \1|/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@echo; echo "variables"
 	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
-	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/"
+	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/; with current: the one it has"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
 	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto: one a core, two on netns"
 	@echo "  NAME=netpol      with kind: the cluster's name"
@@ -107,7 +107,7 @@ e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; pri
 	  options+=" --cni=$(CNI)"; \
 	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
 	  $(BIN)/netpol up --cni=$(CNI) ;; \
-	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))" ;; \
+	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))$(if $(filter-out file,$(origin CNI)), --cni=$(CNI))" ;; \
 	esac; \
 	status=0; $(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS) || status=$$?; \
 	if [ $$cluster = kind ] && [ $$status -ne 0 ]; then $(BIN)/netpol logs results/logs || true; fi; \

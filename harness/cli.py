@@ -198,9 +198,12 @@ def _add_cluster_options(parser: argparse.ArgumentParser, default: str = "netns"
     group.add_argument("--cluster", choices=CLUSTERS, default=default, help=f"({default})")
     group.add_argument("--context", metavar="NAME", help="with --cluster=current")
     group.add_argument("--kubeconfig", metavar="FILE", type=Path, help="with --cluster=current")
-    group.add_argument("--cni", metavar="NAME", help="with --cluster=kind: the profile it has")
+    group.add_argument("--cni", metavar="NAME", help="the profile that knows its CNI")
     group.add_argument("--kind-name", metavar="NAME", default=KIND_NAME, help=f"({KIND_NAME})")
     group.add_argument("--agnhost-image", metavar="IMAGE", help="with kind and current")
+    group.add_argument(
+        "--image-pull-secret", metavar="NAMESPACE/NAME", action="append", default=[]
+    )
     group.add_argument("--probe-timeout", metavar="SECONDS", type=float, dest="probe_timeout_s")
     group.add_argument("--defect", metavar="NAME", help="with --cluster=netns: a known defect")
 
@@ -213,6 +216,7 @@ def _choice(parsed: argparse.Namespace) -> ClusterChoice:
         cni=parsed.cni,
         kind_name=parsed.kind_name,
         agnhost_image=parsed.agnhost_image,
+        image_pull_secrets=tuple(parsed.image_pull_secret),
         probe_timeout_s=parsed.probe_timeout_s,
         defect=parsed.defect,
     )

@@ -43,6 +43,7 @@ class ClusterChoice:
     cni: str | None = None
     kind_name: str = KIND_NAME
     agnhost_image: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
     probe_timeout_s: float | None = None
     defect: str | None = None
 
@@ -57,14 +58,18 @@ class ClusterChoice:
         for word, value, fits in (
             ("--context", self.context, current),
             ("--kubeconfig", self.kubeconfig, current),
-            ("--cni", self.cni, kind),
+            ("--cni", self.cni, kind or current),
             ("--agnhost-image", self.agnhost_image, kind or current),
+            ("--image-pull-secret", ",".join(self.image_pull_secrets), kind or current),
         ):
             if value and not fits:
                 wanted = "current" if current or word in {"--context", "--kubeconfig"} else "kind"
                 raise UsageError(
                     f"{word}={value} needs --cluster={wanted}, not --cluster={self.cluster}"
                 )
+        for secret in self.image_pull_secrets:
+            if secret.count("/") != 1 or not all(secret.split("/")):
+                raise UsageError(f"--image-pull-secret={secret} is not NAMESPACE/NAME")
 
     def words(self) -> tuple[str, ...]:
         """Give the options that lead another command to the same cluster."""
@@ -78,7 +83,9 @@ class ClusterChoice:
             "--probe-timeout": self.probe_timeout_s,
             "--defect": self.defect,
         }
-        return tuple(f"{key}={value}" for key, value in given.items() if value not in _DEFAULTS)
+        words = [f"{key}={value}" for key, value in given.items() if value not in _DEFAULTS]
+        words += [f"--image-pull-secret={secret}" for secret in self.image_pull_secrets]
+        return tuple(words)
 
     def make(self, worker: str) -> Cluster:
         """Make the Cluster of one process, ``worker``. Raises HarnessError."""
@@ -122,7 +129,12 @@ class ClusterChoice:
     def _current(self, worker: str) -> Cluster:
         from harness.cluster.kube import KubeCluster
 
-        cluster = KubeCluster(self._settings(worker, self._context(), self._kubeconfig()))
+        settings = self._settings(worker, self._context(), self._kubeconfig())
+        if self.cni:
+            from harness.cluster import kind
+
+            settings = kind.knowing(kind.profile(self.cni), settings)
+        cluster = KubeCluster(settings)
         if worker == "main":
             cluster.preflight()
         return cluster
@@ -146,6 +158,7 @@ class ClusterChoice:
             kubeconfig=kubeconfig,
             name=context,
             image=self.agnhost_image or usual.image,
+            image_pull_secrets=self.image_pull_secrets,
             probe_timeout_s=self.probe_timeout_s or usual.probe_timeout_s,
         )
 

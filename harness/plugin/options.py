@@ -60,7 +60,8 @@ def _add_cluster_options(group: pytest.OptionGroup) -> None:
         "--cni",
         dest="netpol_cni",
         metavar="NAME",
-        help="with --cluster=kind: the CNI profile that it must have been made with",
+        help="with kind: the CNI profile that it must have been made with; "
+        "with current: the profile that knows how its CNI denies and what it does not do",
     )
     group.addoption(
         "--kind-name",
@@ -74,6 +75,14 @@ def _add_cluster_options(group: pytest.OptionGroup) -> None:
         dest="netpol_agnhost_image",
         metavar="IMAGE",
         help="with kind and current: the agnhost image of all pods",
+    )
+    group.addoption(
+        "--image-pull-secret",
+        dest="netpol_image_pull_secrets",
+        metavar="NAMESPACE/NAME",
+        action="append",
+        default=[],
+        help="with kind and current: a secret of the cluster to pull it with; repeatable",
     )
     group.addoption(
         "--defect",
@@ -171,6 +180,7 @@ def choice_of(config: pytest.Config) -> ClusterChoice:
         cni=config.getoption("netpol_cni"),
         kind_name=config.getoption("netpol_kind_name"),
         agnhost_image=config.getoption("netpol_agnhost_image"),
+        image_pull_secrets=tuple(config.getoption("netpol_image_pull_secrets")),
         probe_timeout_s=config.getoption("netpol_probe_timeout_s"),
         defect=config.getoption("netpol_defect"),
     )

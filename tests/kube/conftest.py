@@ -25,7 +25,7 @@ GROUPS = {
     "cilium.io/v2": {"ciliumnetworkpolicies": "CiliumNetworkPolicy"},
 }
 CORE = {"namespaces": "Namespace", "nodes": "Node", "pods": "Pod", "services": "Service",
-        "events": "Event"}  # fmt: skip
+        "events": "Event", "secrets": "Secret"}  # fmt: skip
 
 
 def resources(kinds: dict[str, str]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from harness.cluster.kube.leftovers import is_dead, process_identity
 from harness.cluster.kube.reconcile import Limits
 from harness.errors import ClusterError, NotRefused
 from harness.model import Manifest, Namespace, Pod, PodRef, State, Verdict
+from harness.plugin.choice import ClusterChoice
 
 from .conftest import refusal
 
@@ -232,6 +233,51 @@ def test_a_kind_cluster_is_known_for_what_its_profile_says(
     assert can.gaps == (Gap("endport", reason),)
     assert "endport" not in can.features
     assert can.known_cells == (KnownCell("s", "shut", "a/a -> a/b:80", Verdict.ALLOWED, reason),)
+
+
+@pytest.mark.parametrize(
+    ("cni", "denies_by", "vouched"),
+    [
+        (None, "drop", frozenset()),
+        ("kube-router", "reject", {"ipblock-pod-ip", "ipblock-node-ip"}),
+        ("cilium", "drop", frozenset()),
+    ],
+)
+def test_any_cluster_is_known_for_what_the_profile_of_its_cni_says(
+    server: kmock.RawHandler, kubeconfig: str, cni: str | None, denies_by: str, vouched: set[str]
+) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server["get /c/api/v1/namespaces/kube-system/pods"] << EMPTY
+    server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
+    choice = ClusterChoice(
+        cluster="current", context="production", kubeconfig=Path(kubeconfig), cni=cni
+    )
+    can = choice.make("main").capabilities
+    assert (can.name, can.denies_by) == ("production", denies_by)
+    assert can.features & {"ipblock-pod-ip", "ipblock-node-ip"} == vouched
+
+
+def test_a_secret_is_asked_for_by_its_name_and_copied_beside_the_pods(
+    server: kmock.RawHandler, kubeconfig: str
+) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server["get /c/api/v1/pods"] << EMPTY
+    server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
+    server["post /c/api/v1/namespaces"] << {}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "t", "data": {"k": "dg=="}}
+    server["get /c/api/v1/namespaces/infra/secrets/pull"] << secret
+    choice = ClusterChoice(
+        run_id="r1",
+        cluster="current",
+        context="production",
+        kubeconfig=Path(kubeconfig),
+        image_pull_secrets=("infra/pull",),
+    )
+    server[f"patch /c/api/v1/namespaces/{REAL}/secrets/pull"] << secret
+    choice.make("main").sync(STATE)
+    (request,) = list(server[f"patch /c/api/v1/namespaces/{REAL}/secrets/pull"])
+    assert request.data["data"] == {"k": "dg=="}
+    assert choice.words()[-1] == "--image-pull-secret=infra/pull"
 
 
 # ------------------------------------------------------------------ leftovers

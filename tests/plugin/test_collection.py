@@ -196,6 +196,14 @@ def test_a_project_without_scenarios_sees_nothing_of_the_plugin(
             "--agnhost-image=x needs --cluster=kind, not --cluster=netns",
         ),
         (
+            ["--image-pull-secret=a/b"],
+            "--image-pull-secret=a/b needs --cluster=kind, not --cluster=netns",
+        ),
+        (
+            ["--cluster=current", "--image-pull-secret=b"],
+            "--image-pull-secret=b is not NAMESPACE/NAME",
+        ),
+        (
             ["--canary=off"],
             "--canary=off needs --defect: without the canary, a cluster that enforces nothing "
             "would only show as many failures",

@@ -4,7 +4,7 @@ Owns the cluster's life (``up``, ``down``), the CNI profiles, and the hosts outs
 pytest never makes or deletes a cluster: the command line and ``make`` do.
 """
 
-from harness.cluster.kind.connection import clean, connect
+from harness.cluster.kind.connection import clean, connect, knowing
 from harness.cluster.kind.lifecycle import (
     choose,
     down,
@@ -23,6 +23,7 @@ __all__ = [
     "connect",
     "down",
     "export_logs",
+    "knowing",
     "kubeconfig",
     "profile",
     "profile_names",

@@ -26,20 +26,27 @@ def connect(
     """
     profile = lifecycle.require(name, profile)
     known = replace(
-        settings,
+        knowing(profile, settings),
         context=f"kind-{name}",
         kubeconfig=str(lifecycle.kubeconfig(name)),
         name=f"kind ({profile})",
         agents=profile.wait,
-        denies_by=profile.denies_by,
-        features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
-        gaps=settings.gaps + profile.gaps,
-        known_cells=settings.known_cells + profile.known_cells,
     )
     place = Place(
         name, lifecycle.kubeconfig(name).parent, profile.pod_subnet, settings.image, offline
     )
     return KubeCluster(known, Outside(place, settings.run, settings.worker))
+
+
+def knowing(profile: Profile, settings: KubeSettings) -> KubeSettings:
+    """Add what the profile says of its CNI, whoever installed it and where."""
+    return replace(
+        settings,
+        denies_by=profile.denies_by,
+        features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
+        gaps=settings.gaps + profile.gaps,
+        known_cells=settings.known_cells + profile.known_cells,
+    )
 
 
 def clean(name: str, run: str | None = None) -> tuple[str, ...]:
