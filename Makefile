@@ -127,7 +127,8 @@ test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluste
 
 .PHONY: test-kind
 test-kind: nft $(DEV_STAMP) ## the contract and the faults on the kind cluster that `make up` made
-	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/kind $(ARGS)
+	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/kind -m 'not exclusive' -n 4 $(ARGS)
+	@NETPOL_KIND=1 $(BIN)/pytest tests/kind -m exclusive $(ARGS)
 
 .PHONY: bench
 bench: nft $(DEV_STAMP) ## measure the harness on the embedded cluster; prints numbers

@@ -1,6 +1,7 @@
 """What breaks while a run is on, on a real cluster: an error that says so, never a verdict.
 
-Every test has a run of its own and ends with nothing of it left on the cluster.
+Every test has a run of its own and ends with nothing of it left on the cluster. Those that
+break the cluster itself are marked ``exclusive``: nothing else may run on it meanwhile.
 """
 
 from __future__ import annotations
@@ -209,6 +210,7 @@ def test_admission_webhook_refuses_the_policy(connect, run):
         _kubectl("delete", "validatingwebhookconfiguration", run)
 
 
+@pytest.mark.exclusive
 def test_cni_agent_dead(connect, run, profile):
     """Policies are accepted and no longer programmed: the tables are wrong, and say so."""
     cluster = connect()
@@ -235,6 +237,7 @@ def test_cni_agent_dead(connect, run, profile):
         _kubectl("rollout", "status", "daemonset", name, "-n", namespace, "--timeout=120s")
 
 
+@pytest.mark.exclusive
 def test_node_paused_for_twenty_seconds(connect):
     """Its kernel still answers, its processes do not: a denial there would be anybody's guess."""
     cluster = connect()
