@@ -125,7 +125,7 @@ def stand_in(tmp_path: Path) -> Path:
 @pytest.fixture(params=["sh", "busybox"])
 def shell(request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The shell of this machine, and the one of the agnhost image."""
-    *limit, sh = agnhost.shell(10)
+    *limit, sh = agnhost.shell(120)
     if request.param == "sh":
         return (*limit, sh)
     if shutil.which("busybox") is None:
@@ -200,7 +200,7 @@ def test_a_batch_starts_nothing_while_the_node_is_busy(
         assert batch.stdin
         batch.stdin.write(text)
         batch.stdin.close()
-        for _ in range(20 * len(targets)):  # more looks than there are probes
+        for _ in range(8 * len(targets)):  # more looks than there are probes
             assert answer_a_look(batch, load, "0.00 0.00 0.00 9999/9999 1\n")
         assert not (stand_in.parent / "order").exists()
         while answer_a_look(batch, load, "0.00 0.00 0.00 1/9999 1\n"):
