@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import threading
@@ -276,6 +277,33 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert any(name.startswith(f"{run}-") for name in removed)
     assert f"netpol-{run}-main-office" in removed
     _until(lambda: not _namespaces(run), 60)
+
+
+@pytest.mark.parametrize(
+    ("number", "workers", "status"),
+    [(signal.SIGINT, 0, 130), (signal.SIGINT, 2, 130), (signal.SIGTERM, 2, 143)],
+)
+def test_run_interrupted(run, number, workers, status):
+    """Who stops a run finds the cluster as it was."""
+    examples = Path(__file__).parents[2] / "scenarios" / "examples"
+    netpol = [sys.executable, "-m", "harness.cli", "run", "--cluster=kind", f"-n={workers}"]
+    process = subprocess.Popen(
+        [*netpol, f"--kind-name={NAME}", f"--netpol-run-id={run}", str(examples)],
+        cwd=examples.parents[1],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Whoever runs us in the background may have us ignore it, and a child inherits that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        _until(lambda: any("canary" not in name for name in _namespaces(run)), 60)
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == status, out
+    assert "Traceback" not in out
 
 
 def test_two_workers_wait_for_the_same_outside_address(connect):
