@@ -304,7 +304,8 @@ def canary(cluster: Cluster, timing: Timing | None = None) -> None:
     """See that a deny-all denies, on the same node and across nodes.
 
     Raises NotEnforcing if it does not, ClusterError if pods cannot reach each other even
-    without policies or give no verdict: then nothing that a scenario says would mean anything.
+    without policies, give no verdict, or are denied in a way that this cluster is not known
+    for: then nothing that a scenario says would mean anything.
     """
     scenario = _canary_scenario()
     run = ScenarioRun(cluster, scenario, timing)
@@ -319,13 +320,21 @@ def canary(cluster: Cluster, timing: Timing | None = None) -> None:
         )
     after = run.run(1).reachability
     _refuse_silence(after)
-    if after.mismatches:
+    name = cluster.capabilities.name
+    open_still = [result for result in after.mismatches if result.outcome is Verdict.ALLOWED]
+    if open_still:
         raise NotEnforcing(
-            f"cluster {cluster.capabilities.name} does not enforce NetworkPolicy: "
-            f"a policy that denies all ingress was accepted, and "
-            f"{after.mismatches[0].cell.probe} still connects",
+            f"cluster {name} does not enforce NetworkPolicy: a policy that denies all ingress "
+            f"was accepted, and {open_still[0].cell.probe} still connects",
             hint="use a CNI that implements NetworkPolicy (Calico, Cilium, kube-router, ...); "
             "flannel and kubenet accept policies and ignore them",
+        )
+    if after.mismatches:
+        odd = after.mismatches[0]
+        raise ClusterError(
+            f"cluster {name} seems to deny by rejecting, and is not known to: under a policy that "
+            f"denies all ingress, {odd.cell.probe} gave {odd.outcome}",
+            hint="name a CNI profile that denies so, --cni=kube-router for one",
         )
 
 

@@ -384,6 +384,22 @@ def test_the_canary_refuses_a_cluster_that_enforces_nothing() -> None:
     )
 
 
+def test_the_canary_does_not_take_a_refusal_for_a_connection() -> None:
+    def rejecting(state: State, asked: Probe) -> Verdict:
+        return Verdict.REFUSED if state.policies else Verdict.ALLOWED
+
+    with pytest.raises(ClusterError) as refused:
+        canary(FakeCluster(rejecting), QUICK)
+    assert not isinstance(refused.value, NotEnforcing)
+    assert str(refused.value) == (
+        "cluster fake seems to deny by rejecting, and is not known to: under a policy that denies "
+        "all ingress, canary/client -> canary/near:8080 gave REFUSED\n"
+        "hint: name a CNI profile that denies so, --cni=kube-router for one"
+    )
+    known = replace(EVERYTHING, denies_by="reject")
+    canary(FakeCluster(rejecting, known), QUICK)
+
+
 def test_the_canary_tells_a_broken_network_from_an_enforcing_one() -> None:
     with pytest.raises(ClusterError, match="before any policy exists") as broken:
         canary(FakeCluster(denies_all), QUICK)
