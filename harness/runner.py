@@ -6,7 +6,8 @@ Nothing here sleeps for luck, and nothing turns an error into a pass:
   agrees; in between only the wrong cells are probed again, until the settle time is over;
 - a denial counts only where the same pair was seen connecting: in an earlier step, or in the
   control, which is the same topology without policies;
-- a cell without a verdict stays without one.
+- a cell without a verdict stays without one; when the settle time is over it is asked a few
+  times more, while a wrong verdict stands.
 """
 
 from __future__ import annotations
@@ -237,15 +238,23 @@ def _longest(results: Iterable[CellResult]) -> float | None:
     return max((result.wrong_until_s or 0.0 for result in results), default=None)
 
 
+_LATE_ROUNDS = 3
+"""How often in all a table's silent cells are asked again when the settle time is over."""
+
+
 @dataclass(slots=True)
 class _Rounds:
-    """Rounds of probes over one table, and the moments at which each cell was wrong."""
+    """Rounds of probes over one table, and the moments at which each cell was wrong.
+
+    ``full`` counts those over the whole table, ``late`` those for silence after the settle time.
+    """
 
     cluster: Cluster
     table: TruthTable
     pause_s: float
     satisfied: Callable[[Cell, Observation], bool]
     full: int = 0
+    late: int = 0
     latest: dict[Probe, Observation] = field(default_factory=dict)
     wrong_at: dict[Probe, tuple[float, float]] = field(default_factory=dict)
 
@@ -272,10 +281,19 @@ class _Rounds:
         return self._round(self.table.cells)
 
     def _chase(self, wrong: tuple[Cell, ...], deadline: float) -> bool:
-        while wrong and time.monotonic() < deadline:
+        while wrong and (time.monotonic() < deadline or self._may_be_late(wrong)):
             time.sleep(self.pause_s)
             wrong = self._round(wrong)
         return not wrong
+
+    def _may_be_late(self, wrong: tuple[Cell, ...]) -> bool:
+        """Whether cells are asked again although the settle time is over: only if all are silent.
+
+        A slow cluster costs a verdict now and then. A wrong one stands as it is.
+        """
+        silent = all(isinstance(self.latest[cell.probe].outcome, ProbeError) for cell in wrong)
+        self.late += silent
+        return silent and self.late <= _LATE_ROUNDS
 
     def _round(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
         """Probe the cells, those that will only wait first; give the wrong ones."""

@@ -364,6 +364,50 @@ def enforcing(state: State, asked: Probe) -> Verdict:
     return Verdict.TIMEOUT if state.policies else Verdict.ALLOWED
 
 
+def in_turn(*answers: Verdict | ProbeError) -> FakeCluster:
+    """A cluster that gives these answers in turn, under policies; the last for ever."""
+    left = list(answers)
+
+    def answer(state: State, asked: Probe) -> Verdict | ProbeError:
+        if not state.policies:
+            return Verdict.ALLOWED
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return FakeCluster(answer)
+
+
+SILENT = ProbeError("it took 2.1 s to answer")
+DENIED = scenario(step("shut", SHUT, cell(Verdict.TIMEOUT)))
+NO_TIME = Timing(settle_s=0.0, pause_s=0.0)
+
+
+def test_silence_is_asked_again_when_the_settle_time_is_over_and_then_confirmed() -> None:
+    cluster = in_turn(Verdict.TIMEOUT, SILENT, Verdict.TIMEOUT)
+    result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
+    assert [r.outcome for r in result.reachability.results] == [Verdict.TIMEOUT]
+    assert result.full_rounds == 3  # Right, silent, and right in full once more.
+
+
+def test_a_wrong_verdict_is_not_asked_again_when_the_settle_time_is_over() -> None:
+    cluster = in_turn(Verdict.TIMEOUT, Verdict.ALLOWED, Verdict.TIMEOUT)
+    result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
+    assert [r.outcome for r in result.reachability.mismatches] == [Verdict.ALLOWED]
+    cluster = in_turn(SILENT, Verdict.ALLOWED, Verdict.TIMEOUT)
+    result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
+    assert [r.outcome for r in result.reachability.mismatches] == [Verdict.ALLOWED]
+
+
+def test_lasting_silence_is_an_error_after_a_few_more_rounds() -> None:
+    cluster = in_turn(SILENT)
+    result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
+    assert [r.outcome for r in result.reachability.unmeasured] == [SILENT]
+    assert len(cluster.rounds) == 1 + 1 + 3  # the control, the round, three more
+    # Nor does a silence that comes and goes keep a step going.
+    cluster = in_turn(*[SILENT, Verdict.TIMEOUT] * 9)
+    result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
+    assert [r.outcome for r in result.reachability.unmeasured] == [SILENT]
+
+
 def test_the_canary_accepts_a_cluster_that_enforces() -> None:
     cluster = FakeCluster(enforcing)
     canary(cluster, QUICK)
