@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shutil
-import sys
 from pathlib import Path
 
 from harness.cluster.kind import command, manifest
@@ -44,7 +43,7 @@ def install(offline: Path | None, downloads: str = DOWNLOADS) -> Path:
     target = _kept()
     target.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("go") is not None:
-        _say(f"building kind {VERSION} into {target.parent} by `go install`")
+        command.say(f"building kind {VERSION} into {target.parent} by `go install`")
         command.check(
             ["env", f"GOBIN={target.parent}", "go", "install", f"sigs.k8s.io/kind@{VERSION}"],
             deadline_s=_BUILD_S,
@@ -55,7 +54,7 @@ def install(offline: Path | None, downloads: str = DOWNLOADS) -> Path:
 
 
 def _download(url: str, target: Path) -> None:
-    _say(f"downloading kind {VERSION} to {target} (no go to build it)")
+    command.say(f"downloading kind {VERSION} to {target} (no go to build it)")
     what = f"kind {VERSION}"
     published = manifest.fetch(f"{url}.sha256sum", f"the checksum of {what}").decode()
     data = manifest.fetch(url, what)
@@ -83,7 +82,3 @@ def _release() -> str:
 
 def _kept() -> Path:
     return (manifest.cache() / "bin" / "kind").resolve()
-
-
-def _say(text: str) -> None:
-    print(f"netpol: {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes

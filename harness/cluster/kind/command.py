@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,3 +92,8 @@ def nodes(cluster: str) -> tuple[str, ...]:
     label = f"label=io.x-k8s.kind.cluster={cluster}"
     names = check(["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"])
     return tuple(sorted(names.split()))
+
+
+def say(text: str) -> None:
+    """Tell on stderr what takes minutes."""
+    print(f"netpol: {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -55,16 +54,16 @@ def up(name: str, profile: Profile, offline: Path | None, config: Path) -> None:
     folder = _folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kind-config.yaml").write_text(text, encoding="utf-8")
-    _say(f"making the kind cluster {name} with {profile}" + (" offline" if offline else ""))
+    command.say(f"making the kind cluster {name} with {profile}" + (" offline" if offline else ""))
     with _signals_as_exceptions():
         try:
             _make(_Making(name, profile, needed))
         except BaseException as error:
-            _say(f"the cluster {name} was not made: {type(error).__name__}")
+            command.say(f"the cluster {name} was not made: {type(error).__name__}")
             _discard(name)
             raise
-    _say(f"cluster {name} is up with {profile} after {time.monotonic() - started:.1f} s")
-    _say(f"KUBECONFIG={kubeconfig(name)}")
+    command.say(f"cluster {name} is up with {profile} after {time.monotonic() - started:.1f} s")
+    command.say(f"KUBECONFIG={kubeconfig(name)}")
 
 
 def down(name: str) -> None:
@@ -78,7 +77,7 @@ def down(name: str) -> None:
             f"`kind delete cluster --name {name}` deletes it",
         )
     _delete(name)
-    _say(f"cluster {name} is deleted")
+    command.say(f"cluster {name} is deleted")
 
 
 def status(name: str) -> str:
@@ -242,7 +241,7 @@ def _reuse(name: str, profile: Profile) -> None:
             "`netpol down` deletes it; another --name keeps both",
         )
     _await_ready(name, profile.wait)
-    _say(f"cluster {name} is already up with {profile}")
+    command.say(f"cluster {name} is already up with {profile}")
 
 
 # ------------------------------------------------------------------ making it
@@ -259,7 +258,7 @@ class _Making:
     started: float = field(default_factory=time.monotonic)
 
     def tell(self, text: str) -> None:
-        _say(f"{time.monotonic() - self.started:5.1f} s  {text}")
+        command.say(f"{time.monotonic() - self.started:5.1f} s  {text}")
 
 
 def _make(making: _Making) -> None:
@@ -545,7 +544,3 @@ def _signals_as_exceptions() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _say(text: str) -> None:
-    print(f"netpol: {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes
