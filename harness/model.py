@@ -232,12 +232,28 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class Networks:
+    """Address ranges, in CIDR notation: those that a scenario sets, or those of a cluster.
+
+    A scenario sets at most one range for each family. An empty tuple means "not set" in a
+    scenario, and "not known" for a cluster.
+    """
+
+    pods: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that a cluster shall hold at one moment, under logical names.
 
     ``scope`` is the slug of the scenario: states of different scopes never share objects.
     ``exact_names`` asks for the namespaces under their own names. ``refused`` are objects
-    that the API server must refuse; they never come to exist.
+    that the API server must refuse; they never come to exist. ``networks`` are the ranges
+    that the scenario sets; where it sets none, the cluster's own ranges must not overlap
+    ``outside``: the scenario's outside hosts and its narrow ipBlocks, in CIDR notation.
+    Both are the same in all states of a scope.
     """
 
     scope: str
@@ -248,6 +264,8 @@ class State:
     policies: tuple[Manifest, ...] = ()
     refused: tuple[Manifest, ...] = ()
     exact_names: bool = False
+    networks: Networks = field(default_factory=Networks)
+    outside: tuple[str, ...] = ()
 
     def namespace(self, name: str) -> Namespace | None:
         return next((item for item in self.namespaces if item.name == name), None)
@@ -472,12 +490,15 @@ class Needs:
     """What a scenario asks of a cluster beyond pods, TCP, UDP and ClusterIPs.
 
     ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
-    objects it applies other than NetworkPolicy.
+    objects it applies other than NetworkPolicy. ``networks`` and ``outside`` are those of its
+    states.
     """
 
     features: frozenset[str] = frozenset()
     nodes: int = 1
     kinds: frozenset[str] = frozenset()
+    networks: Networks = field(default_factory=Networks)
+    outside: tuple[str, ...] = ()
 
 
 FEATURES: Mapping[str, str] = {

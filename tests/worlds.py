@@ -151,11 +151,11 @@ _whole_families = ({"cidr": "0.0.0.0/0"}, {"cidr": "::/0"})
 # Whole ranges of the embedded cluster's pods and nodes: who is in them does not depend on
 # which address of a range somebody got.
 _cluster_blocks = (
-    {"cidr": "192.168.0.0/16", "except": ["192.168.128.0/17"]},
-    {"cidr": "192.168.128.0/17"},
-    {"cidr": "fd00:10::/32", "except": ["fd00:10:1::/64"]},
-    {"cidr": "172.31.255.2/32"},
-    {"cidr": "172.31.255.0/24", "except": ["172.31.255.2/32"]},
+    {"cidr": "100.64.0.0/16", "except": ["100.64.128.0/17"]},
+    {"cidr": "100.64.128.0/17"},
+    {"cidr": "fd64::/48", "except": ["fd64::/64"]},
+    {"cidr": "100.66.0.2/32"},
+    {"cidr": "100.66.0.0/24", "except": ["100.66.0.2/32"]},
 )
 _blocks = tuple(map(st.sampled_from, (_outside_blocks, _whole_families, _cluster_blocks)))
 

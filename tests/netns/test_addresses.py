@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from harness.cluster.netns.addresses import (
-    DNS_ADDRESSES,
     DNS_SERVICE,
     Addresses,
     allocate,
@@ -51,14 +50,15 @@ def pods(state: State, *changed: Pod) -> State:
 
 def test_every_thing_has_its_addresses() -> None:
     addresses = given(STATE)
-    assert addresses.pods[A] == ("192.168.0.16", "fd00:10:1::10")
-    assert addresses.pods[B] == ("192.168.128.16", "fd00:10:2::10")
+    assert addresses.pods[A] == ("100.64.0.16", "fd64::10")
+    assert addresses.pods[B] == ("100.64.128.16", "fd64:0:0:1::10")
     assert addresses.pods[PodRef("x", "h")] == addresses.nodes[1]
     assert addresses.node_of[PodRef("x", "h")] == 1
     assert addresses.externals["office"] == ("10.10.0.5", "2001:db8::5")
-    assert addresses.services["x", "web"] == ("10.96.0.16", "fd00:96::10")
+    assert addresses.services["x", "web"] == ("100.65.0.16", "fd64:0:1::10")
     assert addresses.services["x", "bare"] == ()
-    assert addresses.services[DNS_SERVICE] == DNS_ADDRESSES
+    assert addresses.services[DNS_SERVICE] == ("100.65.0.10", "fd64:0:1::a")
+    assert addresses.nodes[1] == ("100.66.0.2", "fd64:0:2::2")
     assert addresses.node_ports == {("x", "web", 80, Protocol.TCP): 30000}
     assert addresses.dns_pods == (PodRef("kube-system", "coredns"),)
 
@@ -107,9 +107,17 @@ def test_a_deleted_pod_leaves_its_address_alone() -> None:
 
 
 def test_outside_hosts_keep_their_addresses_from_pods() -> None:
-    taken = External("rival", ("192.168.0.16", "fd00:10:1::10"))
+    taken = External("rival", ("100.64.0.16", "fd64::10"))
     addresses = given(replace(STATE, externals=(taken,)))
-    assert addresses.pods[A] == ("192.168.0.17", "fd00:10:1::11")
+    assert addresses.pods[A] == ("100.64.0.17", "fd64::11")
+
+
+def test_other_ranges_give_every_thing_a_fresh_address() -> None:
+    first = given(STATE)
+    moved = given(replace(STATE, scope="another", outside=("100.64.1.0/24",)), first)
+    assert moved.pods[A] == ("100.96.0.16", "fd64::10")
+    assert moved.services["x", "web"] == ("100.65.0.16", "fd64:0:1::10")
+    assert given(STATE, moved) == first
 
 
 def test_without_ipv6_nothing_has_an_ipv6_address() -> None:

@@ -30,6 +30,7 @@ from harness.model import (
     Labels,
     Manifest,
     Namespace,
+    Networks,
     NodePortRef,
     NodeRef,
     Pod,
@@ -217,8 +218,8 @@ def test_nobody_answers_at_an_address_that_nobody_has(
 ) -> None:
     cluster.sync(STATE)
     nowhere = {
-        Family.V4: ("203.0.113.5", "192.168.77.77", "192.168.200.7", "172.31.255.77"),
-        Family.V6: ("2001:db8:ffff::5", "fd00:10:1::ffff", "fd00:10:2::ffff", "fd00:31::ffff"),
+        Family.V4: ("203.0.113.5", "100.64.77.77", "100.64.200.7", "100.66.0.77"),
+        Family.V6: ("2001:db8:ffff::5", "fd64::ffff", "fd64:0:0:1::ffff", "fd64:0:2::ffff"),
     }
     expect(
         cluster,
@@ -229,6 +230,29 @@ def test_nobody_answers_at_an_address_that_nobody_has(
             for ip in nowhere[family]
         },
     )
+
+
+def test_a_scenario_with_other_ranges_gets_them(cluster: NetnsCluster) -> None:
+    first_pod, first_node = Address("100.64.0.16"), Address("100.66.0.2")
+    own = Networks(pods=("10.244.0.0/16",), nodes=("10.0.0.0/24",))
+    states = (STATE, replace(STATE, scope="own-ranges", networks=own), STATE)
+    for state in states:
+        cluster.sync(state)
+        own_pod, own_node = Address("10.244.0.16"), Address("10.0.0.2")
+        served = state.networks == own
+        for source in (FAR, NodeRef(2), OFFICE):
+            expect(
+                cluster,
+                Family.V4,
+                {
+                    (source, WEB, 80): ALLOWED,
+                    (source, own_pod if served else first_pod, 80): ALLOWED,
+                    (source, first_pod if served else own_pod, 80): TIMEOUT,
+                    (source, own_node if served else first_node, 81): REFUSED,
+                    (source, first_node if served else own_node, 81): TIMEOUT,
+                },
+            )
+        expect(cluster, Family.V4, {(CLIENT, ServiceName("x", "web"), 80): ALLOWED})
 
 
 @BOTH

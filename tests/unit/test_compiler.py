@@ -329,7 +329,7 @@ def egress(rule: dict[str, Any]) -> Manifest:
     [
         {"ports": [{"port": "web"}]},
         {"ports": [{"port": "web"}], "to": [{"namespaceSelector": {}}]},
-        {"ports": [{"port": "web"}], "to": [{"ipBlock": {"cidr": "192.168.0.0/16"}}]},
+        {"ports": [{"port": "web"}], "to": [{"ipBlock": {"cidr": "100.64.0.0/16"}}]},
     ],
     ids=["to anybody", "to pods", "to an ipBlock"],
 )
@@ -357,46 +357,46 @@ SMALL = """\
 table inet netpol
 delete table inet netpol
 table inet netpol {
-  set peers4_b6838f75b65f {
+  set peers4_3ca9013757cb {
     type ipv4_addr; flags interval
-    elements = { 10.10.0.0-10.10.255.255, 192.168.128.16 }
+    elements = { 10.10.0.0-10.10.255.255, 100.64.128.16 }
   }
-  set peers6_658c4eed6cdb {
+  set peers6_4496d962b96f {
     type ipv6_addr; flags interval
-    elements = { fd00:10:2::10 }
+    elements = { fd64:0:0:1::10 }
   }
   set self4 {
     type ipv4_addr . ipv4_addr
-    elements = { 192.168.0.16 . 192.168.0.16 }
+    elements = { 100.64.0.16 . 100.64.0.16 }
   }
   set self6 {
     type ipv6_addr . ipv6_addr
-    elements = { fd00:10:1::10 . fd00:10:1::10 }
+    elements = { fd64::10 . fd64::10 }
   }
   map egress4 {
     type ipv4_addr : verdict
-    elements = { 192.168.0.16 : jump egress_fae2a5ba76b7 }
+    elements = { 100.64.0.16 : jump egress_fae2a5ba76b7 }
   }
   map egress6 {
     type ipv6_addr : verdict
-    elements = { fd00:10:1::10 : jump egress_fae2a5ba76b7 }
+    elements = { fd64::10 : jump egress_fae2a5ba76b7 }
   }
   map ingress4 {
     type ipv4_addr : verdict
-    elements = { 192.168.0.16 : jump ingress_de87bcc61343 }
+    elements = { 100.64.0.16 : jump ingress_f1045fde0a52 }
   }
   map ingress6 {
     type ipv6_addr : verdict
-    elements = { fd00:10:1::10 : jump ingress_de87bcc61343 }
+    elements = { fd64::10 : jump ingress_f1045fde0a52 }
   }
   chain egress_fae2a5ba76b7 {
     counter drop comment "isolated by x/p"
   }
-  chain ingress_de87bcc61343 {
-    ip saddr @peers4_b6838f75b65f tcp dport { 80, 8000-8010 } return comment "x/p ingress[0]"
-    ip6 saddr @peers6_658c4eed6cdb tcp dport { 80, 8000-8010 } return comment "x/p ingress[0]"
-    ip saddr @peers4_b6838f75b65f udp dport 53 return comment "x/p ingress[0]"
-    ip6 saddr @peers6_658c4eed6cdb udp dport 53 return comment "x/p ingress[0]"
+  chain ingress_f1045fde0a52 {
+    ip saddr @peers4_3ca9013757cb tcp dport { 80, 8000-8010 } return comment "x/p ingress[0]"
+    ip6 saddr @peers6_4496d962b96f tcp dport { 80, 8000-8010 } return comment "x/p ingress[0]"
+    ip saddr @peers4_3ca9013757cb udp dport 53 return comment "x/p ingress[0]"
+    ip6 saddr @peers6_4496d962b96f udp dport 53 return comment "x/p ingress[0]"
     counter drop comment "isolated by x/p"
   }
   chain forward {

@@ -1,8 +1,8 @@
 """Who has which address, from one State to the next. Pure.
 
-Pods live in 192.168.0.0/16 and fd00:10::/32, half of them for each node; nodes in
-172.31.255.0/24 and fd00:31::/64; ClusterIPs in 10.96.0.0/16 and fd00:96::/112. Outside hosts
-keep the addresses that their author gave them, and nobody else gets those.
+Pods, Services and nodes have a range for each family (``ranges``); each node gets half of
+the pods' range. Outside hosts keep the addresses that their author gave them, and nobody
+else gets those.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
+from harness.cluster.netns.ranges import Ranges, ranges
 from harness.errors import ClusterError
 from harness.model import (
     ContainerPort,
@@ -30,18 +30,7 @@ from harness.model import (
 NODES = 2
 """How many workers the embedded cluster has."""
 
-NODE_ADDRESSES: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {index: (f"172.31.255.{index + 1}", f"fd00:31::{index + 1:x}") for index in (1, 2)}
-)
-POD_RANGES: Mapping[int, tuple[str, ...]] = MappingProxyType(
-    {
-        1: ("192.168.0.0/17", "fd00:10:1::/64"),
-        2: ("192.168.128.0/17", "fd00:10:2::/64"),
-    }
-)
-SERVICE_RANGES = ("10.96.0.0/16", "fd00:96::/112")
 DNS_SERVICE = ("kube-system", "kube-dns")
-DNS_ADDRESSES = ("10.96.0.10", "fd00:96::a")
 NODE_PORTS = range(30000, 32768)
 
 NodePortKey = tuple[str, str, int, Protocol]
@@ -62,6 +51,7 @@ class Addresses:
     headless Service has none. ``node_of`` and ``nodes`` count the workers from 1.
     """
 
+    ranges: Ranges
     pods: Mapping[PodRef, tuple[str, ...]]
     nodes: Mapping[int, tuple[str, ...]]
     node_of: Mapping[PodRef, int]
@@ -125,31 +115,39 @@ def allocate(
     """Give every thing of ``state`` (with what is implied) its addresses.
 
     What was there before keeps its own; what is new, or made again, gets fresh ones, and an
-    address is not given twice until its range is used up. Raises ClusterError when a range
-    has none left.
+    address is not given twice until its range is used up. In other ranges than before,
+    everything is new. Raises ClusterError when a range has none left, or no range is free.
     """
-    return _Allocation(state, previous, families).run()
+    found = ranges(state.networks, state.outside)
+    if previous and previous.ranges != found:
+        previous = None
+    return _Allocation(state, previous, families, found).run()
 
 
 class _Allocation:
     """One call of ``allocate``."""
 
     def __init__(
-        self, state: State, previous: Addresses | None, families: tuple[Family, ...]
+        self,
+        state: State,
+        previous: Addresses | None,
+        families: tuple[Family, ...],
+        found: Ranges,
     ) -> None:
         self.state = state
+        self.ranges = found
         self.previous = previous
         self.families = families
         self.owners: dict[PodRef | tuple[str, str] | NodePortKey, Hashable] = {}
         self.serials: dict[str, int] = dict(previous.serials) if previous else {}
         self.taken = {ip for host in state.externals for ip in host.addresses}
-        self.taken.update(DNS_ADDRESSES)
+        self.taken.update(found.dns)
         if previous:
             for held in (*previous.pods.values(), *previous.services.values()):
                 self.taken.update(held)
 
     def run(self) -> Addresses:
-        nodes = {index: self._offered(ips) for index, ips in NODE_ADDRESSES.items()}
+        nodes = {index: self._offered(ips) for index, ips in self.ranges.nodes.items()}
         node_of = {pod.ref: node_index(pod.node) for pod in self.state.pods}
         pods = {
             pod.ref: nodes[node_of[pod.ref]] if pod.host_network else self._pod(pod)
@@ -157,6 +155,7 @@ class _Allocation:
         }
         services = {(s.namespace, s.name): self._cluster_ips(s) for s in self.state.services}
         return Addresses(
+            ranges=self.ranges,
             pods=pods,
             nodes=nodes,
             node_of=node_of,
@@ -184,7 +183,7 @@ class _Allocation:
     def _pod(self, pod: Pod) -> tuple[str, ...]:
         if self._keeps(pod.ref, pod_identity(self.state, pod)) and self.previous:
             return self.previous.pods[pod.ref]
-        return self._fresh(POD_RANGES[node_index(pod.node)])
+        return self._fresh(self.ranges.pods[node_index(pod.node)])
 
     def _service_owner(self, service: Service) -> Hashable:
         namespace = self.state.namespace(service.namespace)
@@ -195,10 +194,10 @@ class _Allocation:
         if service.type is ServiceType.HEADLESS:
             return ()
         if key == DNS_SERVICE:
-            return self._offered(DNS_ADDRESSES)
+            return self._offered(self.ranges.dns)
         if self._keeps(key, self._service_owner(service)) and self.previous:
             return self.previous.services[key]
-        return self._fresh(SERVICE_RANGES)
+        return self._fresh(self.ranges.services)
 
     def _node_ports(self) -> dict[NodePortKey, int]:
         given: dict[NodePortKey, int] = {}

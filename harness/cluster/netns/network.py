@@ -19,8 +19,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from harness.cluster.netns.addresses import NODE_ADDRESSES, POD_RANGES, family_of, of_family
+from harness.cluster.netns.addresses import family_of, of_family
 from harness.cluster.netns.kernel import enter, new_netns, route_socket, write_sysctls
+from harness.cluster.netns.ranges import Ranges
 from harness.cluster.netns.rtnetlink import LOOPBACK_INDEX, Batch, VethEnd, send
 from harness.model import Family
 
@@ -81,9 +82,10 @@ class Station:
 class Network:
     """The wires of one cluster. All methods move the calling thread."""
 
-    def __init__(self, families: tuple[Family, ...]) -> None:
+    def __init__(self, families: tuple[Family, ...], ranges: Ranges) -> None:
         """Make the router and the nodes. Raises OSError or ClusterError."""
         self._families = families
+        self.ranges = ranges
         self._silence = Gateway(_new_namespace(_HOST_SYSCTLS))
         self._far_ends = Batch()
         self.router = Gateway(_new_namespace(_ROUTER_SYSCTLS))
@@ -94,7 +96,7 @@ class Network:
             for anywhere in self._only(_ANYWHERE):
                 batch.add_route(anywhere, _VOID_INDEX)
             send(batch, route)
-        self.nodes: Mapping[int, Gateway] = {i: self._make_node(i) for i in NODE_ADDRESSES}
+        self.nodes: Mapping[int, Gateway] = {i: self._make_node(i) for i in ranges.nodes}
         with route_socket(self._silence.netns) as route:
             send(self._far_ends, route)
 
@@ -102,8 +104,8 @@ class Network:
         return tuple(item for item in items if family_of(item) in self._families)
 
     def _make_node(self, number: int) -> Gateway:
-        own = self._only(NODE_ADDRESSES[number])
-        ranges = self._only(POD_RANGES[number])
+        own = self._only(self.ranges.nodes[number])
+        ranges = self._only(self.ranges.pods[number])
         node = Gateway(_new_namespace(_ROUTER_SYSCTLS), own)
         index = self.router.fresh_index()
         far = VethEnd("uplink", _UPLINK_INDEX, _mac(0, index, far=True))
@@ -142,6 +144,11 @@ class Network:
         batch.set_up(_VOID_INDEX)
         batch.set_blind(_VOID_INDEX)
         self._far_ends.set_up(index)
+
+    def close(self) -> None:
+        """Let go of the nodes and the router; their links go with them."""
+        for gateway in (*self.nodes.values(), self.router, self._silence):
+            os.close(gateway.netns)
 
     def attach(
         self, gateway: Gateway, wanted: Mapping[str, tuple[str, ...]]

@@ -10,7 +10,6 @@ from socket import socket
 from harness.cluster.netns import names, services
 from harness.cluster.netns.addresses import (
     DNS_SERVICE,
-    NODE_ADDRESSES,
     Addresses,
     allocate,
     pod_identity,
@@ -22,8 +21,20 @@ from harness.cluster.netns.listeners import Server, listen, silence
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import Gateway, Network, Station
 from harness.cluster.netns.prober import Host, SourcePorts, View
+from harness.cluster.netns.ranges import ranges
 from harness.errors import ClusterError
-from harness.model import External, ExternalRef, Family, NodeRef, Pod, PodRef, Probe, Source, State
+from harness.model import (
+    External,
+    ExternalRef,
+    Family,
+    Networks,
+    NodeRef,
+    Pod,
+    PodRef,
+    Probe,
+    Source,
+    State,
+)
 
 Compile = Callable[[State, Addresses], Mapping[int, str]]
 """Policies to the nft script of each node."""
@@ -66,7 +77,7 @@ class World:
     _ports: dict[Hashable, SourcePorts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._network = Network(self.families)
+        self._network = Network(self.families, ranges(Networks()))
 
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``; moves the calling thread. Raises ClusterError."""
@@ -79,6 +90,8 @@ class World:
 
     def _reconcile(self, state: State) -> None:
         addresses = allocate(state, self._addresses, self.families)
+        if addresses.ranges != self._network.ranges:
+            self._replace_network(addresses)
         self._addresses = addresses
         wanted = _wanted(state, addresses)
         self._remove(wanted)
@@ -87,6 +100,15 @@ class World:
         self._add([item for source, item in wanted.items() if source not in self._places])
         view = View(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
+
+    def _replace_network(self, addresses: Addresses) -> None:
+        """Make the nodes again, with addresses in other ranges; nothing of before stays."""
+        self._remove({})
+        self._publish(None)
+        self._scripts.clear()
+        self._ports.clear()
+        old, self._network = self._network, Network(self.families, addresses.ranges)
+        old.close()
 
     def _publish(self, view: View | None) -> None:
         def swap() -> None:
@@ -131,7 +153,7 @@ class World:
         policies = self.compile(state, addresses)
         scripts = {
             number: services.script(state, addresses, number) + policies.get(number, "")
-            for number in NODE_ADDRESSES
+            for number in addresses.nodes
         }
         changed = {n: text for n, text in scripts.items() if self._scripts.get(n) != text}
         for number in changed:
