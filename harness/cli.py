@@ -7,7 +7,6 @@ where errors become text. What a verb does not need is not imported.
 from __future__ import annotations
 
 import argparse
-import difflib
 import enum
 import os
 import sys
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ClusterError, HarnessError, ScenarioError, UsageError
 from harness.plugin.choice import CLUSTERS, KIND_NAME, ClusterChoice, offline_folder
+from harness.suggest import nearest
 
 if TYPE_CHECKING:
     import pytest
@@ -462,8 +462,7 @@ def _require_ends(steps: Sequence[Step], probe: Probe) -> None:
     known |= {f"external/{item.name}" for step in steps for item in step.state.externals}
     for end in (probe.source, probe.destination.host):
         if isinstance(end, PodRef | ExternalRef) and str(end) not in known:
-            near = difflib.get_close_matches(str(end), known, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(known))}"
+            hint = nearest(str(end), known) or f"it has {', '.join(sorted(known))}"
             raise UsageError(f"{str(end)!r} is in no step of this scenario", hint)
 
 

@@ -225,11 +225,6 @@ class Manifest:
             else f"{self.kind} {self.name}"
         )
 
-    @property
-    def is_network_policy(self) -> bool:
-        """Whether this is the kind that the oracle and the embedded cluster know."""
-        return self.kind == "NetworkPolicy" and self.api_version == "networking.k8s.io/v1"
-
 
 @dataclass(frozen=True, slots=True)
 class Networks:

@@ -48,7 +48,8 @@ from harness.policy import (
     PolicyPort,
     Requirement,
     Rule,
-    parse,
+    kind_of,
+    parsed,
 )
 
 
@@ -317,7 +318,7 @@ class _Policies:
     def __init__(self, state: State, facts: Facts) -> None:
         self.state = state
         self.facts = facts
-        self.known = [parse(m) for m in state.policies if m.is_network_policy]
+        self.known = parsed(state.policies)
         self.foreign = [m for m in state.policies if _is_foreign(m)]
 
     def between(self, flow: _Flow) -> Judgement:
@@ -444,7 +445,7 @@ class _Policies:
 
 
 def _is_foreign(manifest: Manifest) -> bool:
-    return manifest.kind.endswith("Policy") and not manifest.is_network_policy
+    return manifest.kind.endswith("Policy") and kind_of(manifest) is None
 
 
 def _ends(direction: Direction, flow: _Flow) -> tuple[_Party, _Party]:

@@ -28,7 +28,7 @@ from harness.model import (
     Step,
     TruthTable,
 )
-from harness.policy import parse
+from harness.policy import kind_of, parsed
 from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.fold import Fold, Folded
@@ -254,7 +254,7 @@ def _needs(wire: ScenarioWire, steps: tuple[Step, ...]) -> Needs:
     if 6 in wire.families:
         features.add("ipv6")
     objects = [manifest for state in states for manifest in state.policies]
-    kinds = {f"{m.api_version}/{m.kind}" for m in objects if not m.is_network_policy}
+    kinds = {f"{m.api_version}/{m.kind}" for m in objects if kind_of(m) is None}
     nodes = max([1, *asked, *placed, *_nodes_of_cells(cells)])
     return Needs(frozenset(features), nodes, frozenset(kinds))
 
@@ -270,12 +270,10 @@ def _features_of_states(states: Iterable[State]) -> Iterator[str]:
             yield "sctp"
         if state.refused:
             yield "admission"
-        for manifest in state.policies:
-            if manifest.is_network_policy:
-                policy = parse(manifest)
-                rules = (*policy.ingress, *policy.egress)
-                if any(port.end_port is not None for rule in rules for port in rule.ports):
-                    yield "endport"
+        for policy in parsed(state.policies):
+            rules = (*policy.ingress, *policy.egress)
+            if any(port.end_port is not None for rule in rules for port in rule.ports):
+                yield "endport"
 
 
 def _features_of_cells(cells: Iterable[Cell]) -> Iterator[str]:

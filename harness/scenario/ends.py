@@ -23,7 +23,7 @@ from harness.model import (
     ServiceRef,
     Source,
 )
-from harness.scenario.source import nearest
+from harness.suggest import nearest
 
 _SOURCES = "a source is ns/pod, node/1 or external/name"
 _DESTINATIONS = (

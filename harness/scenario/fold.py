@@ -23,7 +23,7 @@ from harness.model import (
     State,
 )
 from harness.scenario.manifests import Demand, Manifests
-from harness.scenario.source import Document, Place, nearest, nearest_or_all
+from harness.scenario.source import Document, Place
 from harness.scenario.wire import (
     NamedPort,
     NamedServicePort,
@@ -33,6 +33,7 @@ from harness.scenario.wire import (
     ServiceWire,
     StepWire,
 )
+from harness.suggest import nearest, nearest_or_all
 
 _LONGEST_PREFIX = 20
 """Room for ``<run>-<worker>`` in the names that namespaces get on a cluster."""

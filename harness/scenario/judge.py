@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness import oracle
 from harness.errors import Location, Problem
 from harness.model import Cell, Probe, Scenario, State, Step, TruthTable, Verdict
+from harness.policy import kind_of
 
 _SHOWN = 3
 _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})
@@ -55,7 +56,7 @@ def compare(
 
 def is_judged(state: State) -> bool:
     """Whether the oracle knows all that is applied."""
-    return all(manifest.is_network_policy for manifest in state.policies)
+    return all(kind_of(manifest) for manifest in state.policies)
 
 
 def _judged(

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import policy
 from harness.errors import Location
 from harness.model import Manifest
+from harness.policy import PolicyKind, kinds
 from harness.scenario.source import (
     Document,
     Place,
     Problems,
     display,
     documents,
-    nearest,
     read_text,
     walk,
 )
@@ -121,8 +120,9 @@ class Manifests:
             source.add(self.problems, (), "a manifest is a mapping", "apiVersion, kind, ...")
             return None
         kind, version = body.get("kind"), body.get("apiVersion")
-        if demand.verb == "apply" and is_network_policy(body):
-            self._network_policy(source)
+        policy = kinds.meant(version, kind)
+        if demand.verb == "apply" and policy:
+            self._policy(source, policy)
         else:
             self._identity(source, body)
         if demand.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
@@ -132,7 +132,7 @@ class Manifests:
         namespace = self._namespace(source, body, demand)
         if namespace is None:
             return None
-        if not demand.exact_names and not is_network_policy(body):
+        if not demand.exact_names and not policy:
             self._untranslatable(source)
         return Manifest(
             api_version=str(version),
@@ -143,8 +143,8 @@ class Manifests:
             location=source.at(()),
         )
 
-    def _network_policy(self, source: _Source) -> None:
-        for fault in policy.faults(source.value):
+    def _policy(self, source: _Source, kind: PolicyKind) -> None:
+        for fault in kind.faults(source.value):
             source.add(self.problems, fault.path, fault.message, fault.hint)
 
     def _identity(self, source: _Source, body: Mapping[str, Any]) -> None:
@@ -214,16 +214,6 @@ class _Source:
 
     def add(self, problems: Problems, path: Place, message: str, hint: str | None) -> None:
         problems.add(self.at(path), message, hint)
-
-
-def is_network_policy(body: Mapping[str, Any]) -> bool:
-    """Whether an object is meant as networking.k8s.io NetworkPolicy, and not as Calico's."""
-    kind, version = body.get("kind"), str(body.get("apiVersion"))
-    if isinstance(kind, str) and "projectcalico.org" not in version:
-        return kind == policy.KIND or (
-            version == policy.API_VERSION and nearest(kind, [policy.KIND]) is not None
-        )
-    return False
 
 
 def _canonical(body: Mapping[str, Any], namespace: str) -> str:

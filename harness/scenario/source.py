@@ -7,16 +7,16 @@ of them; values are what Kubernetes' own YAML reader makes of them, so ``on`` is
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from harness.errors import Location, Problem
+from harness.suggest import nearest
 
 Step = str | int
 Place = tuple[Step, ...]
@@ -431,32 +431,6 @@ def _behind_a_block(problems: Problems, here: Location) -> bool:
         if line.strip() and len(line) - len(line.lstrip(" ")) < indent:
             return re.search(r":\s*\|[-+]?\s*(#.*)?$", line) is not None
     return False
-
-
-# ------------------------------------------------------------------ words
-
-
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """A hint that names the known word that was probably meant, if one is near."""
-    found = closest(word, known)
-    return f"did you mean {found!r}?" if found else None
-
-
-def closest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant, if one is near."""
-    by_fold = {name.lower(): name for name in known}
-    cutoff = 0.6 if len(word) < 5 else 0.7
-    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=cutoff)
-    return by_fold[near[0]] if near else None
-
-
-def nearest_or_all(word: str, known: Iterable[str], kind: str) -> str | None:
-    """The nearest known word, or all of them where they are few."""
-    names = list(dict.fromkeys(known))
-    if not names:
-        return f"there are no {kind}"
-    shown = ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
-    return nearest(word, names) or f"{kind} are {shown}"
 
 
 def walk(value: object, place: Place = ()) -> Iterator[tuple[Place, object]]:

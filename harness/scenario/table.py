@@ -39,7 +39,8 @@ from harness.scenario.ends import (
     pair_pattern,
     source_pattern,
 )
-from harness.scenario.source import Problems, location_of, nearest, nearest_or_all
+from harness.scenario.source import Problems, location_of
+from harness.suggest import nearest, nearest_or_all
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic import ValidationError as WireError
 from pydantic_core import ErrorDetails
 
-from harness.scenario.source import Document, Place, Problems, closest, nearest
+from harness.scenario.source import Document, Place, Problems
 from harness.scenario.wire import (
     ExternalWire,
     NamedPort,
@@ -22,6 +22,7 @@ from harness.scenario.wire import (
     ServiceWire,
     StepWire,
 )
+from harness.suggest import closest, nearest
 
 
 def validate(document: Document, problems: Problems) -> ScenarioWire | None:

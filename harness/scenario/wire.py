@@ -15,7 +15,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field
 from pydantic_core import PydanticCustomError
 
 from harness.model import FEATURES, RESERVED_NAMESPACES
-from harness.scenario.source import nearest_or_all
+from harness.policy import selectors
+from harness.policy.selectors import BadWord
+from harness.suggest import nearest_or_all
 
 # ------------------------------------------------------------------ words with a syntax
 
@@ -25,18 +27,13 @@ def _fault(message: str, hint: str) -> PydanticCustomError:
     return PydanticCustomError("fault", template, {"message": message, "hint": hint})
 
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-_LABEL_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_PORT_NAME = re.compile(r"(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
-_LABEL_HINT = "at most 63 letters, digits, '-', '_', '.'; the first and last a letter or digit"
+def _refuse(bad: BadWord | None) -> None:
+    if bad is not None:
+        raise _fault(bad.fact, bad.hint)
 
 
 def _dns_label(text: str) -> str:
-    if len(text) > 63:
-        raise _fault(f"the name {text!r} has {len(text)} characters", "at most 63 are possible")
-    if not _DNS_LABEL.fullmatch(text):
-        hint = "lower-case letters, digits and '-', beginning and ending with a letter or digit"
-        raise _fault(f"{text!r} cannot be a name in Kubernetes", hint)
+    _refuse(selectors.dns_label(text))
     return text
 
 
@@ -58,33 +55,22 @@ def _service(text: str) -> str:
 
 
 def _label_key(text: str) -> str:
-    prefix, slash, name = text.rpartition("/")
-    parts = prefix.split(".") if slash else []
-    right = len(name) <= 63 and _LABEL_WORD.fullmatch(name) is not None
-    if not right or any(not _DNS_LABEL.fullmatch(part) for part in parts) or len(prefix) > 253:
-        hint = f"{_LABEL_HINT}; before it perhaps a DNS name and '/'"
-        raise _fault(f"{text!r} is not a label's key", hint)
+    _refuse(selectors.label_key(text))
     return text
 
 
 def _label_value(text: str) -> str:
-    if text and (len(text) > 63 or not _LABEL_WORD.fullmatch(text)):
-        raise _fault(f"{text!r} is not a label's value", _LABEL_HINT)
+    _refuse(selectors.label_value(text))
     return text
 
 
 def _port_name(text: str) -> str:
-    if not _PORT_NAME.fullmatch(text):
-        hint = "at most 15 lower-case letters, digits and single '-', with a letter in it"
-        if text.isdecimal():
-            hint = f"a number is written without quotes: {text}"
-        raise _fault(f"{text!r} is not a port's name", hint)
+    _refuse(selectors.port_name(text))
     return text
 
 
 def _port_number(number: int) -> int:
-    if not 1 <= number <= 65535:
-        raise _fault(f"port {number} is out of range", "a port is 1 to 65535")
+    _refuse(selectors.port_number(number))
     return number
 
 
@@ -97,7 +83,7 @@ def _port_text(text: str) -> str:
         raise _fault(f"{text!r} is not a port", "write 80, 53/UDP or {name: web, port: 80}")
     if found[2] not in {"TCP", "UDP", "SCTP"}:
         near = nearest_or_all(found[2], ("TCP", "UDP", "SCTP"), "protocols")
-        raise _fault(f"the protocol {found[2]!r} is not known", near or "")
+        raise _fault(f"the protocol {found[2]!r} is not known", near)
     _port_number(int(found[1]))
     return text
 
@@ -154,7 +140,7 @@ def _defect_id(text: str) -> str:
 
 def _feature(text: str) -> str:
     if text not in FEATURES:
-        hint = nearest_or_all(text, [*FEATURES, "nodes: 2"], "needs") or ""
+        hint = nearest_or_all(text, [*FEATURES, "nodes: 2"], "needs")
         raise _fault(f"{text!r} is nothing that a scenario can need", hint)
     return text
 
@@ -168,7 +154,7 @@ def _address(text: str) -> str:
 
 def _absolute_name(text: str) -> str:
     labels = text.removesuffix(".").split(".")
-    if len(text) > 253 or any(len(x) > 63 or not _DNS_LABEL.fullmatch(x) for x in labels):
+    if len(text) > 253 or any(map(selectors.dns_label, labels)):
         raise _fault(f"{text!r} is not a DNS name", "like api.example.com, in lower case")
     if len(labels) < 2:
         raise _fault(f"{text!r} is not an absolute name", "like api.example.com")

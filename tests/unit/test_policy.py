@@ -21,8 +21,11 @@ from harness.policy import (
     Requirement,
     Rule,
     faults,
+    kinds,
     parse,
+    selectors,
 )
+from harness.policy.selectors import BadWord
 
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
 
@@ -265,13 +268,13 @@ def test_what_the_server_takes_has_no_fault(spec: Any) -> None:
         (
             "ingress: [{ports: [{port: '80'}]}]",
             (*RULE, "ports", 0, "port"),
-            f"port '80' is not a port's name in {IN}.ports[0]",
-            "a port in quotes is a port's name; the number is written 80",
+            f"'80' is not a valid port name in {IN}.ports[0]",
+            "a port number is written without quotes: 80",
         ),
         (
             "ingress: [{ports: [{port: Web}]}]",
             (*RULE, "ports", 0, "port"),
-            f"port 'Web' is not a port's name in {IN}.ports[0]",
+            f"'Web' is not a valid port name in {IN}.ports[0]",
             "at most 15 lower-case letters, digits and single '-', with a letter in it",
         ),
         (
@@ -401,6 +404,12 @@ def test_what_the_server_takes_has_no_fault(spec: Any) -> None:
             "key: app",
         ),
         (
+            "podSelector: {matchExpressions: [{key: a, operator: [In]}]}",
+            ("spec", "podSelector", "matchExpressions", 0, "operator"),
+            "operator is a list, not text in spec.podSelector.matchExpressions[0]",
+            None,
+        ),
+        (
             "podSelector: {matchLabels: {a: true}}",
             ("spec", "podSelector", "matchLabels", "a"),
             "a is True (true or false), not text in spec.podSelector.matchLabels",
@@ -409,15 +418,15 @@ def test_what_the_server_takes_has_no_fault(spec: Any) -> None:
         (
             "podSelector: {matchLabels: {a: b c}}",
             ("spec", "podSelector", "matchLabels", "a"),
-            "'b c' is not a label's value in spec.podSelector.matchLabels",
+            "'b c' is not a valid label value in spec.podSelector.matchLabels",
             "at most 63 letters, digits, '-', '_', '.'; the first and last a letter or digit",
         ),
         (
             "podSelector: {matchLabels: {-a: b}}",
             ("spec", "podSelector", "matchLabels", "-a"),
-            "'-a' is not a label's key in spec.podSelector.matchLabels",
+            "'-a' is not a valid label key in spec.podSelector.matchLabels",
             "at most 63 letters, digits, '-', '_', '.'; the first and last a letter or digit; "
-            "before it perhaps a DNS name and '/'",
+            "an optional prefix is a DNS name and '/'",
         ),
     ],
 )  # fmt: skip
@@ -431,11 +440,11 @@ def test_faults_of_a_spec(
     ("change", "messages"),
     [
         ({"metadata": {"name": "Db"}},
-         ["name 'Db' is not a DNS name in metadata of NetworkPolicy 'Db'"]),
+         ["'Db' is not a valid name in metadata of NetworkPolicy 'Db'"]),
         ({"metadata": {"name": "db.postgres-1"}}, []),
         ({"metadata": {"name": "a" * 253}}, []),
         ({"metadata": {"name": "p", "namespace": "a.b"}},
-         ["namespace 'a.b' is not a DNS name in metadata of NetworkPolicy 'p'"]),
+         ["'a.b' is not a valid name in metadata of NetworkPolicy 'p'"]),
         ({"metadata": {"namespace": "db"}},
          ["name is missing in metadata of a NetworkPolicy without a name"]),
         ({"metadata": None}, ["metadata.name is missing in a NetworkPolicy without a name"]),
@@ -462,3 +471,101 @@ def test_every_fault_is_reported_at_once() -> None:
 @pytest.mark.parametrize("value", [None, [], "text", 3, {}, {True: 1}, {"spec": {1: 2}}])
 def test_nonsense_gives_faults_and_no_exception(value: object) -> None:
     assert faults(value)
+
+
+# ------------------------------------------------------------------ the syntax of words
+
+
+@pytest.mark.parametrize(
+    ("check", "right", "wrong"),
+    [
+        (selectors.dns_label, ["a", "0", "a-b", "a" * 63], ["", "A", "-a", "a-", "a.b", "a\n"]),
+        (selectors.dns_label, [], ["a" * 64, "a_b", "\u00e4"]),
+        (
+            selectors.dns_subdomain,
+            ["a", "a.b", "a" * 64, "a." * 126 + "a"],
+            ["", "a..b", "a.", "A"],
+        ),
+        (selectors.dns_subdomain, [], ["a" * 254, ".a", "a.-b", "a_b"]),
+        (selectors.label_key, ["a", "A_b.c", "a.b/c", "a" * 63], ["", "-a", "/a", "a/", "a/b/c"]),
+        (selectors.label_key, [], ["A/b", "a" * 64, "a" * 254 + "/b", "a b"]),
+        (
+            selectors.label_value,
+            ["", "a", "A_b.c", "a" * 63],
+            ["-a", "a-", "a b", "a/b", "a" * 64],
+        ),
+        (selectors.port_name, ["web", "8a", "a-b", "a" * 15], ["", "80", "8-0", "Web", "a--b"]),
+        (selectors.port_name, [], ["-a", "a-", "a" * 16, "a.b"]),
+        (selectors.port_number, [1, 80, 65535], [0, -1, 65536]),
+    ],
+)
+def test_the_syntax_of_words(check: Any, right: list[Any], wrong: list[Any]) -> None:
+    assert [word for word in right if check(word) is not None] == []
+    assert [word for word in wrong if check(word) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("found", "fact", "hint"),
+    [
+        (
+            selectors.dns_label("A"),
+            "'A' is not a valid name",
+            "at most 63 lower-case letters, digits and '-'; the first and last a letter or digit",
+        ),
+        (
+            selectors.dns_subdomain("A"),
+            "'A' is not a valid name",
+            "at most 253 lower-case letters, digits, '-' and '.'; "
+            "the first and last a letter or digit",
+        ),
+        (
+            selectors.port_number(0, "endPort"),
+            "endPort 0 is out of range",
+            "a port is 1 to 65535",
+        ),
+    ],
+)
+def test_a_bad_word_says_what_is_possible(found: BadWord, fact: str, hint: str) -> None:
+    assert found == BadWord(fact, hint)
+
+
+# ------------------------------------------------------------------ kinds
+
+
+def manifest(api_version: str, kind: str, namespace: str = "db") -> Manifest:
+    return Manifest(api_version, kind, namespace, "p", "{}")
+
+
+def test_a_kind_is_its_api_version_and_its_name() -> None:
+    known = kinds.kind_of(manifest("networking.k8s.io/v1", "NetworkPolicy"))
+    assert known is not None
+    assert (known.parse, known.faults, known.scope) == (parse, faults, kinds.Scope.NAMESPACED)
+    assert kinds.kind_of(manifest("projectcalico.org/v3", "NetworkPolicy")) is None
+    assert kinds.kind_of(manifest("networking.k8s.io/v1", "Ingress")) is None
+
+
+def test_only_policies_of_a_known_kind_are_parsed_and_in_order() -> None:
+    objects = [
+        manifest("networking.k8s.io/v1", "NetworkPolicy", "b"),
+        manifest("v1", "ConfigMap"),
+        manifest("networking.k8s.io/v1", "NetworkPolicy", "a"),
+    ]
+    assert kinds.parsed(objects) == (parse(objects[0]), parse(objects[2]))
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "is_meant"),
+    [
+        ("networking.k8s.io/v1", "NetworkPolicy", True),
+        ("networking.k8s.io/v1", "NetworkPolicie", True),
+        ("networking.k8s.io/v1", "networkpolicy", True),
+        ("networking.k8s.io/v1", "Ingress", False),
+        ("networking.k8s.io", "NetworkPolicy", True),
+        (None, "NetworkPolicy", True),
+        ("projectcalico.org/v3", "NetworkPolicy", False),
+        ("networking.k8s.io/v1", None, False),
+        ("networking.k8s.io/v1", 5, False),
+    ],
+)
+def test_the_kind_that_an_author_means(api_version: object, kind: object, is_meant: bool) -> None:
+    assert kinds.meant(api_version, kind) == (kinds.KINDS[0] if is_meant else None)

@@ -35,6 +35,7 @@ from harness.model import (
     Source,
     State,
 )
+from harness.policy import kind_of
 
 Compile = Callable[[State, Addresses], Mapping[int, str]]
 """Policies to the nft script of each node."""
@@ -236,7 +237,7 @@ def _refuse(state: State) -> None:
             hint="it has no API server; such a step `needs: [admission]`",
         )
     for manifest in state.policies:
-        if not manifest.is_network_policy:
+        if kind_of(manifest) is None:
             raise ClusterError(
                 f"the embedded cluster does not know {manifest.api_version} {manifest.kind} "
                 f"({manifest})",

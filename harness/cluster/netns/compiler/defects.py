@@ -5,7 +5,6 @@ Names and classes (Bxx) are the defect catalogue's.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -35,6 +34,7 @@ from harness.policy import (
     Requirement,
     Rule,
 )
+from harness.suggest import nearest
 
 # ------------------------------------------------------------------ select
 
@@ -190,9 +190,5 @@ def stages_of(defect: str | None) -> Stages:
         return STAGES
     if defect in DEFECTS:
         return DEFECTS[defect]
-    near = difflib.get_close_matches(defect, DEFECTS, n=1)
-    known = ", ".join(sorted(DEFECTS))
-    raise UsageError(
-        f"'{defect}' is not a defect of the embedded cluster",
-        hint=f"did you mean '{near[0]}'?" if near else f"defects are {known}",
-    )
+    hint = nearest(defect, DEFECTS) or f"defects are {', '.join(sorted(DEFECTS))}"
+    raise UsageError(f"{defect!r} is not a defect of the embedded cluster", hint)

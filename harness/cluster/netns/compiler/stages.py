@@ -19,7 +19,7 @@ from harness.policy import (
     PolicyPort,
     Requirement,
     Rule,
-    parse,
+    parsed,
 )
 
 # ------------------------------------------------------------------ select
@@ -199,10 +199,7 @@ def endpoints(state: State, addresses: Addresses) -> Pods:
 def guards(stages: Stages, state: State, addresses: Addresses) -> tuple[Guard, ...]:
     """Every isolated pod in every direction, with all that is admitted; in a fixed order."""
     pods = endpoints(state, addresses)
-    policies = sorted(
-        (parse(manifest) for manifest in state.policies if manifest.is_network_policy),
-        key=lambda policy: (policy.namespace, policy.name),
-    )
+    policies = sorted(parsed(state.policies), key=lambda policy: (policy.namespace, policy.name))
     found = []
     for direction in Direction:
         applied: dict[Endpoint, dict[str, tuple[Admission, ...]]] = {}

@@ -1,0 +1,41 @@
+"""Policies as frozen values, and everything that the API server would refuse in one.
+
+Values only: nothing here matches a label or judges a connection, so that the oracle and the
+embedded cluster can share this package and still be two readings of the API. ``selectors`` is
+what rules are made of and the syntax of words, ``document`` checks the shape of what an author
+wrote, ``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds.
+"""
+
+from harness.policy.document import Fault, Path
+from harness.policy.kinds import KINDS, Policy, PolicyKind, Scope, kind_of, parsed
+from harness.policy.network_policy import NetworkPolicy, Peer, Rule, faults, parse
+from harness.policy.selectors import (
+    Direction,
+    IPBlock,
+    LabelSelector,
+    Operator,
+    PolicyPort,
+    Requirement,
+)
+
+__all__ = [
+    "KINDS",
+    "Direction",
+    "Fault",
+    "IPBlock",
+    "LabelSelector",
+    "NetworkPolicy",
+    "Operator",
+    "Path",
+    "Peer",
+    "Policy",
+    "PolicyKind",
+    "PolicyPort",
+    "Requirement",
+    "Rule",
+    "Scope",
+    "faults",
+    "kind_of",
+    "parse",
+    "parsed",
+]

@@ -1,0 +1,76 @@
+"""The kinds of policy that are known by their meaning: judged by the oracle, enforced by netns.
+
+To add a kind: one module with its values, ``parse`` and ``faults``, and one entry in ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from harness.model import Manifest
+from harness.policy import network_policy
+from harness.policy.document import Fault
+from harness.policy.network_policy import NetworkPolicy
+from harness.suggest import closest
+
+Policy: TypeAlias = NetworkPolicy
+"""A policy of any kind in ``KINDS``: a union to take apart with ``match``."""
+
+
+class Scope(enum.Enum):
+    """Where the objects of a kind live."""
+
+    NAMESPACED = "namespaced"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyKind:
+    """A kind of policy: its identity, and how to read it.
+
+    ``faults`` checks a document as its author wrote it, ``parse`` reads a manifest without faults.
+    """
+
+    api_version: str
+    kind: str
+    scope: Scope
+    parse: Callable[[Manifest], Policy]
+    faults: Callable[[object], tuple[Fault, ...]]
+
+
+KINDS: tuple[PolicyKind, ...] = (
+    PolicyKind(
+        network_policy.API_VERSION,
+        network_policy.KIND,
+        Scope.NAMESPACED,
+        network_policy.parse,
+        network_policy.faults,
+    ),
+)
+
+_BY_NAME = {(entry.api_version, entry.kind): entry for entry in KINDS}
+
+
+def kind_of(manifest: Manifest) -> PolicyKind | None:
+    """Return the kind of a policy, or None if its meaning is not known."""
+    return _BY_NAME.get((manifest.api_version, manifest.kind))
+
+
+def parsed(manifests: Iterable[Manifest]) -> tuple[Policy, ...]:
+    """Return the policies among the manifests whose kind is known, in order."""
+    known = ((kind_of(manifest), manifest) for manifest in manifests)
+    return tuple(kind.parse(manifest) for kind, manifest in known if kind is not None)
+
+
+def meant(api_version: object, kind: object) -> PolicyKind | None:
+    """Return the kind that an author means with these words, even if one of them has a slip."""
+    if not isinstance(kind, str) or "projectcalico.org" in str(api_version):
+        return None
+    for entry in KINDS:
+        near = api_version == entry.api_version and closest(kind, [entry.kind])
+        if kind == entry.kind or near:
+            return entry
+    return None

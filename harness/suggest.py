@@ -1,0 +1,32 @@
+"""Which known word a person probably meant. Used for every "did you mean"."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that was probably meant, or None if no word is near enough.
+
+    Case does not count. Short words must match less well: one slip is a large part of them.
+    """
+    by_fold = {name.lower(): name for name in known}
+    cutoff = 0.6 if len(word) < 5 else 0.7
+    near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=cutoff)
+    return by_fold[near[0]] if near else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the word that was probably meant, or None."""
+    found = closest(word, known)
+    return f"did you mean {found!r}?" if found else None
+
+
+def nearest_or_all(word: str, known: Iterable[str], kind: str) -> str:
+    """Return a hint that names the nearest known word, or else the known words."""
+    names = list(dict.fromkeys(known))
+    if not names:
+        return f"there are no {kind}"
+    shown = ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
+    return nearest(word, names) or f"{kind} are {shown}"
