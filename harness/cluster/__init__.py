@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Protocol, Self
 
-from harness.model import Needs, Observation, Probe, State, Verdict
+from harness.cluster.networks import mismatch
+from harness.model import Needs, Networks, Observation, Probe, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,15 @@ class Capabilities:
     ``gaps`` tell why it lacks what it lacks, where that is known; ``known_cells`` are those
     that it is known to get wrong. ``denies_by`` says how its CNI denies: by dropping
     (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the kernel limits the rate of ICMP).
+    ``networks`` are its address ranges, or None where it takes those that a scenario sets
+    and keeps away from a scenario's outside hosts.
     """
 
     name: str
     features: frozenset[str] = frozenset()
     nodes: int = 1
     kinds: frozenset[str] = frozenset()
+    networks: Networks | None = None
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
     denies_by: Literal["drop", "reject"] = "drop"
@@ -66,7 +70,10 @@ class Capabilities:
         if needs.nodes > self.nodes:
             words.append(f"{needs.nodes} worker nodes (it has {self.nodes})")
         words += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
-        return f"cluster {self.name} lacks {', '.join(words)}" if words else None
+        if words:
+            return f"cluster {self.name} lacks {', '.join(words)}"
+        misfit = None if self.networks is None else mismatch(self.networks, needs)
+        return f"cluster {self.name} {misfit}" if misfit else None
 
 
 class Cluster(Protocol):

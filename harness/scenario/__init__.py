@@ -33,6 +33,7 @@ from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.fold import Fold, Folded
 from harness.scenario.manifests import Manifests
+from harness.scenario.networks import with_outside
 from harness.scenario.source import Document, Problems, display, documents, read_text
 from harness.scenario.table import Ends, TableReader, never_allowed
 from harness.scenario.validation import validate
@@ -208,6 +209,7 @@ class _Reading:
             )
             for index, step in enumerate(wire.steps)
         )
+        steps = with_outside(steps)
         return Scenario(
             path=str(self.path),
             name=wire.scenario,
@@ -256,7 +258,8 @@ def _needs(wire: ScenarioWire, steps: tuple[Step, ...]) -> Needs:
     objects = [manifest for state in states for manifest in state.policies]
     kinds = {f"{m.api_version}/{m.kind}" for m in objects if kind_of(m) is None}
     nodes = max([1, *asked, *placed, *_nodes_of_cells(cells)])
-    return Needs(frozenset(features), nodes, frozenset(kinds))
+    state = steps[0].state
+    return Needs(frozenset(features), nodes, frozenset(kinds), state.networks, state.outside)
 
 
 def _features_of_states(states: Iterable[State]) -> Iterator[str]:

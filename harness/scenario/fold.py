@@ -23,6 +23,7 @@ from harness.model import (
     State,
 )
 from harness.scenario.manifests import Demand, Manifests
+from harness.scenario.networks import networks, no_outside_host
 from harness.scenario.source import Document, Place
 from harness.scenario.wire import (
     NamedPort,
@@ -68,6 +69,7 @@ class Fold:
         self._services: dict[_Key, Service] = {}
         self._policies: dict[_Key, Manifest] = {}
         self._refused: list[Manifest] = []
+        self._networks = networks(wire.networks, document, manifests.problems)
         self._externals = self._read_externals()
         self._nodes = itertools.cycle((1, 2))
         self._made: dict[_Key, int] = {}
@@ -122,6 +124,7 @@ class Fold:
             policies=tuple(self._policies.values()),
             refused=tuple(self._refused),
             exact_names=self._wire.exact_names,
+            networks=self._networks,
         )
 
     def _add(self, place: Place, message: str, hint: str | None = None) -> None:
@@ -245,6 +248,9 @@ class Fold:
                     key = "names" if address in wire.names else "ip"
                     fact = f"{address} belongs to external {owners[address]!r} already"
                     self._add((*place, key), fact, "one host for each address and name")
+            for address in addresses:
+                if fault := no_outside_host(address, self._networks):
+                    self._add((*place, "ip"), *fault)
             ports = self._container_ports(wire.ports, (*place, "ports"))
             found.append(External(name, addresses, ports, tuple(wire.names)))
         return tuple(found)

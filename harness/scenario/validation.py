@@ -15,6 +15,7 @@ from harness.scenario.wire import (
     NamedPort,
     NamedServicePort,
     NamespaceWire,
+    NetworksWire,
     NodesNeeded,
     OracleWire,
     PodWire,
@@ -210,6 +211,7 @@ _EXAMPLES = {
     "selector": "selector: {app: web}",
     "expect": "expect: allowed, or `expect: |2` and a table below",
     "label": "label: {app1/client: {app: client}}",
+    "networks": "networks: {pods: 10.244.0.0/16}",
     "pods": "pods: {client: {}}",
 }
 
@@ -268,6 +270,8 @@ def _model_at(place: Place) -> type[BaseModel]:
             return _model_in_namespace(tuple(rest))
         case ("externals", _):
             return ExternalWire
+        case ("networks",):
+            return NetworksWire
         case ("oracle",):
             return OracleWire
         case ("needs", int()):

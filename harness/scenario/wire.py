@@ -5,6 +5,7 @@ One set of models both validates a file and generates the JSON Schema for editor
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -152,6 +153,17 @@ def _address(text: str) -> str:
         raise _fault(f"{text!r} is not an IP address", "like 10.10.0.5 or 2001:db8::5") from None
 
 
+def _network(text: str) -> str:
+    hint = "like 10.244.0.0/16 or fd00:10::/48"
+    if "/" in text:
+        with contextlib.suppress(ValueError):
+            found = ipaddress.ip_network(text, strict=False)
+            if str(found.network_address) == str(ipaddress.ip_address(text.split("/")[0])):
+                return str(found)
+            hint = str(found)
+    raise _fault(f"{text!r} is not a network in CIDR notation", hint)
+
+
 def _absolute_name(text: str) -> str:
     labels = text.removesuffix(".").split(".")
     if len(text) > 253 or any(map(selectors.dns_label, labels)):
@@ -293,6 +305,22 @@ class ExternalWire(_Wire):
     )
 
 
+_NetworkText = Annotated[str, AfterValidator(_network)]
+_NetworkTexts = Annotated[
+    Annotated[_NetworkText, Tag("<text>")]
+    | Annotated[list[_NetworkText], Field(min_length=1, max_length=2), Tag("<list>")],
+    _by_shape({list: "<list>", str: "<text>"}),
+]
+
+
+class NetworksWire(_Wire):
+    """Address ranges of the cluster; each is one range, or a list of one for each family."""
+
+    pods: _NetworkTexts | None = Field(None, description="Where pods have their addresses.")
+    services: _NetworkTexts | None = Field(None, description="Where ClusterIPs are allocated.")
+    nodes: _NetworkTexts | None = Field(None, description="Where nodes have their addresses.")
+
+
 class OracleWire(_Wire):
     """A wish not to compare the tables with what the policies say."""
 
@@ -377,6 +405,9 @@ class ScenarioWire(_Wire):
     )
     externals: dict[_Name, ExternalWire] = Field(
         default_factory=dict, description="Hosts outside of the cluster."
+    )
+    networks: NetworksWire | None = Field(
+        None, description="The cluster's address ranges, where the scenario depends on them."
     )
     topology: dict[_NamespaceName, NamespaceWire] = Field(description="Namespaces.", min_length=1)
     never_allowed: dict[str, _Text] = Field(

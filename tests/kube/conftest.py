@@ -19,9 +19,10 @@ import pytest
 from harness.cluster.kube.api import Api
 
 GROUPS = {
-    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
+    "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy", "servicecidrs": "ServiceCIDR"},
     "discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"},
     "apps/v1": {"daemonsets": "DaemonSet", "deployments": "Deployment"},
+    "crd.projectcalico.org/v1": {"ippools": "IPPool"},
     "cilium.io/v2": {"ciliumnetworkpolicies": "CiliumNetworkPolicy"},
 }
 CORE = {"namespaces": "Namespace", "nodes": "Node", "pods": "Pod", "services": "Service",
@@ -29,7 +30,7 @@ CORE = {"namespaces": "Namespace", "nodes": "Node", "pods": "Pod", "services": "
 
 
 def resources(kinds: dict[str, str]) -> dict[str, Any]:
-    free = {"namespaces", "nodes"}
+    free = {"namespaces", "nodes", "servicecidrs", "ippools"}
     return {
         "kind": "APIResourceList",
         "resources": [

@@ -67,7 +67,11 @@ def offline(tmp_path):
 
 def test_kind_config_gets_the_profiles_pod_subnet():
     found = yaml.safe_load(lifecycle._kind_config(CONFIG, kind.profile("kube-router")))
-    assert found["networking"] == {"disableDefaultCNI": True, "podSubnet": "10.244.0.0/16"}
+    assert found["networking"] == {
+        "disableDefaultCNI": True,
+        "podSubnet": "100.64.0.0/16",
+        "serviceSubnet": "100.65.0.0/16",
+    }
     assert [node["role"] for node in found["nodes"]] == ["control-plane", "worker", "worker"]
 
 

@@ -19,6 +19,7 @@ from harness.model import (
     Family,
     Labels,
     Needs,
+    Networks,
     NodePortRef,
     NodeRef,
     PodRef,
@@ -74,7 +75,46 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
         ),
         nodes=3,
         kinds=frozenset({"cilium.io/v2/CiliumNetworkPolicy"}),
+        networks=Networks(("10.244.0.0/16",), ("10.96.0.0/16", "fd00:96::/112"), ("10.0.0.0/24",)),
+        outside=("10.10.0.5/32", "10.60.0.5/32", "2001:db8::5/128"),
     )
+    assert everything.steps[0].state.networks == everything.needs.networks
+
+
+OUTSIDE = """\
+scenario: S
+why: W.
+externals: {office: {ip: 192.168.7.7}}
+topology: {app: {pods: {a: {}, b: {ports: [80]}}}}
+steps:
+  - step: first
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: p, namespace: app}
+        spec:
+          podSelector: {}
+          ingress:
+            - from:
+                - ipBlock: {cidr: 10.0.0.0/8, except: [10.244.0.0/16]}
+                - ipBlock: {cidr: 0.0.0.0/0}
+    expect: TIMEOUT
+  - step: second
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: q, namespace: app}
+        spec: {podSelector: {}, egress: [{to: [{ipBlock: {cidr: "fd12::/48"}}]}]}
+    expect: TIMEOUT
+"""
+
+
+def test_narrow_blocks_and_outside_hosts_of_all_steps_are_outside(tmp_path: Path) -> None:
+    path = tmp_path / "outside.yaml"
+    path.write_text(OUTSIDE)
+    found = scenario.read(path)
+    assert found.needs.outside == ("10.244.0.0/16", "192.168.7.7/32", "fd12::/48")
+    assert {step.state.outside for step in found.steps} == {found.needs.outside}
 
 
 def test_the_topology(everything: Scenario) -> None:

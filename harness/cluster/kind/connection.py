@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.cluster.kind import lifecycle, outside
 from harness.cluster.kind.outside import Outside, Place
 from harness.cluster.kind.profiles import Profile
-from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import KubeCluster, KubeSettings, Pool
 from harness.cluster.kube import clean as clean_namespaces
 
 _VOUCHED = frozenset({"ipblock-pod-ip", "ipblock-node-ip"})
@@ -46,6 +46,7 @@ def knowing(profile: Profile, settings: KubeSettings) -> KubeSettings:
         features=settings.features | (_VOUCHED - {gap.feature for gap in profile.gaps}),
         gaps=settings.gaps + profile.gaps,
         known_cells=settings.known_cells + profile.known_cells,
+        pools=tuple(Pool(item.api_version, item.kind, item.path) for item in profile.pools),
     )
 
 

@@ -213,7 +213,7 @@ def _needs(profile: Profile, offline: Path | None) -> _Needed:
 
 
 def _kind_config(config: Path, profile: Profile) -> str:
-    """The configuration of kind with the profile's pod subnet."""
+    """Return the configuration of kind with the profile's pod subnet."""
     try:
         document = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -59,6 +59,15 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class AddressPool:
+    """A kind of object that holds ranges of pod addresses; see ``kube.ranges.Pool``."""
+
+    api_version: str
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class LimitedCell:
     """A cell that gives another verdict than its author wrote; see ``cluster.KnownCell``."""
 
@@ -107,6 +116,7 @@ class Profile:
     enforces: bool = True
     denies_by: Literal["drop", "reject"] = "drop"
     edit: tuple[Edit, ...] = ()
+    pools: tuple[AddressPool, ...] = ()
     limitations: tuple[Limitation, ...] = ()
 
     @property

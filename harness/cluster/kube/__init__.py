@@ -19,11 +19,12 @@ from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.leftovers import clean, process_identity
 from harness.cluster.kube.objects import Image, Naming
 from harness.cluster.kube.probing import Manner, OutsideHosts, Prober
+from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Limits, Reconciler
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, State
 
-__all__ = ["KubeCluster", "KubeSettings", "OutsideHosts", "clean", "resolve_context"]
+__all__ = ["KubeCluster", "KubeSettings", "OutsideHosts", "Pool", "clean", "resolve_context"]
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
@@ -47,7 +48,8 @@ class KubeSettings:
     ``model.FEATURES`` that the API does not show and somebody vouches for: ``sctp``,
     ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
     does not keep, ``endport`` for one; ``known_cells`` are those that it is known to get
-    wrong. ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
+    wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
+    ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
 
     ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
@@ -66,6 +68,7 @@ class KubeSettings:
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
+    pools: tuple[Pool, ...] = ()
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
@@ -122,6 +125,7 @@ class KubeCluster:
             features=frozenset(features - {gap.feature for gap in settings.gaps}),
             nodes=len(self._reconciler.view.nodes),
             kinds=self._api.kinds(),
+            networks=detect(self._api, settings.pools),
             gaps=settings.gaps,
             known_cells=settings.known_cells,
             denies_by=settings.denies_by,

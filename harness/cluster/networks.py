@@ -1,0 +1,69 @@
+"""Whether a cluster's address ranges are those that a scenario is about. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from harness.model import Needs, Networks
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def mismatch(found: Networks, needs: Needs) -> str | None:
+    """Say why a scenario cannot run in the ranges ``found``, or return None.
+
+    A range that the scenario sets must hold all addresses of that kind. Where it sets none,
+    its outside hosts and narrow ipBlocks must not overlap the cluster's range, or a rule about
+    the outside would also match the inside.
+    """
+    for key, there, wanted in (
+        ("pods", found.pods, needs.networks.pods),
+        ("Services", found.services, needs.networks.services),
+        ("nodes", found.nodes, needs.networks.nodes),
+    ):
+        if wanted:
+            if why := _not_within(there, wanted):
+                return f"{why.format(key=key)}; the scenario sets {', '.join(wanted)}"
+        elif pair := _overlap(there, needs.outside):
+            return f"has {key} in {pair[0]}, which overlaps {pair[1]} of the scenario"
+    return None
+
+
+def summarized(addresses: Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses and ranges as the fewest ranges, IPv4 before IPv6."""
+    networks = [ipaddress.ip_network(item, strict=False) for item in addresses]
+    v4 = [net for net in networks if isinstance(net, ipaddress.IPv4Network)]
+    v6 = [net for net in networks if isinstance(net, ipaddress.IPv6Network)]
+    return tuple(
+        str(net)
+        for family in (ipaddress.collapse_addresses(v4), ipaddress.collapse_addresses(v6))
+        for net in family
+    )
+
+
+def _not_within(there: Iterable[str], wanted: Iterable[str]) -> str | None:
+    outer = [ipaddress.ip_network(cidr) for cidr in wanted]
+    inner = [ipaddress.ip_network(cidr) for cidr in there]
+    for version in sorted({network.version for network in outer}):
+        of_family = [network for network in inner if network.version == version]
+        if not of_family:
+            return "does not tell its IPv" + str(version) + " range of {key}"
+        for network in of_family:
+            if not any(_holds(known, network) for known in outer):
+                return f"has {{key}} in {network}"
+    return None
+
+
+def _holds(outer: _Network, inner: _Network) -> bool:
+    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _overlap(there: Iterable[str], outside: Iterable[str]) -> tuple[str, str] | None:
+    for written in outside:
+        cidr = ipaddress.ip_network(written)
+        for item in there:
+            network = ipaddress.ip_network(item)
+            if network.version == cidr.version and network.overlaps(cidr):
+                return item, written
+    return None
