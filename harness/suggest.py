@@ -9,12 +9,16 @@ from collections.abc import Iterable
 def closest(word: str, known: Iterable[str]) -> str | None:
     """Return the known word that was probably meant, or None if no word is near enough.
 
-    Case does not count. Short words must match less well: one slip is a large part of them.
+    Case does not count. Short words need not match as well: one slip is a large part of them.
+    A beginning of at least three letters stands for its word, if for one only.
     """
     by_fold = {name.lower(): name for name in known}
     cutoff = 0.6 if len(word) < 5 else 0.7
     near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=cutoff)
-    return by_fold[near[0]] if near else None
+    if near:
+        return by_fold[near[0]]
+    begun = [name for fold, name in by_fold.items() if fold.startswith(word.lower())]
+    return begun[0] if len(begun) == 1 and len(word) >= 3 else None
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

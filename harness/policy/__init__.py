@@ -3,11 +3,21 @@
 Values only: nothing here matches a label or judges a connection, so that the oracle and the
 embedded cluster can share this package and still be two readings of the API. ``selectors`` is
 what rules are made of and the syntax of words, ``document`` checks the shape of what an author
-wrote, ``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds.
+wrote, ``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds of policy,
+``builtin`` the list of the kinds that Kubernetes itself has.
 """
 
 from harness.policy.document import Fault, Path
-from harness.policy.kinds import KINDS, Policy, PolicyKind, Scope, kind_of, parsed
+from harness.policy.kinds import (
+    KINDS,
+    Effect,
+    Policy,
+    PolicyKind,
+    Scope,
+    effect_of,
+    kind_of,
+    parsed,
+)
 from harness.policy.network_policy import NetworkPolicy, Peer, Rule, faults, parse
 from harness.policy.selectors import (
     Direction,
@@ -21,6 +31,7 @@ from harness.policy.selectors import (
 __all__ = [
     "KINDS",
     "Direction",
+    "Effect",
     "Fault",
     "IPBlock",
     "LabelSelector",
@@ -34,6 +45,7 @@ __all__ = [
     "Requirement",
     "Rule",
     "Scope",
+    "effect_of",
     "faults",
     "kind_of",
     "parse",

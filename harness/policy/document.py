@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.policy import selectors
+from harness.policy.builtin import no_such_kind
 from harness.policy.selectors import BadWord, Operator
 from harness.suggest import nearest
 
@@ -144,10 +145,16 @@ class Inspection:
 
     def header(self, body: Mapping[str, Any], api_version: str, kind: str) -> None:
         """Check the keys of an object's identity."""
+        version, name = body.get("apiVersion"), body.get("kind")
+        wrong = None
+        if isinstance(version, str) and isinstance(name, str):
+            wrong = no_such_kind(version, name)
+        if wrong is not None:
+            self.found.append(Fault((wrong.key,), wrong.fact, wrong.hint))
         for key, expected in (("apiVersion", api_version), ("kind", kind)):
             if body.get(key) is None:
                 self.missing((), key, f"{key}: {expected}")
-            elif body[key] != expected:
+            elif wrong is None and body[key] != expected:
                 self.add((key,), f"{key} is {body[key]!r}", f"{key}: {expected}")
         if body.get("metadata") is None:
             self.missing((), "metadata.name", "every object of a scenario has a name")

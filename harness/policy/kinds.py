@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from harness.model import Manifest
-from harness.policy import network_policy
+from harness.policy import builtin, network_policy
 from harness.policy.document import Fault
 from harness.policy.network_policy import NetworkPolicy
 from harness.suggest import closest
@@ -40,6 +40,11 @@ class PolicyKind:
     parse: Callable[[Manifest], Policy]
     faults: Callable[[object], tuple[Fault, ...]]
 
+    @property
+    def group(self) -> str:
+        """The API group."""
+        return builtin.group_of(self.api_version)
+
 
 KINDS: tuple[PolicyKind, ...] = (
     PolicyKind(
@@ -65,12 +70,37 @@ def parsed(manifests: Iterable[Manifest]) -> tuple[Policy, ...]:
     return tuple(kind.parse(manifest) for kind, manifest in known if kind is not None)
 
 
+class Effect(enum.Enum):
+    """What is known of the connections that an object changes."""
+
+    JUDGED = "judged"
+    """It is a policy of a kind in ``KINDS``: the oracle knows what it means."""
+    HARMLESS = "harmless"
+    """It changes none: a built-in kind, or a custom kind that is listed as harmless."""
+    UNKNOWN = "unknown"
+    """It may change any connection where it acts."""
+
+
+def effect_of(manifest: Manifest) -> Effect:
+    """Return what is known of the connections that this object changes."""
+    if kind_of(manifest) is not None:
+        return Effect.JUDGED
+    known = builtin.changes_nothing(manifest.api_version)
+    return Effect.HARMLESS if known else Effect.UNKNOWN
+
+
 def meant(api_version: object, kind: object) -> PolicyKind | None:
-    """Return the kind that an author means with these words, even if one of them has a slip."""
-    if not isinstance(kind, str) or "projectcalico.org" in str(api_version):
+    """Return the kind that an author means with these words, even if one of them has a slip.
+
+    A kind of another group with the same name, like Calico's NetworkPolicy, is not meant.
+    """
+    if not isinstance(kind, str):
         return None
+    group = builtin.group_of(api_version) if isinstance(api_version, str) else ""
     for entry in KINDS:
-        near = api_version == entry.api_version and closest(kind, [entry.kind])
-        if kind == entry.kind or near:
+        if group == entry.group and closest(kind, [entry.kind]):
+            return entry
+        custom = "." in group and not builtin.is_builtin(group)
+        if kind == entry.kind and (not custom or closest(group, [entry.group])):
             return entry
     return None

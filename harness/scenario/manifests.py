@@ -12,6 +12,7 @@ from typing import Any
 from harness.errors import Location
 from harness.model import Manifest
 from harness.policy import PolicyKind, kinds
+from harness.policy.builtin import no_such_kind
 from harness.scenario.source import (
     Document,
     Place,
@@ -125,6 +126,8 @@ class Manifests:
             self._policy(source, policy)
         else:
             self._identity(source, body)
+            if self.problems.met == before:
+                self._known(source, str(version), str(kind))
         if demand.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
             source.add(self.problems, ("kind",), f"a {kind} cannot be applied", _TOPOLOGY[kind])
         if self.problems.met > before:
@@ -146,6 +149,11 @@ class Manifests:
     def _policy(self, source: _Source, kind: PolicyKind) -> None:
         for fault in kind.faults(source.value):
             source.add(self.problems, fault.path, fault.message, fault.hint)
+
+    def _known(self, source: _Source, api_version: str, kind: str) -> None:
+        wrong = no_such_kind(api_version, kind)
+        if wrong is not None:
+            source.add(self.problems, (wrong.key,), wrong.fact, wrong.hint)
 
     def _identity(self, source: _Source, body: Mapping[str, Any]) -> None:
         """Check what every object needs, whatever its kind."""

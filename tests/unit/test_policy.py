@@ -25,6 +25,7 @@ from harness.policy import (
     parse,
     selectors,
 )
+from harness.policy.builtin import NoSuchKind, no_such_kind
 from harness.policy.selectors import BadWord
 
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
@@ -453,7 +454,12 @@ def test_faults_of_a_spec(
         ({"metadata": {"name": "p", "annotations": {"a": 1}}},
          ["a is 1 (a number), not text in metadata.annotations of NetworkPolicy 'p'"]),
         ({"metadata": {"name": "p", "creationTimestamp": None}}, []),
-        ({"apiVersion": "networking/v1"}, ["apiVersion is 'networking/v1' in NetworkPolicy 'p'"]),
+        ({"apiVersion": "networking/v1"}, ["there is no kind 'NetworkPolicy' in networking/v1"]),
+        ({"apiVersion": "networking.k8s.io/v1beta1"},
+         ["there is no kind 'NetworkPolicy' in networking.k8s.io/v1beta1"]),
+        ({"apiVersion": "networking.k8s.oi/v1"},
+         ["apiVersion is 'networking.k8s.oi/v1' in NetworkPolicy 'p'"]),
+        ({"apiVersion": 1}, ["apiVersion is 1 in NetworkPolicy 'p'"]),
         ({"kind": None}, ["kind is missing in NetworkPolicy 'p'"]),
         ({"spec": []}, ["spec is a list, not a mapping in NetworkPolicy 'p'"]),
         ({"status": {}}, ["unknown key 'status' in NetworkPolicy 'p'"]),
@@ -562,10 +568,100 @@ def test_only_policies_of_a_known_kind_are_parsed_and_in_order() -> None:
         ("networking.k8s.io/v1", "Ingress", False),
         ("networking.k8s.io", "NetworkPolicy", True),
         (None, "NetworkPolicy", True),
+        ("networking.k8s.io/v1beta1", "NetworkPolicy", True),
+        ("networking.k8s.oi/v1", "NetworkPolicy", True),
+        ("apps/v1", "NetworkPolicy", True),
+        ("extensions/v1beta1", "NetworkPolicy", True),
         ("projectcalico.org/v3", "NetworkPolicy", False),
+        ("crd.antrea.io/v1beta1", "NetworkPolicy", False),
+        ("cilium.io/v2", "CiliumNetworkPolicy", False),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", False),
         ("networking.k8s.io/v1", None, False),
         ("networking.k8s.io/v1", 5, False),
     ],
 )
 def test_the_kind_that_an_author_means(api_version: object, kind: object, is_meant: bool) -> None:
     assert kinds.meant(api_version, kind) == (kinds.KINDS[0] if is_meant else None)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "effect"),
+    [
+        ("networking.k8s.io/v1", "NetworkPolicy", kinds.Effect.JUDGED),
+        ("networking.k8s.io/v1", "Ingress", kinds.Effect.HARMLESS),
+        ("v1", "ConfigMap", kinds.Effect.HARMLESS),
+        ("rbac.authorization.k8s.io/v1", "ClusterRole", kinds.Effect.HARMLESS),
+        ("monitoring.coreos.com/v1", "ServiceMonitor", kinds.Effect.HARMLESS),
+        ("cert-manager.io/v1", "Certificate", kinds.Effect.HARMLESS),
+        ("cilium.io/v2", "CiliumNetworkPolicy", kinds.Effect.UNKNOWN),
+        ("projectcalico.org/v3", "NetworkPolicy", kinds.Effect.UNKNOWN),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", kinds.Effect.UNKNOWN),
+        ("example.com/v1", "Anything", kinds.Effect.UNKNOWN),
+    ],
+)
+def test_what_is_known_of_the_connections_that_an_object_changes(
+    api_version: str, kind: str, effect: kinds.Effect
+) -> None:
+    assert kinds.effect_of(manifest(api_version, kind)) is effect
+
+
+# ------------------------------------------------------------------ built-in kinds
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind"),
+    [
+        ("v1", "ConfigMap"),
+        ("v1", "List"),
+        ("v1", "PodList"),
+        ("apps/v1", "Deployment"),
+        ("networking.k8s.io/v1", "NetworkPolicyList"),
+        ("autoscaling/v1", "HorizontalPodAutoscaler"),
+        ("cilium.io/v2", "CiliumNetworkPolicy"),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy"),
+        ("example.com/stable", "Anything"),
+    ],
+)
+def test_built_in_and_custom_kinds_exist(api_version: str, kind: str) -> None:
+    assert no_such_kind(api_version, kind) is None
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "key", "fact", "hint"),
+    [
+        ("networking.k8s.io/v1", "Netwo", "kind",
+         "there is no kind 'Netwo' in networking.k8s.io/v1", "did you mean 'NetworkPolicy'?"),
+        ("v1", "configmap", "kind",
+         "there is no kind 'configmap' in v1", "did you mean 'ConfigMap'?"),
+        ("batch/v1", "Task", "kind",
+         "there is no kind 'Task' in batch/v1", "kinds of batch/v1 are CronJob, Job"),
+        ("networking.k8s.io/v1beta1", "NetworkPolicy", "apiVersion",
+         "there is no kind 'NetworkPolicy' in networking.k8s.io/v1beta1",
+         "write apiVersion: networking.k8s.io/v1"),
+        ("policy/v1beta1", "PodDisruptionBudget", "apiVersion",
+         "there is no kind 'PodDisruptionBudget' in policy/v1beta1",
+         "write apiVersion: policy/v1"),
+        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", "apiVersion",
+         "there is no kind 'HorizontalPodAutoscaler' in autoscaling/v2beta2",
+         "write apiVersion: autoscaling/v2"),
+        ("v1", "Deployment", "apiVersion",
+         "there is no kind 'Deployment' in v1", "write apiVersion: apps/v1"),
+        ("extensions/v1beta1", "Ingress", "apiVersion",
+         "there is no kind 'Ingress' in extensions/v1beta1",
+         "write apiVersion: networking.k8s.io/v1"),
+        ("app/v1", "Application", "apiVersion",
+         "there is no API group 'app'", "did you mean 'apps'?"),
+        ("zoo/v1", "Application", "apiVersion",
+         "there is no API group 'zoo'", "the group of a custom kind is a DNS name with a dot"),
+        ("cilium.io", "CiliumNetworkPolicy", "apiVersion",
+         "'cilium.io' is not an apiVersion",
+         "it is v1 or GROUP/VERSION, like networking.k8s.io/v1"),
+        ("a/b/c", "D", "apiVersion",
+         "'a/b/c' is not an apiVersion",
+         "it is v1 or GROUP/VERSION, like networking.k8s.io/v1"),
+    ],
+)  # fmt: skip
+def test_a_kind_that_no_server_has(
+    api_version: str, kind: str, key: str, fact: str, hint: str
+) -> None:
+    assert no_such_kind(api_version, kind) == NoSuchKind(key, fact, hint)

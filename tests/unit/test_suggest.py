@@ -16,6 +16,9 @@ from harness.suggest import closest, nearest, nearest_or_all
         ("podSelector", ["namespaceSelector"], None),
         ("x", ["TCP"], None),
         ("TCP", [], None),
+        ("Netwo", ["Ingress", "NetworkPolicy"], "NetworkPolicy"),
+        ("pod", ["podSelector", "podAffinity"], None),
+        ("po", ["podSelector"], None),
     ],
 )
 def test_the_word_that_was_meant(word: str, known: list[str], meant: str | None) -> None:
