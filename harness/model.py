@@ -485,8 +485,8 @@ class Needs:
     """What a scenario asks of a cluster beyond pods, TCP, UDP and ClusterIPs.
 
     ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
-    objects it applies other than NetworkPolicy. ``networks`` and ``outside`` are those of its
-    states.
+    objects it applies, without those that every cluster enforces. ``networks`` and ``outside``
+    are those of its states.
     """
 
     features: frozenset[str] = frozenset()

@@ -42,9 +42,11 @@ class KnownCell:
 class Capabilities:
     """What a cluster can do; detected, not assumed.
 
-    ``gaps`` tell why it lacks what it lacks, where that is known; ``known_cells`` are those
-    that it is known to get wrong. ``denies_by`` says how its CNI denies: by dropping
-    (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the kernel limits the rate of ICMP).
+    ``kinds`` are those that it takes objects of, ``ignored_kinds`` those of them that have no
+    effect on it. ``gaps`` tell why it lacks what it lacks, where that is known;
+    ``known_cells`` are those that it is known to get wrong. ``denies_by`` says how its CNI
+    denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the kernel limits
+    the rate of ICMP).
     ``networks`` are its address ranges, or None where it takes those that a scenario sets
     and keeps away from a scenario's outside hosts.
     """
@@ -53,6 +55,7 @@ class Capabilities:
     features: frozenset[str] = frozenset()
     nodes: int = 1
     kinds: frozenset[str] = frozenset()
+    ignored_kinds: frozenset[str] = frozenset()
     networks: Networks | None = None
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
@@ -74,6 +77,10 @@ class Capabilities:
             return f"cluster {self.name} lacks {', '.join(words)}"
         misfit = None if self.networks is None else mismatch(self.networks, needs)
         return f"cluster {self.name} {misfit}" if misfit else None
+
+    def ignores(self, needs: Needs) -> tuple[str, ...]:
+        """Return the kinds of ``needs`` that this cluster takes and that have no effect on it."""
+        return tuple(sorted(needs.kinds & self.ignored_kinds))
 
 
 class Cluster(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,11 @@ class ScenarioStep(pytest.Item):
         except HarnessError as error:
             self._note(report.Outcome.CLUSTER_ERROR, str(error))
             raise
-        self.record = report.record(result, cluster.capabilities.name, self._explain, self._repeat)
+        has = cluster.capabilities
+        self.record = replace(
+            report.record(result, has.name, self._explain, self._repeat),
+            ignored=has.ignores(self.file.scenario.needs),
+        )
         self._publish(self.record)
         if self.record.outcome is report.Outcome.LIMITED:
             pytest.xfail(report.sentence(self.record))  # Does nothing under --runxfail.

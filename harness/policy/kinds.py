@@ -64,6 +64,11 @@ def kind_of(manifest: Manifest) -> PolicyKind | None:
     return _BY_NAME.get((manifest.api_version, manifest.kind))
 
 
+def names() -> frozenset[str]:
+    """Return all kinds of ``KINDS``, as ``apiVersion/Kind``."""
+    return frozenset(f"{entry.api_version}/{entry.kind}" for entry in KINDS)
+
+
 def parsed(manifests: Iterable[Manifest]) -> tuple[Policy, ...]:
     """Return the policies among the manifests whose kind is known, in order."""
     known = ((kind_of(manifest), manifest) for manifest in manifests)

@@ -84,7 +84,10 @@ class CellRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``)."""
+    """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``).
+
+    ``ignored`` are kinds of objects that it applies and that have no effect on this cluster.
+    """
 
     file: str
     scenario: str
@@ -99,6 +102,7 @@ class StepRecord:
     covers: tuple[str, ...] = ()
     catches: tuple[str, ...] = ()
     weak: bool = False
+    ignored: tuple[str, ...] = ()
     full_rounds: int = 0
     sync_s: float = 0.0
     probe_s: float = 0.0
@@ -122,7 +126,7 @@ class StepRecord:
         """Read back what ``to_json`` wrote."""
         fields: dict[str, Any] = json.loads(text)
         cells = fields.pop("cells")
-        for key in ("actions", "covers", "catches"):
+        for key in ("actions", "covers", "catches", "ignored"):
             fields[key] = tuple(fields[key])
         fields["outcome"] = Outcome(fields["outcome"])
         return cls(

@@ -278,6 +278,8 @@ def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
 def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     for file in dict.fromkeys(step.file for step in steps if step.weak):
         yield f"weak, no step changes any cell: {file}"
+    for (cluster, kinds), files in _ignored(steps).items():
+        yield f"no effect on {cluster}: {', '.join(kinds)}, applied by {', '.join(files)}"
     cells = [cell for step in steps for cell in step.cells]
     if rejected := sum(cell.rejected for cell in cells):
         yield (
@@ -300,6 +302,16 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
                 f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.stated}: "
                 f"{cell.limitation}"
             )
+
+
+def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
+    """Return, by cluster and kinds that have no effect on it, the files that apply them."""
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for step in steps:
+        files = found.setdefault((step.cluster, step.ignored), []) if step.ignored else []
+        if step.file not in files:
+            files.append(step.file)
+    return found
 
 
 def _count_of(cells: Iterable[CellRecord], status: CellStatus) -> int:

@@ -28,7 +28,7 @@ from harness.model import (
     Step,
     TruthTable,
 )
-from harness.policy import kind_of, parsed
+from harness.policy import builtin, kinds, parsed
 from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.fold import Fold, Folded
@@ -256,10 +256,11 @@ def _needs(wire: ScenarioWire, steps: tuple[Step, ...]) -> Needs:
     if 6 in wire.families:
         features.add("ipv6")
     objects = [manifest for state in states for manifest in state.policies]
-    kinds = {f"{m.api_version}/{m.kind}" for m in objects if kind_of(m) is None}
+    applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
+    asked_for = frozenset(applied - (kinds.names() & builtin.names()))
     nodes = max([1, *asked, *placed, *_nodes_of_cells(cells)])
     state = steps[0].state
-    return Needs(frozenset(features), nodes, frozenset(kinds), state.networks, state.outside)
+    return Needs(frozenset(features), nodes, asked_for, state.networks, state.outside)
 
 
 def _features_of_states(states: Iterable[State]) -> Iterator[str]:

@@ -27,8 +27,21 @@ _TOPOLOGY = {
     "Namespace": "a namespace is written in topology, or made by a step's create",
     "Service": "a Service is written in topology, or made by a step's create",
     **dict.fromkeys(
-        ("Pod", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob"),
+        (
+            "Pod",
+            "Deployment",
+            "StatefulSet",
+            "DaemonSet",
+            "ReplicaSet",
+            "ReplicationController",
+            "Job",
+            "CronJob",
+        ),
         "pods are written in topology, or made by a step's create",
+    ),
+    **dict.fromkeys(
+        ("Endpoints", "EndpointSlice"),
+        "the endpoints of a Service are the pods that its selector selects",
     ),
 }
 

@@ -96,7 +96,18 @@ def test_unknown_fields_are_refused_and_dry_runs_are_dry(
 
 
 def test_kinds_are_found(api: Api) -> None:
-    assert "cilium.io/v2/CiliumNetworkPolicy" in api.kinds()
+    found = api.kinds()
+    assert {"v1/Secret", "apps/v1/Deployment", "cilium.io/v2/CiliumNetworkPolicy"} <= found
+
+
+def test_an_aggregated_api_may_be_down_and_a_built_in_one_may_not(
+    api: Api, server: kmock.RawHandler
+) -> None:
+    server.override["get /c/apis/cilium.io/v2"] << refusal(503, "no endpoints")
+    assert "cilium.io/v2/CiliumNetworkPolicy" not in api.kinds()
+    server.override["get /c/apis/apps/v1"] << refusal(503, "starting")
+    with pytest.raises(ApiError, match="starting"):
+        api.kinds()
 
 
 @pytest.mark.parametrize("code", [403, 404, 500])

@@ -30,6 +30,7 @@ from harness.model import (
     Labels,
     Manifest,
     Namespace,
+    Needs,
     Networks,
     NodePortRef,
     NodeRef,
@@ -326,6 +327,23 @@ def test_a_kind_that_it_does_not_know_is_refused_with_a_hint(cluster: NetnsClust
         "the embedded cluster does not know cilium.io/v2 CiliumNetworkPolicy "
         "(CiliumNetworkPolicy x/p)\n"
         "hint: it enforces networking.k8s.io/v1 NetworkPolicy; use a cluster with that CRD"
+    )
+
+
+def test_built_in_kinds_other_than_networkpolicy_have_no_effect(cluster: NetnsCluster) -> None:
+    settings = Manifest("v1", "ConfigMap", "x", "settings", "{}")
+    cluster.sync(replace(STATE, policies=(settings,)))
+    expect(cluster, Family.V4, {(CLIENT, WEB, 80): ALLOWED})
+    assert {"v1/ConfigMap", "networking.k8s.io/v1/NetworkPolicy"} <= cluster.capabilities.kinds
+    needs = Needs(kinds=frozenset({"v1/ConfigMap", "networking.k8s.io/v1/NetworkPolicy"}))
+    assert cluster.capabilities.ignores(needs) == ("v1/ConfigMap",)
+
+
+@pytest.mark.parametrize("api_version", ["cilium.io/v2", "cert-manager.io/v1"])
+def test_a_custom_kind_is_lacking(cluster: NetnsCluster, api_version: str) -> None:
+    needs = Needs(kinds=frozenset({f"{api_version}/Thing"}))
+    assert cluster.capabilities.lacks(needs) == (
+        f"cluster netns lacks the API {api_version}/Thing"
     )
 
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.plugin.conftest import CONFTEST, RunScenarios, leaking, section, write
+from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, leaking, section, write
 
 pytest_plugins = ["pytester"]
 
@@ -180,8 +180,6 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
         CONFTEST.replace("fakes.FakeCluster(_answer)", "fakes.FakeCluster(_answer, POOR)")
         + "\nfrom dataclasses import replace\nPOOR = replace(fakes.EVERYTHING, nodes=1)\n"
     )
-    from tests.plugin.conftest import SCENARIO
-
     write(
         pytester,
         "scenarios/shop.yaml",
@@ -191,6 +189,29 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
     result.assert_outcomes(skipped=3)
     assert section(result, "short test summary info") == (
         "SKIPPED [3] scenarios/shop.yaml:1: cluster fake lacks 2 worker nodes (it has 1)"
+    )
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_kinds_without_effect_on_the_cluster_are_named(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    ignoring = (
+        CONFTEST.replace("fakes.FakeCluster(_answer)", "fakes.FakeCluster(_answer, IGNORING)")
+        + "\nfrom dataclasses import replace\nINERT = frozenset({'v1/ConfigMap'})\n"
+        "IGNORING = replace(fakes.EVERYTHING, kinds=INERT, ignored_kinds=INERT)\n"
+    )
+    settings = "      - {apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: shop}}\n"
+    write(
+        pytester,
+        "scenarios/shop.yaml",
+        SCENARIO.replace("    apply:\n", f"    apply:\n{settings}", 1),
+    )
+    result = run_scenarios("scenarios", *spread, conftest=ignoring)
+    result.assert_outcomes(passed=3)
+    assert section(result, "NetworkPolicy") == (
+        "6 of 6 cells proven, in 3 steps of 1 scenario on fake\n"
+        "no effect on fake: v1/ConfigMap, applied by scenarios/shop.yaml"
     )
 
 

@@ -243,6 +243,8 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
     slow = step(
         cell("a", "b", TIMEOUT, TIMEOUT), name="slow", full_rounds=4, time_to_deny_s=1.5, weak=True
     )
+    slow = replace(slow, ignored=("v1/ConfigMap", "v1/Secret"))
+    skipped = replace(slow, file="t.yaml", cells=(), outcome=Outcome.SKIPPED, weak=False)
     odd = step(
         cell("a", "b", TIMEOUT, REFUSED, rejected=True),
         cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
@@ -251,7 +253,7 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
         time_to_allow_s=0.5,
     )
     assert (
-        summary([slow, odd], ["namespace x"])
+        summary([slow, odd, replace(skipped, full_rounds=0)], ["namespace x"])
         == """\
 2 of 4 cells proven, 1 limited, in 2 steps of 1 scenario on fake
 slowest time-to-deny 1.50 s: s.yaml::slow
@@ -259,6 +261,7 @@ slowest time-to-allow 0.50 s: s.yaml::odd
 1 step needed more than two full rounds:
   4 rounds: s.yaml::slow
 weak, no step changes any cell: s.yaml
+no effect on fake: v1/ConfigMap, v1/Secret, applied by s.yaml, t.yaml
 1 denial came as REFUSED: this cluster denies by rejecting, and the pairs were seen connecting \
 before
 1 cell that the API leaves undefined, not the author's:

@@ -470,3 +470,12 @@ def test_lacks_names_everything_that_is_missing() -> None:
         "2 worker nodes (it has 1), the API cilium.io/v2/X"
     )
     assert small.lacks(DENY.needs) is None
+
+
+def test_kinds_without_effect_are_named_and_not_lacking() -> None:
+    inert = frozenset({"v1/ConfigMap", "v1/Secret"})
+    small = Capabilities(name="small", kinds=inert | {"cilium.io/v2/X"}, ignored_kinds=inert)
+    needs = replace(DENY.needs, kinds=frozenset({"cilium.io/v2/X", "v1/Secret", "v1/ConfigMap"}))
+    assert small.lacks(needs) is None
+    assert small.ignores(needs) == ("v1/ConfigMap", "v1/Secret")
+    assert small.ignores(DENY.needs) == ()

@@ -81,6 +81,17 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
     assert everything.steps[0].state.networks == everything.needs.networks
 
 
+def test_built_in_kinds_are_asked_for_apart_from_networkpolicy(tmp_path: Path) -> None:
+    """Whether a cluster has them, and with which effect, the cluster knows."""
+    objects = (
+        "[{apiVersion: v1, kind: ConfigMap, metadata: {name: c, namespace: a}},"
+        " {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
+        " metadata: {name: p, namespace: a}, spec: {policyTypes: [Egress]}}]"
+    )
+    read = load(tmp_path, f"apply: {objects}", "TIMEOUT")
+    assert read.needs.kinds == {"v1/ConfigMap"}
+
+
 OUTSIDE = """\
 scenario: S
 why: W.

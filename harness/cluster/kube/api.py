@@ -26,6 +26,7 @@ from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from harness.errors import ClusterError, UsageError
+from harness.policy import builtin
 
 Object = dict[str, Any]
 """A Kubernetes object, as JSON."""
@@ -189,17 +190,23 @@ class Api:
         return bool(answer.get("status", {}).get("allowed"))
 
     def kinds(self) -> frozenset[str]:
-        """The kinds of all API groups but the core, as ``group/version/Kind``."""
-        found: set[str] = set()
+        """Return the kinds that the server has, as ``apiVersion/Kind``.
+
+        An aggregated API may be down, and its kinds are then left out. An error at one of
+        Kubernetes' own is raised, so that no scenario is skipped for it.
+        """
+        found = self._kinds_at("/api/v1")
         for group in self._request("get", "/apis").get("groups", []):
+            own = builtin.is_builtin(group["name"])
             for version in group["versions"]:
-                name = version["groupVersion"]
-                with contextlib.suppress(ApiError):  # an aggregated API may be down
-                    resources = self._request("get", f"/apis/{name}").get("resources", [])
-                    found |= {
-                        f"{name}/{item['kind']}" for item in resources if "/" not in item["name"]
-                    }
+                with contextlib.nullcontext() if own else contextlib.suppress(ApiError):
+                    found |= self._kinds_at(f"/apis/{version['groupVersion']}")
         return frozenset(found)
+
+    def _kinds_at(self, url: str) -> set[str]:
+        version = url.removeprefix("/apis/").removeprefix("/api/")
+        resources = self._request("get", url).get("resources", [])
+        return {f"{version}/{item['kind']}" for item in resources if "/" not in item["name"]}
 
     def _resource(self, api_version: str, kind: str) -> Any:
         with _in_words(f"the kind {api_version} {kind}"):

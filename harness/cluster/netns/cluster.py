@@ -21,6 +21,7 @@ from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.compiler import stages_of
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, ProbeError, State
+from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
 _GOODBYE_S = 5.0
@@ -97,6 +98,8 @@ class NetnsCluster:
             name="netns",
             features=_ALWAYS | found,
             nodes=NODES,
+            kinds=kinds.names() | builtin.names(),
+            ignored_kinds=builtin.names() - kinds.names(),
             probe_timeout_s=self._probe_timeout_s,
             settle_s=_SETTLE_S,
         )

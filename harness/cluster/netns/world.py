@@ -35,7 +35,7 @@ from harness.model import (
     Source,
     State,
 )
-from harness.policy import kind_of
+from harness.policy import builtin, kind_of
 
 Compile = Callable[[State, Addresses], Mapping[int, str]]
 """Policies to the nft script of each node."""
@@ -237,7 +237,8 @@ def _refuse(state: State) -> None:
             hint="it has no API server; such a step `needs: [admission]`",
         )
     for manifest in state.policies:
-        if kind_of(manifest) is None:
+        known = builtin.is_builtin(builtin.group_of(manifest.api_version))
+        if not known and kind_of(manifest) is None:
             raise ClusterError(
                 f"the embedded cluster does not know {manifest.api_version} {manifest.kind} "
                 f"({manifest})",
