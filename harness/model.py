@@ -206,8 +206,9 @@ class External:
 class Manifest:
     """A Kubernetes object as its author wrote it, under logical names.
 
-    ``json`` is the object as JSON text, ``metadata.namespace`` filled in. A change of
-    ``incarnation`` alone means: delete it and create it again.
+    ``json`` is the object as JSON text, ``metadata.namespace`` filled in;
+    ``namespace_from_step`` says that its author wrote none, and the step's was filled in. A
+    change of ``incarnation`` alone means: delete it and create it again.
     """
 
     api_version: str
@@ -217,6 +218,7 @@ class Manifest:
     json: str
     location: Location | None = field(default=None, compare=False)
     incarnation: int = 0
+    namespace_from_step: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return (

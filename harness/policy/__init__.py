@@ -16,6 +16,7 @@ from harness.policy.kinds import (
     Scope,
     effect_of,
     kind_of,
+    may_act_on,
     parsed,
 )
 from harness.policy.network_policy import NetworkPolicy, Peer, Rule, faults, parse
@@ -48,6 +49,7 @@ __all__ = [
     "effect_of",
     "faults",
     "kind_of",
+    "may_act_on",
     "parse",
     "parsed",
 ]

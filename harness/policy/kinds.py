@@ -94,6 +94,17 @@ def effect_of(manifest: Manifest) -> Effect:
     return Effect.HARMLESS if known else Effect.UNKNOWN
 
 
+def may_act_on(manifest: Manifest, namespace: str) -> bool:
+    """Return whether an object of unknown effect may act on the pods of that namespace.
+
+    It may act in its own namespace; everywhere, if its author wrote none: whether a custom kind
+    is cluster-scoped is known to clusters alone.
+    """
+    if effect_of(manifest) is not Effect.UNKNOWN:
+        return False
+    return manifest.namespace_from_step or manifest.namespace in {"", namespace}
+
+
 def meant(api_version: object, kind: object) -> PolicyKind | None:
     """Return the kind that an author means with these words, even if one of them has a slip.
 

@@ -142,7 +142,12 @@ class Manifests:
             if self.problems.met == before:
                 self._known(source, str(version), str(kind))
         if demand.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
-            source.add(self.problems, ("kind",), f"a {kind} cannot be applied", _TOPOLOGY[kind])
+            source.add(
+                self.problems,
+                ("kind",),
+                f"objects of kind {kind} cannot be applied",
+                _TOPOLOGY[kind],
+            )
         if self.problems.met > before:
             return None
         namespace = self._namespace(source, body, demand)
@@ -157,6 +162,7 @@ class Manifests:
             name=body["metadata"]["name"],
             json=_canonical(body, namespace),
             location=source.at(()),
+            namespace_from_step=bool(namespace) and not body["metadata"].get("namespace"),
         )
 
     def _policy(self, source: _Source, kind: PolicyKind) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -603,6 +604,24 @@ def test_what_is_known_of_the_connections_that_an_object_changes(
     api_version: str, kind: str, effect: kinds.Effect
 ) -> None:
     assert kinds.effect_of(manifest(api_version, kind)) is effect
+
+
+@pytest.mark.parametrize(
+    ("changes", "here", "elsewhere"),
+    [
+        ({}, True, False),
+        ({"namespace": ""}, True, True),
+        ({"namespace_from_step": True}, True, True),
+        ({"api_version": "v1", "kind": "ConfigMap"}, False, False),
+        ({"api_version": "cert-manager.io/v1", "namespace": ""}, False, False),
+        ({"api_version": "networking.k8s.io/v1", "kind": "NetworkPolicy"}, False, False),
+    ],
+)
+def test_where_an_object_of_unknown_effect_may_act(
+    changes: dict[str, Any], here: bool, elsewhere: bool
+) -> None:
+    made = replace(manifest("example.com/v1", "Anything", "db"), **changes)
+    assert (kinds.may_act_on(made, "db"), kinds.may_act_on(made, "web")) == (here, elsewhere)
 
 
 # ------------------------------------------------------------------ built-in kinds

@@ -92,6 +92,21 @@ def test_built_in_kinds_are_asked_for_apart_from_networkpolicy(tmp_path: Path) -
     assert read.needs.kinds == {"v1/ConfigMap"}
 
 
+@pytest.mark.parametrize(("written", "from_step"), [(", namespace: a", False), ("", True)])
+def test_a_manifest_knows_whether_its_namespace_is_the_step_s(
+    tmp_path: Path, written: str, from_step: bool
+) -> None:
+    custom = f"{{apiVersion: example.com/v1, kind: Any, metadata: {{name: c{written}}}}}"
+    policy = (
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
+        " metadata: {name: p, namespace: a}, spec: {policyTypes: [Egress]}}"
+    )
+    read = load(tmp_path, f"namespace: a\n    apply: [{custom}, {policy}]", "TIMEOUT")
+    first, second = read.steps[-1].state.policies[-2:]
+    assert (first.namespace, first.namespace_from_step) == ("a", from_step)
+    assert (second.namespace, second.namespace_from_step) == ("a", False)
+
+
 OUTSIDE = """\
 scenario: S
 why: W.
