@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from harness.cluster.kube.live import LiveNode, LivePod, View
 from harness.cluster.kube.probing import Manner, Prober
 from harness.errors import ClusterError
 from harness.model import (
+    AbsoluteName,
     ContainerPort,
     Destination,
     ExternalRef,
+    Labels,
     Namespace,
     NodeRef,
     Observation,
@@ -25,6 +28,9 @@ from harness.model import (
     Probe,
     ProbeError,
     Protocol,
+    Service,
+    ServiceName,
+    ServicePort,
     Source,
     State,
     Verdict,
@@ -46,6 +52,8 @@ PROBE = Probe(A, Destination(B, 80))
 
 Answering = Callable[[str, str], str]
 """Pod and script to what the exec prints; raises ExecError."""
+Servers = Callable[[], list[dict[str, Any]]]
+"""The pods of the cluster's DNS; raises ApiError."""
 
 
 def answered(script: str, line: str, *, took_s: float = 0.1) -> str:
@@ -68,8 +76,9 @@ class ScriptedApi:
 
     context = "test"
 
-    def __init__(self, answering: Answering) -> None:
+    def __init__(self, answering: Answering, servers: Servers = list) -> None:
         self.answering = answering
+        self.servers = servers
         self.execs: list[str] = []
 
     def execute(
@@ -80,7 +89,11 @@ class ScriptedApi:
         return Output(self.answering(pod, stdin), began)
 
     def find(self, *what: str, **where: str) -> list[dict[str, Any]]:
-        return []
+        assert (what, where) == (
+            ("v1", "Pod"),
+            {"selector": "k8s-app=kube-dns", "namespace": "kube-system"},
+        )
+        return self.servers()
 
 
 def alive(name: str, **changes: Any) -> dict[str, Any]:
@@ -100,14 +113,16 @@ def probed(
     pods: Callable[[], dict[tuple[str, str], Any]] = both,
     probes: Sequence[Probe] = (PROBE,),
     manner: Manner | None = None,
+    servers: Servers = list,
+    view: View = VIEW,
 ) -> tuple[dict[Probe, Observation], ScriptedApi]:
-    api = ScriptedApi(answering)
+    api = ScriptedApi(answering, servers)
 
     def no_node(ref: NodeRef) -> LivePod:
         raise ClusterError(f"{ref} does not start: no image")
 
     prober = Prober(api, manner or Manner(), None, no_node, pods)  # type: ignore[arg-type]
-    found = prober.probe(VIEW, probes)
+    found = prober.probe(view, probes)
     prober.close()
     assert len(found) == len(probes)
     return {item.probe: item for item in found}, api
@@ -265,6 +280,79 @@ def test_on_a_rejecting_cluster_a_refusal_needs_a_living_server() -> None:
     found, api = probed(answering)
     assert found[PROBE].outcome is Verdict.REFUSED
     assert api.execs == ["a"]
+
+
+def test_on_a_rejecting_cluster_a_batch_of_its_own_does_not_show_that_a_server_lives() -> None:
+    back = Probe(B, Destination(A, 80))
+
+    def answering(pod: str, script: str) -> str:
+        if pod == "b" and "127.0.0.1" not in script:
+            return allowed(script).replace("5.10", "5.40")  # b ran until after the probe of a
+        return answered(script, "1 {s} {e} REFUSED")
+
+    found, api = probed(answering, probes=(PROBE, back), manner=Manner(rejects=True))
+    assert error(found) == "REFUSED, but app/b gave no sign of life: port 80/TCP: REFUSED"
+    assert found[back].outcome is Verdict.ALLOWED
+    assert sorted(api.execs) == ["a", "b", "b"]
+
+
+def no_name(pod: str, script: str) -> str:
+    """Names that a asks for do not resolve; b serves its own loopback."""
+    return answered(script, "1 {s} {e} DNS") if pod == "a" else allowed(script)
+
+
+def resolver(*ready: str) -> Servers:
+    return lambda: [
+        {"status": {"conditions": [{"type": "Ready", "status": status}]}} for status in ready
+    ]
+
+
+NO_NAME = Probe(A, Destination(AbsoluteName("shop.example.com"), 80))
+
+
+@pytest.mark.parametrize(
+    ("ready", "outcome"),
+    [
+        (("True",), Verdict.DNS),
+        (("False", "True"), Verdict.DNS),
+        ((), Verdict.DNS),  # another resolver than kube-dns: nobody knows where to look
+        (("False", "False"), ProbeError("DNS, but no DNS server of the cluster is ready")),
+    ],
+)
+def test_a_failed_lookup_is_a_denial_only_while_a_dns_server_is_ready(
+    ready: tuple[str, ...], outcome: Verdict | ProbeError
+) -> None:
+    found, _ = probed(no_name, probes=(NO_NAME,), servers=resolver(*ready))
+    assert found[NO_NAME].outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (403, Verdict.DNS),  # the namespace of the DNS servers may be out of bounds
+        (
+            503,
+            ProbeError("DNS, but whether the pods still live could not be asked: because"),
+        ),
+    ],
+)
+def test_when_the_dns_servers_cannot_be_read(status: int, outcome: Verdict | ProbeError) -> None:
+    def unreadable() -> list[dict[str, Any]]:
+        raise ApiError("because", status)
+
+    found, _ = probed(no_name, probes=(NO_NAME,), servers=unreadable)
+    assert found[NO_NAME].outcome == outcome
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_failed_lookup_of_a_pod_that_went_is_no_denial(name: str) -> None:
+    service = Service("app", "web", Labels({}), (ServicePort(80, 80),))
+    view = replace(VIEW, state=replace(VIEW.state, services=(service,)))
+    probe = Probe(A, Destination(ServiceName("app", "web"), 80))
+    pods = both()
+    del pods["real", name]
+    found, _ = probed(no_name, lambda: pods, probes=(probe,), servers=resolver("True"), view=view)
+    assert found[probe].outcome == ProbeError(f"DNS, but app/{name} was deleted while probing")
 
 
 def test_a_starved_round_proves_no_denial_and_the_next_is_smaller() -> None:

@@ -29,7 +29,7 @@ from typing import Protocol as Interface
 
 from harness import agnhost
 from harness.agnhost import Target
-from harness.cluster.kube.api import Api, ExecError
+from harness.cluster.kube.api import Api, ApiError, ExecError
 from harness.cluster.kube.live import LivePod, View, is_ready, of_family
 from harness.cluster.kube.objects import Object
 from harness.errors import ClusterError
@@ -417,15 +417,21 @@ class Prober:
         return ", ".join(wrong) or None
 
     def _resolver_fault(self, doubtful: list[Observation]) -> str | None:
-        """Whether there is nobody to ask for names; no answer where we may not look."""
+        """Return why no DNS server can have answered, or None.
+
+        None too where we may not read the DNS servers. Raises ApiError when the API server
+        does not say: a lookup that failed is then no denial.
+        """
         if all(item.outcome is not Verdict.DNS for item in doubtful):
             return None
         try:
             servers = self._api.find(
                 "v1", "Pod", selector="k8s-app=kube-dns", namespace="kube-system"
             )
-        except ClusterError:
-            return None
+        except ApiError as error:
+            if error.status == 403:
+                return None
+            raise
         alive = any(is_ready(item) for item in servers)
         return "no DNS server of the cluster is ready" if servers and not alive else None
 
