@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ClusterError, HarnessError, ScenarioError, UsageError
@@ -394,6 +395,7 @@ def _explain(parsed: argparse.Namespace) -> int:
 def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> int:
     """Print the path to a pair's verdict; count its cells written against the policies."""
     from harness import oracle
+    from harness.report import explained
 
     facts = oracle.Facts(features=found.needs.features)
     asked = _parse_ends(*ends)
@@ -401,12 +403,13 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
     differing = 0
     for step in steps:
         print(f"step '{step.name}'")
+        judge = oracle.Judge(step.state, facts)
         for family in found.families:
             probe = replace(asked, family=family)
             cell = next((cell for cell in step.table.cells if cell.probe == probe), None)
-            print(oracle.explain(step.state, probe, facts))
+            print(explained(judge.explain(probe)))
             if cell:
-                against = _contradicts(step, cell, facts)
+                against = _contradicts(judge, cell)
                 differing += against
                 remark = ", against the policies" if against else ""
                 print(f"  {cell.location}: written {cell.expected}{remark}")
@@ -417,6 +420,7 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
 def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
     """Print and count the cells where the author's word is none that the policies allow."""
     from harness import oracle
+    from harness.report import explained
 
     facts = oracle.Facts(features=found.needs.features)
     differing = total = 0
@@ -424,7 +428,8 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
         print(f"the file says `oracle: off`: {found.oracle_off}\n")
     for step in steps:
         cells = step.table.cells
-        against = [cell for cell in cells if _contradicts(step, cell, facts)]
+        judge = oracle.Judge(step.state, facts)
+        against = [cell for cell in cells if _contradicts(judge, cell)]
         total, differing = total + len(cells), differing + len(against)
         verdict = (
             f"{len(against)} written against the policies" if against else "as the policies say"
@@ -432,7 +437,7 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
         print(f"step '{step.name}': {_count(len(cells), 'cell')}, {verdict}")
         for cell in against:
             print(f"{cell.location}: written {cell.expected}, but")
-            print(f"  {oracle.explain(step.state, cell.probe, facts)}".replace("\n", "\n  "))
+            print(indent(explained(judge.explain(cell.probe)), "  "))
     if not differing:
         print("`netpol explain FILE FROM TO` explains one pair")
     else:
@@ -440,10 +445,8 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
     return differing
 
 
-def _contradicts(step: Step, cell: Cell, facts: oracle.Facts) -> bool:
-    from harness import oracle
-
-    words = oracle.predict(step.state, cell.probe, facts).words
+def _contradicts(judge: oracle.Judge, cell: Cell) -> bool:
+    words = judge.predict(cell.probe).words
     return bool(words) and cell.expected not in words
 
 
@@ -518,7 +521,8 @@ def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
     for cell in step.table.cells:
         if cell.probe == probe:
             return frozenset({cell.expected})
-    return oracle.predict(step.state, probe, oracle.Facts(features=found.needs.features)).words
+    facts = oracle.Facts(features=found.needs.features)
+    return oracle.Judge(step.state, facts).predict(probe).words
 
 
 def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Observation:

@@ -175,7 +175,8 @@ class ScenarioStep(pytest.Item):
     def _explain(self, result: CellResult) -> str:
         facts = oracle.Facts(features=self.file.scenario.needs.features)
         state = self.file.scenario.steps[self.index].state
-        return oracle.explain(state, result.cell.probe, facts)
+        explanation = oracle.Judge(state, facts).explain(result.cell.probe)
+        return report.reasons(explanation, result.cell.stated)
 
     def _repeat(self, result: CellResult) -> str:
         probe = result.cell.probe

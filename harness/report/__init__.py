@@ -1,9 +1,10 @@
 """Results as people and programs read them. Pure: values in, text out; no terminal, no files.
 
 ``record`` turns a StepResult into a StepRecord, which travels between processes as JSON;
-``text`` and ``results`` print StepRecords.
+``text`` and ``results`` print StepRecords, ``explanation`` what the oracle explains.
 """
 
+from harness.report.explanation import explained, reasons
 from harness.report.record import (
     CellRecord,
     CellStatus,
@@ -23,7 +24,9 @@ __all__ = [
     "Outcome",
     "Run",
     "StepRecord",
+    "explained",
     "failure",
+    "reasons",
     "record",
     "results_json",
     "sentence",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from textwrap import dedent, indent
+from textwrap import indent
 
 from harness.report.record import CellRecord, CellStatus, Outcome, StepRecord
 
@@ -192,9 +192,8 @@ def _detail(cell: CellRecord) -> str:
             text += (
                 "\n    hint: the limitation is not seen any more, take it out of the CNI's profile"
             )
-    reasons = cell.reasons.removeprefix(f"{cell.pair}  {cell.stated}\n")
-    if reasons:
-        text += f"\n{indent(dedent(reasons).rstrip(), '    ')}"
+    if cell.reasons:
+        text += f"\n{indent(cell.reasons, '    ')}"
     if cell.raw and cell.raw not in {cell.observed, cell.detail}:
         text += f"\n    in its own words: {cell.raw.strip()}"
     if cell.command:

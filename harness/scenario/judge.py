@@ -40,7 +40,8 @@ def compare(
     for step in scenario.steps:
         cells = step.table.cells
         if is_judged(step.state):
-            cells = tuple(_judged(step.state, cell, facts, against) for cell in cells)
+            judge = oracle.Judge(step.state, facts)
+            cells = tuple(_judged(judge, cell, against) for cell in cells)
         steps.append(replace(step, table=TruthTable(cells)))
     hint = (
         "correct the word or the policy; `netpol explain` tells more, and "
@@ -59,10 +60,8 @@ def is_judged(state: State) -> bool:
     return all(kind_of(manifest) for manifest in state.policies)
 
 
-def _judged(
-    state: State, cell: Cell, facts: oracle.Facts, against: dict[Location, list[str]]
-) -> Cell:
-    prediction = oracle.predict(state, cell.probe, facts)
+def _judged(judge: oracle.Judge, cell: Cell, against: dict[Location, list[str]]) -> Cell:
+    prediction = judge.predict(cell.probe)
     if not prediction.words:
         reason = prediction.judgement.undefined or "the API leaves it open"
         return replace(cell, undefined=reason)
@@ -70,7 +69,7 @@ def _judged(
         texts = against.setdefault(cell.location, [])
         text = _contradiction(cell, prediction)
         if prediction.words == {Verdict.ALLOWED} and len(texts) < _SHOWN:
-            misses = oracle.near_misses(state, cell.probe)
+            misses = judge.notes(cell.probe)
             text += "".join(f"\n    {line}" for line in misses)
         texts.append(text)
     return cell

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 
 from harness.cluster.netns import NetnsCluster
 from harness.model import Family, Probe, ProbeError, State, Verdict
-from harness.oracle import Ruling, judge
+from harness.oracle import Judge, Ruling
 from tests.worlds import facts, probes, worlds
 
 PROFILE = settings(
@@ -28,10 +28,10 @@ TRIES = 3
 
 def rulings(state: State, cluster: NetnsCluster) -> dict[Probe, Ruling]:
     """What the oracle says of every probe that this cluster can make."""
-    known = facts(state)
+    judge = Judge(state, facts(state))
     families = set(Family) if "ipv6" in cluster.capabilities.features else {Family.V4}
     return {
-        probe: judge(state, probe, known).ruling
+        probe: judge.predict(probe).judgement.ruling
         for probe in probes(state)
         if probe.family in families
     }

@@ -12,7 +12,7 @@ from harness.cluster.netns.addresses import allocate, of_family, with_implied
 from harness.cluster.netns.compiler import DEFECTS
 from harness.cluster.netns.compiler.stages import STAGES, Stages, guards
 from harness.model import ExternalRef, Host, NodeRef, PodRef, Probe, Source, State
-from harness.oracle import Ruling, judge
+from harness.oracle import Judge, Ruling
 from tests.worlds import facts, passes, probes, worlds
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=60, print_blob=True)
@@ -51,8 +51,8 @@ Rulings = dict[Probe, Ruling]
 
 def rulings(state: State) -> Rulings:
     """What the oracle says, where it says anything."""
-    known = facts(state)
-    every = {probe: judge(state, probe, known).ruling for probe in probes(state)}
+    judge = Judge(state, facts(state))
+    every = {probe: judge.predict(probe).judgement.ruling for probe in probes(state)}
     return {probe: said for probe, said in every.items() if said is not Ruling.UNDEFINED}
 
 

@@ -37,8 +37,9 @@ from harness.model import (
     Source,
     State,
 )
-from harness.oracle import Facts, explain, judge, predict
+from harness.oracle import Facts, Judge
 from harness.policy import faults
+from harness.report import explained
 
 SERVED = tuple(
     ContainerPort(number, protocol, name if protocol is Protocol.TCP else None)
@@ -123,8 +124,12 @@ def probe(text: str) -> Probe:
 
 def said(state: State, text: str, facts: Facts = Facts()) -> str:  # noqa: B008
     """The words, or ``undefined``."""
-    words = predict(state, probe(text), facts).words
+    words = Judge(state, facts).predict(probe(text)).words
     return " ".join(sorted(str(word) for word in words)) or "undefined"
+
+
+def explain(state: State, text: str, facts: Facts = Facts()) -> str:  # noqa: B008
+    return explained(Judge(state, facts).explain(probe(text)))
 
 
 def check(state: State, table: str, facts: Facts = Facts()) -> None:  # noqa: B008
@@ -134,7 +139,7 @@ def check(state: State, table: str, facts: Facts = Facts()) -> None:  # noqa: B0
         word, _, probes = line.partition(": ")
         for text in probes.split(", "):
             if said(state, text, facts) != word:
-                wrong.append(f"expected {word}\n{explain(state, probe(text), facts)}")
+                wrong.append(f"expected {word}\n{explain(state, text, facts)}")
     assert not wrong, "\n".join(wrong)
 
 
@@ -704,9 +709,21 @@ def test_node_ports_R57_R66(traffic: ExternalTrafficPolicy, spec: str, table: st
 
 def test_other_kinds_of_policy_are_not_judged() -> None:
     cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "x", "c", "{}")
-    check(replace(F0, policies=(cilium,)), "undefined: x/a -> y/a:80\nallowed: y/a -> z/a:80")
-    note = Manifest("v1", "ConfigMap", "x", "c", "{}")
-    check(replace(F0, policies=(note,)), "allowed: x/a -> y/a:80")
+    note = Manifest("v1", "ConfigMap", "y", "c", "{}")
+    judge = Judge(replace(F0, policies=(cilium, note)))
+    prediction = judge.predict(probe("x/a -> y/a:80"))
+    assert prediction.not_judged == (
+        "CiliumNetworkPolicy x/c may act on x/a, and its meaning is not known"
+    )
+    assert judge.predict(probe("y/a -> z/a:80")).not_judged is None
+    text = explain(replace(F0, policies=(cilium,)), "y/a -> x/a:80")
+    assert text == (
+        """\
+y/a -> x/a:80  allowed
+  not judged: CiliumNetworkPolicy x/c may act on x/a, and its meaning is not known
+  egress of y/a: not isolated (no policy selects it for Egress)
+  ingress of x/a: not isolated (no policy selects it for Ingress)"""
+    )
 
 
 def test_endpoints_that_differ_are_undefined() -> None:
@@ -714,7 +731,9 @@ def test_endpoints_that_differ_are_undefined() -> None:
     shut = policy(f"{{podSelector: {{matchLabels: {{tier: gold}}}}, {DENY_IN}}}")
     state = replace(F0, services=(service,), policies=(shut,))
     check(state, "undefined: y/a -> svc/x/all:80\nTIMEOUT: y/a -> x/c:80")
-    assert "endpoints differ" in (judge(state, probe("y/a -> svc/x/all:80")).undefined or "")
+    assert "endpoints differ" in (
+        Judge(state).predict(probe("y/a -> svc/x/all:80")).judgement.undefined or ""
+    )
 
 
 # ------------------------------------------------------------------ the layers over policy
@@ -776,7 +795,7 @@ def test_names_need_dns() -> None:
 def test_policy_comes_before_closed_ports() -> None:
     state = replace(F0, policies=(policy(f"{{{DENY_IN}}}"),))
     check(state, "TIMEOUT: y/a -> x/a:82\nREFUSED: x/a -> y/a:82")
-    assert judge(state, probe("x/a -> y/a:82")).ruling.value == "allowed"
+    assert Judge(state).predict(probe("x/a -> y/a:82")).judgement.ruling.value == "allowed"
 
 
 # ------------------------------------------------------------------ the customer's stories
@@ -1077,7 +1096,7 @@ def test_story_egress_external_api_and_deny_ingress_from_external() -> None:
 
 
 def test_a_claim_that_does_not_hold_is_explained() -> None:
-    assert explain(story(FRONT, BACKEND), probe("default/frontend -> default/database:5432")) == (
+    assert explain(story(FRONT, BACKEND), "default/frontend -> default/database:5432") == (
         """\
 default/frontend -> default/database:5432  allowed
   egress of default/frontend: not isolated (no policy selects it for Egress)
@@ -1097,7 +1116,7 @@ def test_a_denial_is_explained() -> None:
         - from: [{namespaceSelector: {matchLabels: {ns: y}}}]
           ports: [{port: 81}]"""
     state = replace(F0, policies=(policy(spec),))
-    assert explain(state, probe("y/a -> x/a:80")) == (
+    assert explain(state, "y/a -> x/a:80") == (
         """\
 y/a -> x/a:80  TIMEOUT
   egress of y/a: not isolated (no policy selects it for Egress)
@@ -1110,7 +1129,7 @@ ipBlock 203.0.113.0/24, but y/a (IPv4) is not in it
 
 def test_an_undefined_ruling_is_explained() -> None:
     spec = f"{{{A}, ingress: [{FROM_Y}]}}"
-    text = explain(with_host_pods(policy(spec)), probe("y/agent -> x/a:80"))
+    text = explain(with_host_pods(policy(spec)), "y/agent -> x/a:80")
     assert text == (
         """\
 y/agent -> x/a:80  undefined
@@ -1129,9 +1148,7 @@ selectors match pods"""
 def test_near_misses_of_other_directions_and_namespaces() -> None:
     wrong_type = policy(f"{{{A}, {DENY_OUT}}}", name="out")
     elsewhere = policy(f"{{{A}, {DENY_IN}}}", "z", "there")
-    lines = explain(
-        replace(F0, policies=(wrong_type, elsewhere)), probe("y/b -> x/a:80")
-    ).splitlines()
+    lines = explain(replace(F0, policies=(wrong_type, elsewhere)), "y/b -> x/a:80").splitlines()
     assert lines[-2:] == [
         "  near miss: NetworkPolicy x/out selects x/a, but its policyTypes are [Egress]",
         "  near miss: NetworkPolicy z/there would select x/a, but acts in namespace z alone",

@@ -1,0 +1,177 @@
+"""Ordered layers of clauses: how policies of any kind decide on one end of a connection.
+
+For a pod and a direction each kind of policy gives one layer. In a layer the first clause that
+matches decides: it allows, it denies, or it passes the connection on to the next layer. A layer
+in which no clause decides does the same. What no layer decides is allowed.
+
+NetworkPolicy is one layer: clauses that allow, and for an isolated pod a last one that denies.
+A tier with priorities, which may also deny and pass, is another layer: its rules in their order.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from harness.model import Pod, PodRef
+from harness.oracle.rulings import Judgement, Ruling, Tri, both, indented
+from harness.oracle.topology import Flow, Party
+from harness.policy import Direction
+
+
+class Action(enum.Enum):
+    """What a clause does with a connection that it matches."""
+
+    ALLOW = enum.auto()
+    DENY = enum.auto()
+    PASS = enum.auto()
+
+
+_DONE_BY = {
+    Action.ALLOW: "admitted by",
+    Action.DENY: "denied by",
+    Action.PASS: "passed on by",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Whether something matches a flow, and why."""
+
+    value: Tri
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """What a layer does with the connections that match.
+
+    ``label`` names the rule of an object. Without one, the clause is the API's own, and the
+    match says all there is to say.
+    """
+
+    action: Action
+    match: Callable[[Flow], Match]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The clauses of one kind of policy for one pod and direction, in their order.
+
+    ``head`` is how its reasons begin; ``otherwise`` is the reason where no clause decides.
+    """
+
+    head: str
+    clauses: tuple[Clause, ...]
+    otherwise: str
+
+
+def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
+    """Return the ruling of the layers, in their order, on one end of a connection.
+
+    Where the API does not say whether a clause matches, both readings are followed, and
+    the ruling is undefined unless they agree.
+    """
+    if not layers:
+        return Judgement(Ruling.ALLOWED)
+    layer, rest = layers[0], layers[1:]
+    asked = _asked(layer, flow)
+    misses = [line for _, value, line in asked if value is False and line]
+    readings = [
+        _taken(layer.head, clause, line, misses, lambda: decide(rest, flow))
+        for clause, value, line in asked
+        if value is not False
+    ]
+    if not asked or asked[-1][1] is not True:
+        readings.append(_after(f"{layer.head} {layer.otherwise}", decide(rest, flow)))
+    last = readings[-1]
+    if all(reading.ruling is last.ruling for reading in readings):
+        return last
+    unsure = [line for _, value, line in asked if value is None]
+    reasons = (f"{layer.head} whether a rule admits {flow} is open", *indented(unsure))
+    return Judgement(Ruling.UNDEFINED, reasons, unsure[0])
+
+
+def _asked(layer: Layer, flow: Flow) -> list[tuple[Clause, Tri, str]]:
+    """Return the clauses up to the first that surely matches, whether they do, and why."""
+    asked: list[tuple[Clause, Tri, str]] = []
+    for clause in layer.clauses:
+        found = clause.match(flow)
+        line = f"{clause.label}: {found.why}" if clause.label else found.why
+        asked.append((clause, found.value, line))
+        if found.value:
+            break
+    return asked
+
+
+def _taken(
+    head: str, clause: Clause, line: str, misses: Sequence[str], pass_on: Callable[[], Judgement]
+) -> Judgement:
+    """Return the ruling of the reading in which that clause matches.
+
+    ``misses`` are the reasons why the clauses before do not, said where none was written to match.
+    """
+    reason = f"{head} {_DONE_BY[clause.action]} {line}" if clause.label else f"{head} {line}"
+    match clause.action:
+        case Action.ALLOW:
+            return Judgement(Ruling.ALLOWED, (reason,))
+        case Action.DENY:
+            why = () if clause.label else tuple(indented(misses))
+            return Judgement(Ruling.DENIED, (reason, *why))
+        case Action.PASS:
+            return _after(reason, pass_on())
+
+
+def _after(reason: str, judgement: Judgement) -> Judgement:
+    """Return the judgement of the layers below, with the reason why they were asked first."""
+    return replace(judgement, reasons=(reason, *judgement.reasons))
+
+
+# ------------------------------------------------------------------ connections
+
+
+class Layered(Protocol):
+    """A kind of policy, as far as connections are concerned."""
+
+    def layer(self, direction: Direction, pod: Pod) -> Layer:
+        """Return what its policies say of connections of that pod in that direction."""
+        ...
+
+
+class Policies:
+    """All policies of a State, and what they say of a connection."""
+
+    def __init__(self, kinds: Sequence[Layered]) -> None:
+        """Take the kinds of policy in the order in which they decide."""
+        self._kinds = tuple(kinds)
+        self._layers: dict[tuple[Direction, PodRef], tuple[Layer, ...]] = {}
+
+    def between(self, flow: Flow) -> Judgement:
+        """Rule on a connection, both ends."""
+        source, destination = flow.source, flow.destination
+        if source.pod is not None and source.pod == destination.pod:
+            return Judgement(Ruling.ALLOWED, (f"{source.name} to itself is never denied (R46)",))
+        if source.pod is None and destination.pod is None:
+            line = f"no policy acts between {source.name} and {destination.name}: no pods (R45)"
+            return Judgement(Ruling.ALLOWED, (line,))
+        return both(self.side(Direction.EGRESS, flow), self.side(Direction.INGRESS, flow))
+
+    def side(self, direction: Direction, flow: Flow) -> Judgement:
+        """Rule on one end: egress of the source or ingress of the destination."""
+        pod = ends(direction, flow)[0].pod
+        if pod is None:
+            return Judgement(Ruling.ALLOWED)
+        key = (direction, pod.ref)
+        if key not in self._layers:
+            self._layers[key] = tuple(kind.layer(direction, pod) for kind in self._kinds)
+        return decide(self._layers[key], flow)
+
+
+def ends(direction: Direction, flow: Flow) -> tuple[Party, Party]:
+    """Return the end that policy selects, and the other one."""
+    if direction is Direction.EGRESS:
+        return flow.source, flow.destination
+    return flow.destination, flow.source

@@ -1,0 +1,291 @@
+"""NetworkPolicy as a layer: clauses that allow, and a last one that denies if a pod is isolated.
+
+What a policy and a pod have to do with each other is found once and kept; the matches of peers
+and ports are kept by the ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.model import Family, Pod, PodRef
+from harness.oracle.layers import Action, Clause, Layer, Match, ends
+from harness.oracle.rulings import Tri, all_of, any_of
+from harness.oracle.topology import AskedPort, Flow, Party, Topology
+from harness.policy import (
+    Direction,
+    IPBlock,
+    LabelSelector,
+    NetworkPolicy,
+    Operator,
+    Peer,
+    PolicyPort,
+    Requirement,
+    Rule,
+    parsed,
+)
+
+
+class NetworkPolicies:
+    """The NetworkPolicies of a State."""
+
+    def __init__(self, topology: Topology) -> None:
+        policies = parsed(topology.state.policies)
+        self.known = tuple(p for p in policies if isinstance(p, NetworkPolicy))
+        self._topology = topology
+        self._isolating: dict[tuple[Direction, PodRef], tuple[NetworkPolicy, ...]] = {}
+        self._clauses: dict[tuple[int, Direction], tuple[Clause, ...]] = {}
+
+    def isolating(self, direction: Direction, pod: Pod) -> tuple[NetworkPolicy, ...]:
+        """Return the policies that isolate a pod in a direction (R51, R56)."""
+        key = (direction, pod.ref)
+        if key not in self._isolating:
+            self._isolating[key] = tuple(
+                policy
+                for policy in self.known
+                if policy.namespace == pod.namespace
+                and direction in policy.policy_types
+                and selects(policy.pod_selector, pod.labels)
+            )
+        return self._isolating[key]
+
+    def layer(self, direction: Direction, pod: Pod) -> Layer:
+        """Return the clauses of all policies that isolate a pod (R03, R60)."""
+        head = f"{direction.lower()} of {pod.ref}:"
+        isolating = self.isolating(direction, pod)
+        if not isolating:
+            return Layer(head, (), f"not isolated (no policy selects it for {direction})")
+        head += f" isolated by {', '.join(str(policy) for policy in isolating)};"
+        own_node = Clause(Action.ALLOW, functools.partial(_own_node, direction))
+        rules = [clause for policy in isolating for clause in self._of(policy, direction)]
+        return Layer(head, (own_node, *rules, _ISOLATED), "")
+
+    def names(self, policy: NetworkPolicy, source: Party) -> bool:
+        """Whether an ingress rule names the source by a selector."""
+        return Direction.INGRESS in policy.policy_types and any(
+            peer.ip_block is None
+            and _peer(self._topology, policy.namespace, peer, (source, Family.V4)).value
+            for rule in policy.ingress
+            for peer in rule.peers
+        )
+
+    def _of(self, policy: NetworkPolicy, direction: Direction) -> tuple[Clause, ...]:
+        """Return the clauses of a policy, which are the same for every pod that it isolates."""
+        key = (id(policy), direction)
+        if key not in self._clauses:
+            self._clauses[key] = tuple(self._made(policy, direction))
+        return self._clauses[key]
+
+    def _made(self, policy: NetworkPolicy, direction: Direction) -> Iterable[Clause]:
+        rules = policy.rules(direction)
+        if not rules:
+            none = Match(False, f"{policy} has no {direction.lower()} rule")
+            yield Clause(Action.ALLOW, lambda _: none)
+        for number, rule in enumerate(rules, 1):
+            match = _RuleMatch(self._topology, policy.namespace, rule, direction)
+            label = f"{policy}, {direction.lower()} rule {number}"
+            yield Clause(Action.ALLOW, match, label)
+
+
+def _own_node(direction: Direction, flow: Flow) -> Match:
+    subject, peer = ends(direction, flow)
+    if subject.pod is not None and peer.node is not None and peer.node == subject.pod.node:
+        return Match(True, f"{peer.name} is on its own node, always admitted (R06, R47)")
+    return _NOT_OWN_NODE
+
+
+_NOT_OWN_NODE = Match(False, "")
+_ISOLATED = Clause(Action.DENY, lambda flow: Match(True, f"no rule admits {flow}"))
+
+
+class _RuleMatch:
+    """A rule matches if one of its peers and one of its ports do (R15, R20)."""
+
+    def __init__(
+        self, topology: Topology, namespace: str, rule: Rule, direction: Direction
+    ) -> None:
+        self._topology = topology
+        self._namespace = namespace
+        self._rule = rule
+        self._direction = direction
+        self._peers: dict[tuple[Party, Family], Match] = {}
+        self._ports: dict[tuple[Party, AskedPort], Match] = {}
+
+    def __call__(self, flow: Flow) -> Match:
+        by_peer, by_port = self._peer(flow), self._port(flow)
+        value = all_of((by_peer.value, by_port.value))
+        sides = [side for side in (by_peer, by_port) if side.value is value]
+        return Match(value, "; ".join(side.why for side in sides))
+
+    def _peer(self, flow: Flow) -> Match:
+        key = (ends(self._direction, flow)[1], flow.port.family)
+        found = self._peers.get(key)
+        if found is None:
+            matches = [_peer(self._topology, self._namespace, p, key) for p in self._rule.peers]
+            found = self._peers[key] = _one_of(matches, "every peer")
+        return found
+
+    def _port(self, flow: Flow) -> Match:
+        key = (flow.destination, flow.port)
+        found = self._ports.get(key)
+        if found is None:
+            matches = [_port(item, flow) for item in self._rule.ports]
+            found = self._ports[key] = _one_of(matches, "every port")
+        return found
+
+
+def _one_of(matches: Sequence[Match], unrestricted: str) -> Match:
+    """A list matches if one entry does, or if it is empty (R16-R19)."""
+    if not matches:
+        return Match(True, unrestricted)
+    value = any_of(match.value for match in matches)
+    return Match(value, "; ".join(match.why for match in matches if match.value is value))
+
+
+# ------------------------------------------------------------------ selectors
+
+
+def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
+    """Whether all requirements of a selector hold (R40, R42)."""
+    return all(_holds(term, labels) for term in selector.requirements)
+
+
+def _holds(term: Requirement, labels: Mapping[str, str]) -> bool:
+    match term.operator:
+        case Operator.IN:
+            return labels.get(term.key) in term.values
+        case Operator.NOT_IN:
+            return labels.get(term.key) not in term.values
+        case Operator.EXISTS:
+            return term.key in labels
+        case Operator.DOES_NOT_EXIST:
+            return term.key not in labels
+
+
+def _unlike(selector: LabelSelector, labels: Mapping[str, str]) -> str:
+    """Return what the labels have instead of what the selector asks."""
+    missed = [term for term in selector.requirements if not _holds(term, labels)]
+    has = [
+        f"{term.key}={labels[term.key]}" if term.key in labels else f"no label {term.key}"
+        for term in missed
+    ]
+    return ", ".join(dict.fromkeys(has))
+
+
+# ------------------------------------------------------------------ peers
+
+
+def _peer(topology: Topology, home: str, peer: Peer, end: tuple[Party, Family]) -> Match:
+    """Whether an entry of ``from`` or ``to`` is that end (R34-R39); ``home`` is the policy's."""
+    party, family = end
+    if peer.ip_block is not None:
+        return _block(topology, peer.ip_block, party, family)
+    pod = party.pod
+    if pod is None:
+        return Match(False, f"{peer}, but {party.name} is no pod and selectors match pods")
+    selector = peer.namespace_selector
+    if selector is None and pod.namespace != home:
+        return Match(False, f"{peer} ({home}), but {party.name} is in {pod.namespace}")
+    labels = topology.namespace(pod.namespace).all_labels
+    if selector is not None and not selects(selector, labels):
+        has = _unlike(selector, labels)
+        return Match(False, f"{peer}, but namespace {pod.namespace} has {has}")
+    if peer.pod_selector is not None and not selects(peer.pod_selector, pod.labels):
+        has = _unlike(peer.pod_selector, pod.labels)
+        return Match(False, f"{peer}, but {party.name} has {has}")
+    return Match(True, str(peer))
+
+
+_DOCUMENTATION = tuple(
+    ipaddress.ip_network(cidr)
+    for cidr in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
+)
+_OUTSIDE_PREFIX = {4: 16, 6: 48}
+"""A block this narrow that holds an outside host of the scenario holds no pod and no node."""
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> Match:
+    """Whether an ipBlock holds the other end's address (R31, R65)."""
+    inside = _contains(topology, block.cidr, party, family)
+    excepted = any_of(_contains(topology, cidr, party, family) for cidr in block.excepts)
+    value = all_of((inside, None if excepted is None else not excepted))
+    if value is False:
+        shown = ", ".join(party.addresses or ()) or f"IPv{family.value}"
+        fact = "is excepted" if excepted and inside is not False else "is not in it"
+        return Match(False, f"ipBlock {block}, but {party.name} ({shown}) {fact}")
+    if party.feature is not None and party.feature not in topology.facts.features:
+        ids = "R65, R84" if party.node is not None else "R65"
+        why = f"whether ipBlock {block} applies to {party.name} is not defined ({ids})"
+        return Match(None, why)
+    if value is None:
+        why = f"whether ipBlock {block} holds {party.name} depends on its address (R65)"
+        return Match(None, why)
+    return Match(True, f"ipBlock {block}")
+
+
+def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tri:
+    """Whether a CIDR contains the address that the party has in that family."""
+    network = ipaddress.ip_network(cidr, strict=False)
+    if network.version != family:
+        return False
+    if party.addresses is not None:
+        return _within(network, party.addresses)
+    if network.prefixlen == 0:
+        return True
+    return False if _outside(network, topology) else None
+
+
+def _within(network: _Network, addresses: Iterable[str]) -> bool:
+    return any(ipaddress.ip_address(address) in network for address in addresses)
+
+
+def _outside(network: _Network, topology: Topology) -> bool:
+    """Whether the block holds outside hosts only, as the API advises (R65)."""
+    for known in _DOCUMENTATION:
+        if network.version == known.version and network.subnet_of(known):  # type: ignore[arg-type]
+            return True
+    hosts = [ip for external in topology.state.externals for ip in external.addresses]
+    return network.prefixlen >= _OUTSIDE_PREFIX[network.version] and _within(network, hosts)
+
+
+# ------------------------------------------------------------------ ports
+
+NODE_PORTS = range(30000, 32768)
+"""Where a cluster takes node ports from, unless it was told otherwise."""
+
+
+def _port(port: PolicyPort, flow: Flow) -> Match:
+    """Whether one entry of ``ports`` is the flow's (R25-R28); names are the destination's."""
+    asked = flow.port
+    hit = Match(True, f"port {port}")
+    miss = Match(False, f"port {port}, but the connection is to {asked}")
+    if port.protocol is not asked.protocol:
+        return miss
+    if port.port is None:
+        return hit
+    if isinstance(port.port, str):
+        return _named_port(port, flow)
+    last = port.port if port.end_port is None else port.end_port
+    if asked.number is None:
+        if last < NODE_PORTS.start or port.port >= NODE_PORTS.stop:
+            return miss
+        return Match(None, f"port {port}, and the node port is the cluster's choice (R66)")
+    return hit if port.port <= asked.number <= last else miss
+
+
+def _named_port(port: PolicyPort, flow: Flow) -> Match:
+    pod = flow.destination.pod
+    numbers = [
+        item.number
+        for item in (pod.ports if pod else ())
+        if item.name == port.port and item.protocol is port.protocol
+    ]
+    meant = ", ".join(map(str, numbers)) or "nothing"
+    why = f"port {port}, which is {meant} on {flow.destination.name}"
+    if flow.port.number in numbers:
+        return Match(True, why)
+    return Match(False, f"{why}, but the connection is to {flow.port}")

@@ -1,0 +1,256 @@
+"""A State with every object by its name, and the ends of a connection as policy sees them."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+
+from harness.model import (
+    AbsoluteName,
+    Address,
+    ContainerPort,
+    External,
+    ExternalRef,
+    Family,
+    Labels,
+    Namespace,
+    NodePortRef,
+    NodeRef,
+    Pod,
+    PodRef,
+    Probe,
+    Protocol,
+    Service,
+    ServiceName,
+    ServicePort,
+    ServiceRef,
+    State,
+)
+
+Host = Pod | NodeRef | External | Address
+"""What a connection can come from or go to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the cluster beyond the State.
+
+    ``features`` are words out of ``model.FEATURES`` that it has (a scenario's needs);
+    ``addresses`` are those of pods and nodes, where anybody knows them.
+    """
+
+    features: frozenset[str] = frozenset()
+    addresses: Mapping[PodRef | NodeRef, tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+
+NO_FACTS = Facts()
+
+
+# ------------------------------------------------------------------ what policy sees
+
+
+class HostPods(enum.Enum):
+    """The two ways in which R83 lets a cluster treat hostNetwork pods."""
+
+    LIKE_PODS = "if hostNetwork pods are told apart and treated like pods"
+    LIKE_NODES = "if hostNetwork pods count as their node"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Party:
+    """One end as policy sees it; a Topology makes each only once.
+
+    Without ``pod`` no selector matches it and no policy isolates it. ``node`` is the node
+    whose own address it has, if any. ``addresses`` is None where nobody knows them;
+    ``feature`` is what a cluster needs for ipBlock to say anything about them.
+    """
+
+    name: str
+    pod: Pod | None = None
+    node: int | None = None
+    addresses: tuple[str, ...] | None = None
+    feature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPort:
+    """What a connection asks for; ``number`` is None where the cluster allocates it."""
+
+    number: int | None
+    protocol: Protocol
+    family: Family
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {'(a node port)' if self.number is None else self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A connection as policy sees it."""
+
+    source: Party
+    destination: Party
+    port: AskedPort
+
+    def __str__(self) -> str:
+        return f"{self.source.name} -> {self.destination.name} on {self.port}"
+
+
+# ------------------------------------------------------------------ the objects
+
+DNS_NAMESPACE = "kube-system"
+DNS_LABELS = Labels({"k8s-app": "kube-dns"})
+_NO_NODE = 0
+
+
+class Topology:
+    """A State and the objects that every cluster has, found by name; facts included."""
+
+    def __init__(self, state: State, facts: Facts) -> None:
+        self.state = _with_dns(state)
+        self.facts = facts
+        self._namespaces = {item.name: item for item in reversed(self.state.namespaces)}
+        self._pods = {item.ref: item for item in reversed(self.state.pods)}
+        self._services = {(s.namespace, s.name): s for s in reversed(self.state.services)}
+        self._externals = {item.name: item for item in reversed(self.state.externals)}
+        self._hosts = self._by_address()
+        self._served = self._by_node()
+        self._endpoints: dict[tuple[str, str], tuple[Pod, ...]] = {}
+        self._parties: dict[tuple[object, HostPods], Party] = {}
+        self.dns_servers = tuple(
+            pod
+            for pod in self.state.pods
+            if pod.namespace == DNS_NAMESPACE and DNS_LABELS.items() <= pod.labels.items()
+        )
+
+    def namespace(self, name: str) -> Namespace:
+        """Return the namespace; one that the state does not declare has no labels."""
+        return self._namespaces.get(name) or Namespace(name)
+
+    def pod(self, ref: PodRef) -> Pod | None:
+        return self._pods.get(ref)
+
+    def service(self, namespace: str, name: str) -> Service | None:
+        return self._services.get((namespace, name))
+
+    def external(self, name: str) -> External | None:
+        return self._externals.get(name)
+
+    def endpoints(self, service: Service) -> tuple[Pod, ...]:
+        """Return the pods behind a Service, in the order of the state."""
+        key = (service.namespace, service.name)
+        if key not in self._endpoints:
+            self._endpoints[key] = self.state.endpoints(service)
+        return self._endpoints[key]
+
+    def at(self, ip: str) -> External | PodRef | NodeRef | None:
+        """Return who has that address, as far as it is known."""
+        return self._hosts.get(ipaddress.ip_address(ip))
+
+    def concerned(self, probe: Probe) -> Iterator[Pod]:
+        """Return the pods whose policies may decide on the probe, each perhaps twice."""
+        if isinstance(probe.source, PodRef):
+            source = self.pod(probe.source)
+            yield from () if source is None else (source,)
+        yield from self.probed(probe)
+        if isinstance(probe.destination.host, ServiceName | AbsoluteName):
+            yield from self.dns_servers
+
+    def probed(self, probe: Probe) -> tuple[Pod, ...]:
+        """Return the pods that may answer the probe."""
+        host = probe.destination.host
+        match host:
+            case PodRef():
+                pod = self.pod(host)
+                return () if pod is None else (pod,)
+            case ServiceRef() | ServiceName() | NodePortRef():
+                service = self.service(host.namespace, host.name)
+                return () if service is None else self.endpoints(service)
+            case Address(ip):
+                ref = self.at(ip)
+                pod = self.pod(ref) if isinstance(ref, PodRef) else None
+                return () if pod is None else (pod,)
+            case NodeRef() | ExternalRef() | AbsoluteName():
+                return ()
+
+    def listens(self, target: Host, port: int, protocol: Protocol) -> bool:
+        """Whether anybody serves that port; the pods of a node's network share its ports."""
+        return any(p.number == port and p.protocol is protocol for p in self._ports(target))
+
+    def _ports(self, target: Host) -> tuple[ContainerPort, ...]:
+        match target:
+            case NodeRef(index) | Pod(host_network=True, node=index):
+                return self._served.get(index, ())
+            case Pod() | External():
+                return target.ports
+            case Address():
+                return ()
+
+    def party(self, host: Host, host_pods: HostPods = HostPods.LIKE_PODS) -> Party:
+        """Return the end as policy sees it."""
+        key: object = host
+        if isinstance(host, Pod):
+            key = host.ref
+        elif isinstance(host, External):
+            key = ExternalRef(host.name)
+        found = self._parties.get((key, host_pods))
+        if found is None:
+            found = self._parties[key, host_pods] = self._party(host, host_pods)
+        return found
+
+    def _party(self, host: Host, host_pods: HostPods) -> Party:
+        match host:
+            case External():
+                return Party(f"external/{host.name}", addresses=host.addresses)
+            case Address(ip):
+                return Party(str(host), addresses=(ip,))
+            case NodeRef(index):
+                known = self.facts.addresses.get(host)
+                return Party(str(host), None, index, known, "ipblock-node-ip")
+            case Pod(host_network=True):
+                node = self.party(NodeRef(host.node))
+                shown = None if host_pods is HostPods.LIKE_NODES else host
+                known = self.facts.addresses.get(host.ref, node.addresses)
+                return replace(node, name=str(host.ref), pod=shown, addresses=known)
+            case Pod():
+                known = self.facts.addresses.get(host.ref)
+                return Party(str(host.ref), host, None, known, "ipblock-pod-ip")
+
+    def _by_address(self) -> dict[object, External | PodRef | NodeRef]:
+        """Outside hosts come first, as they are the author's."""
+        found: dict[object, External | PodRef | NodeRef] = {}
+        for external in self.state.externals:
+            for ip in external.addresses:
+                found.setdefault(ipaddress.ip_address(ip), external)
+        for ref, addresses in self.facts.addresses.items():
+            for ip in addresses:
+                found.setdefault(ipaddress.ip_address(ip), ref)
+        return found
+
+    def _by_node(self) -> dict[int, tuple[ContainerPort, ...]]:
+        """The ports that the pods of each node's network serve."""
+        served: dict[int, tuple[ContainerPort, ...]] = {}
+        for pod in self.state.pods:
+            if pod.host_network:
+                served[pod.node] = (*served.get(pod.node, ()), *pod.ports)
+        return served
+
+
+def _with_dns(state: State) -> State:
+    """Add what every cluster has: ``kube-system`` with its DNS pods, somewhere."""
+    if state.namespace(DNS_NAMESPACE) is not None:
+        return state
+    ports = (ContainerPort(53, Protocol.UDP, "dns"), ContainerPort(53, Protocol.TCP, "dns-tcp"))
+    pod = Pod(DNS_NAMESPACE, "kube-dns", DNS_LABELS, ports, node=_NO_NODE)
+    forwards = tuple(ServicePort(port.number, port.number, port.protocol) for port in ports)
+    return replace(
+        state,
+        namespaces=(*state.namespaces, Namespace(DNS_NAMESPACE)),
+        pods=(*state.pods, pod),
+        services=(*state.services, Service(DNS_NAMESPACE, "kube-dns", DNS_LABELS, forwards)),
+    )
