@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import Location
 from harness.model import Manifest
-from harness.policy import PolicyKind, kinds
+from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
 from harness.scenario.source import (
     Document,
@@ -201,7 +201,8 @@ class Manifests:
         """The namespace the object belongs to, ``""`` for a cluster-scoped kind, or None."""
         kind, metadata = str(body["kind"]), body["metadata"]
         own = metadata.get("namespace") or ""
-        if kind in CLUSTER_SCOPED:
+        policy = kinds.meant(body["apiVersion"], kind)
+        if kind in CLUSTER_SCOPED or (policy and policy.scope is Scope.CLUSTER):
             if own:
                 fact = f"{kind} {metadata['name']!r} is in no namespace"
                 source.add(self.problems, ("metadata", "namespace"), fact, "remove this line")
