@@ -442,7 +442,9 @@ class Cell:
     ``never_allowed`` is the author's reason why this pair cannot connect even without
     policies; it exempts the cell from the proof by a control step. ``undefined`` is the
     oracle's reason why the API leaves this cell open: whatever verdict it gets is reported,
-    never failed. With a ``limitation``, ``expected`` is what this cluster is known to give.
+    never failed. ``not_judged`` is the oracle's reason why it cannot check the author's word,
+    which stays in force. With a ``limitation``, ``expected`` is what this cluster is known to
+    give.
     """
 
     probe: Probe
@@ -450,6 +452,7 @@ class Cell:
     location: Location
     never_allowed: str | None = None
     undefined: str | None = None
+    not_judged: str | None = None
     limitation: Limitation | None = None
 
     @property
@@ -536,20 +539,41 @@ class Scenario:
 # ------------------------------------------------------------------ results
 
 
+class CellStatus(enum.StrEnum):
+    """What one cell showed. Each cell has exactly one: the first that applies, in this order."""
+
+    NO_VERDICT = "no verdict"
+    """The probe could not tell. An error of the step."""
+    WRONG = "wrong"
+    """A verdict other than the expected one, where the API defines one. Fails the step."""
+    LIMITED = "limited"
+    """As this cluster is known to give it, against the author's word, with evidence."""
+    UNDEFINED = "undefined"
+    """The API leaves the verdict open, so that no verdict shows anything."""
+    EXEMPT = "exempt"
+    """As expected, of a pair that the author declares ``never-allowed``."""
+    UNPROVEN = "unproven"
+    """A denial as expected, of a pair that was never seen connecting. Fails the step."""
+    NOT_JUDGED = "not judged"
+    """As the author says, with evidence; the oracle cannot check the author's word."""
+    PROVEN = "proven"
+    """As the author says, and a denial has its evidence."""
+
+
 @dataclass(frozen=True, slots=True)
 class CellResult:
     """What became of one cell in one step.
 
     ``wrong_from_s`` and ``wrong_until_s`` are the first and the last moment at which the cell
-    was seen wrong, in seconds after ``sync`` returned, or None if it never was. ``proven``
-    says that a denial has its evidence: the pair was seen connecting, or the author exempts
-    it; ``control`` is what the control step last saw of a pair that has none. ``rejected``
+    was seen wrong, in seconds after ``sync`` returned, or None if it never was. ``evidence``
+    is False where the cell needs evidence (see ``runner.needs_proof``) and the pair was never
+    seen connecting; ``control`` is what the control step last saw of such a pair. ``rejected``
     marks a REFUSED that counts as TIMEOUT on a cluster that denies by reject.
     """
 
     cell: Cell
     observation: Observation | None
-    proven: bool = True
+    evidence: bool = True
     control: Observation | None = None
     rejected: bool = False
     wrong_from_s: float | None = None
@@ -568,6 +592,44 @@ class CellResult:
         word = Verdict.TIMEOUT if self.rejected else self.outcome
         return word is self.cell.expected
 
+    @property
+    def status(self) -> CellStatus:
+        cell = self.cell
+        if not self.measured:
+            return CellStatus.NO_VERDICT
+        if cell.undefined is None and not self.as_expected:
+            return CellStatus.WRONG
+        if cell.limitation is not None and self.evidence:
+            return CellStatus.LIMITED
+        if cell.undefined is not None:
+            return CellStatus.UNDEFINED
+        if cell.never_allowed is not None:
+            return CellStatus.EXEMPT
+        if not self.evidence:
+            return CellStatus.UNPROVEN
+        return CellStatus.PROVEN if cell.not_judged is None else CellStatus.NOT_JUDGED
+
+    @property
+    def reason(self) -> str:
+        """Why the cell has its status; empty for those that need no reason."""
+        cell = self.cell
+        match self.status:
+            case CellStatus.NO_VERDICT:
+                return self.outcome.message if isinstance(self.outcome, ProbeError) else _NO_PROBE
+            case CellStatus.LIMITED:
+                return cell.limitation.reason if cell.limitation else ""
+            case CellStatus.UNDEFINED:
+                return cell.undefined or ""
+            case CellStatus.EXEMPT:
+                return cell.never_allowed or ""
+            case CellStatus.NOT_JUDGED:
+                return cell.not_judged or ""
+            case CellStatus.WRONG | CellStatus.UNPROVEN | CellStatus.PROVEN:
+                return ""
+
+
+_NO_PROBE = "it was never probed"
+
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
@@ -575,29 +637,24 @@ class Reachability:
 
     results: tuple[CellResult, ...]
 
+    def having(self, status: CellStatus) -> tuple[CellResult, ...]:
+        """The cells of that status, in the order of the table."""
+        return tuple(result for result in self.results if result.status is status)
+
     @property
     def unmeasured(self) -> tuple[CellResult, ...]:
         """Cells without a verdict: an error of the step, never a denial."""
-        return tuple(result for result in self.results if not result.measured)
+        return self.having(CellStatus.NO_VERDICT)
 
     @property
     def mismatches(self) -> tuple[CellResult, ...]:
         """Cells with a verdict that is not the expected one, where the API defines one."""
-        return tuple(r for r in self._surprises if r.cell.undefined is None)
-
-    @property
-    def undefined_surprises(self) -> tuple[CellResult, ...]:
-        """Cells that the API leaves open, with another verdict than the author wrote."""
-        return tuple(r for r in self._surprises if r.cell.undefined is not None)
-
-    @property
-    def _surprises(self) -> tuple[CellResult, ...]:
-        return tuple(r for r in self.results if r.measured and not r.as_expected)
+        return self.having(CellStatus.WRONG)
 
     @property
     def unproven(self) -> tuple[CellResult, ...]:
         """Denials as expected, of pairs that were never seen connecting."""
-        return tuple(r for r in self.results if r.measured and r.as_expected and not r.proven)
+        return self.having(CellStatus.UNPROVEN)
 
 
 @dataclass(frozen=True, slots=True)

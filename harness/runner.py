@@ -160,7 +160,7 @@ class ScenarioRun:
         return CellResult(
             cell=cell,
             observation=observation,
-            proven=not needs_proof(cell) or self._proven(cell),
+            evidence=not needs_proof(cell) or self._proven(cell),
             control=self._control.get(cell.probe),
             rejected=observation is not None and self._rejected(cell, observation),
             wrong_from_s=wrong[0] - accepted if wrong else None,

@@ -7,20 +7,18 @@
 from harness.report.explanation import explained, reasons
 from harness.report.record import (
     CellRecord,
-    CellStatus,
     Outcome,
     StepRecord,
     record,
     unmeasured_record,
 )
 from harness.report.results import SCHEMA_VERSION, Run, results_json
-from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
+from harness.report.text import WIDTH, failure, sentence, step_line, summary, table, tally
 
 __all__ = [
     "SCHEMA_VERSION",
     "WIDTH",
     "CellRecord",
-    "CellStatus",
     "Outcome",
     "Run",
     "StepRecord",
@@ -33,5 +31,6 @@ __all__ = [
     "step_line",
     "summary",
     "table",
+    "tally",
     "unmeasured_record",
 ]

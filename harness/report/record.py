@@ -8,25 +8,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from harness.model import CellResult, ProbeError, Reachability, Scenario, StepResult
+from harness.model import CellResult, CellStatus, Reachability, Scenario, StepResult
 
 Explain = Callable[[CellResult], str]
 """Gives the reasons of the expected verdict (or the command that repeats a probe) in words."""
-
-
-class CellStatus(enum.StrEnum):
-    """What a cell says about the cluster.
-
-    ``UNDEFINED`` is a verdict that the API leaves open and that is not the author's;
-    ``LIMITED`` one that is not the author's either, and that the cluster is known to give.
-    """
-
-    AS_EXPECTED = "as expected"
-    WRONG = "wrong"
-    NO_VERDICT = "no verdict"
-    UNPROVEN = "unproven"
-    UNDEFINED = "undefined"
-    LIMITED = "limited"
 
 
 class Outcome(enum.StrEnum):
@@ -47,9 +32,9 @@ class CellRecord:
     """One cell: ends, expected and observed words, and the place of the expectation.
 
     ``stated`` is the author's word; ``expected`` is another only under a ``limitation``, the
-    reason why the cluster is known to give that one. ``observed`` is empty without a verdict;
-    ``detail`` is then the reason. ``reasons``, ``command`` and ``raw`` are kept only where the
-    cell is not as expected.
+    reason why the cluster is known to give that one. ``observed`` is empty without a verdict.
+    ``reason`` is why the cell has its status, where a status has reasons. ``reasons``,
+    ``command`` and ``raw`` are kept only for cells that a failure or a summary explains.
     """
 
     source: str
@@ -60,10 +45,9 @@ class CellRecord:
     observed: str
     status: CellStatus
     location: str
-    detail: str = ""
+    reason: str = ""
     control: str = ""
     rejected: bool = False
-    exempt: str = ""
     limitation: str = ""
     wrong_until_s: float | None = None
     reasons: str = ""
@@ -177,31 +161,23 @@ def unmeasured_record(
 
 
 def _outcome(reachability: Reachability) -> Outcome:
-    """A verdict that contradicts the table is said before one that is missing."""
-    if reachability.mismatches:
+    """Return WRONG before NO_VERDICT: a wrong cell is a finding about the policies."""
+    seen = {result.status for result in reachability.results}
+    if CellStatus.WRONG in seen:
         return Outcome.WRONG
-    if reachability.unmeasured or not reachability.results:
+    if CellStatus.NO_VERDICT in seen or not seen:
         return Outcome.NO_VERDICT
-    if reachability.unproven:
+    if CellStatus.UNPROVEN in seen:
         return Outcome.UNPROVEN
-    limited = any(result.cell.limitation for result in reachability.results)
-    return Outcome.LIMITED if limited else Outcome.PASSED
+    return Outcome.LIMITED if CellStatus.LIMITED in seen else Outcome.PASSED
 
 
-def _status(result: CellResult) -> CellStatus:
-    if not result.measured:
-        return CellStatus.NO_VERDICT
-    if not result.as_expected:
-        return CellStatus.UNDEFINED if result.cell.undefined is not None else CellStatus.WRONG
-    if not result.proven:
-        return CellStatus.UNPROVEN
-    return CellStatus.LIMITED if result.cell.limitation else CellStatus.AS_EXPECTED
+_EXPLAINED = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.LIMITED, CellStatus.UNPROVEN}
 
 
 def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
-    cell, seen = result.cell, result.observation
-    status = _status(result)
-    fine = status is CellStatus.AS_EXPECTED
+    cell, seen, status = result.cell, result.observation, result.status
+    fine = result.as_expected and status not in _EXPLAINED
     return CellRecord(
         source=str(cell.probe.source),
         destination=str(cell.probe.destination),
@@ -211,26 +187,15 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         observed=str(result.outcome) if result.measured else "",
         status=status,
         location=str(cell.location),
-        detail=_detail(result),
+        reason=result.reason,
         control="" if fine or result.control is None else str(result.control.outcome),
         rejected=result.rejected,
-        exempt=cell.never_allowed or "",
         limitation=cell.limitation.reason if cell.limitation else "",
         wrong_until_s=_rounded_or_none(result.wrong_until_s),
         reasons="" if fine else explain(result),
         command="" if fine else ((seen.command if seen else "") or by_hand(result)),
         raw="" if fine or seen is None else seen.raw,
     )
-
-
-def _detail(result: CellResult) -> str:
-    match result.outcome:
-        case ProbeError(message):
-            return message
-        case None:
-            return "it was never probed"
-        case _:
-            return result.cell.undefined or ""
 
 
 def _rounded(seconds: float) -> float:

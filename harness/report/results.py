@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from harness.model import CellStatus
 from harness.report.record import Outcome, StepRecord
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Grows when a field changes its meaning or goes; new fields do not change it."""
 
 
@@ -33,14 +34,15 @@ class Run:
 def results_json(run: Run, steps: Sequence[StepRecord]) -> str:
     """Write the run and its steps, in the order of files and steps, as JSON text."""
     ordered = sorted(steps, key=lambda step: (step.file, step.index))
-    counts = Counter(step.outcome for step in ordered)
+    cells = [cell for step in ordered for cell in step.cells]
+    outcomes = Counter(step.outcome for step in ordered)
+    statuses = Counter(cell.status for cell in cells)
     document = {
         "schema": SCHEMA_VERSION,
         "run": asdict(run),
         "summary": {
-            "steps": len(ordered),
-            "cells": sum(len(step.cells) for step in ordered),
-            **{outcome.value: counts[outcome] for outcome in Outcome},
+            "steps": {"total": len(ordered), **{each.value: outcomes[each] for each in Outcome}},
+            "cells": {"total": len(cells), **{each.value: statuses[each] for each in CellStatus}},
         },
         "steps": [asdict(step) for step in ordered],
     }

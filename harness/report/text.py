@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import indent
 
-from harness.report.record import CellRecord, CellStatus, Outcome, StepRecord
+from harness.model import CellStatus
+from harness.report.record import CellRecord, Outcome, StepRecord
 
 WIDTH = 100
 """Columns of a table before it is continued below, where no terminal says otherwise."""
@@ -16,15 +18,18 @@ _DETAILS = 10
 
 _WORTH_TELLING_S = 0.01
 
+_REASONS = 5
+"""The summary lists no more reasons than this for each kind of cell, the most frequent first."""
+
 _COLOURS = {
     CellStatus.WRONG: "31",
     CellStatus.NO_VERDICT: "33",
     CellStatus.UNPROVEN: "33",
     CellStatus.UNDEFINED: "36",
+    CellStatus.EXEMPT: "36",
+    CellStatus.NOT_JUDGED: "36",
     CellStatus.LIMITED: "36",
 }
-_COUNTED = (CellStatus.WRONG, CellStatus.NO_VERDICT, CellStatus.UNPROVEN, CellStatus.LIMITED)
-"""What a tally tells beside the cells that are proven."""
 
 
 # ------------------------------------------------------------------ tables
@@ -128,14 +133,10 @@ def _word(cell: CellRecord | None) -> str:
             return f"{cell.observed} != {expected}"
         case CellStatus.NO_VERDICT:
             return f"no verdict != {expected}"
-        case CellStatus.UNPROVEN:
-            return f"{cell.observed} (unproven)"
-        case CellStatus.UNDEFINED:
-            return f"{cell.observed} (undefined)"
-        case CellStatus.LIMITED:
-            return f"{cell.observed} (limited)"
-        case CellStatus.AS_EXPECTED:
+        case CellStatus.PROVEN:
             return cell.observed
+        case _:
+            return f"{cell.observed} ({cell.status})"
 
 
 # ------------------------------------------------------------------ failures
@@ -144,15 +145,15 @@ def _word(cell: CellRecord | None) -> str:
 def sentence(step: StepRecord) -> str:
     """Say in one line what is wrong with the step; empty where nothing is."""
     total = len(step.cells)
-    wrong, silent, unproven, limited = (step.having(status) for status in _COUNTED)
     facts = []
-    if wrong:
+    if wrong := step.having(CellStatus.WRONG):
         facts.append(f"{len(wrong)} of {_count(total, 'cell')} {_be(wrong)} wrong")
-    if silent:
+    if silent := step.having(CellStatus.NO_VERDICT):
         facts.append(f"no verdict on {len(silent)} of {_count(total, 'cell')}")
-    if unproven:
+    if unproven := step.having(CellStatus.UNPROVEN):
         facts.append(f"{len(unproven)} of {_count(total, 'cell')} unproven, never seen connecting")
     if step.outcome is Outcome.LIMITED:
+        limited = step.having(CellStatus.LIMITED)
         reasons = "; ".join(dict.fromkeys(cell.limitation for cell in limited))
         facts.append(f"{len(limited)} of {_count(total, 'cell')} limited: {reasons}")
     if step.outcome is Outcome.NO_VERDICT and not step.cells:
@@ -164,7 +165,7 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     """Tell what is wrong: one sentence, one table, then each cell with its place and reasons."""
     rounds = f"{_count(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
     parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
-    odd = [cell for cell in step.cells if cell.status not in _FINE]
+    odd = [cell for cell in step.cells if cell.status in _ODD]
     sources = tuple(dict.fromkeys(cell.source for cell in step.cells))
     shown = sources
     if len(sources) > _ROWS:
@@ -181,7 +182,8 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     return "\n\n".join(parts)
 
 
-_FINE = {CellStatus.AS_EXPECTED, CellStatus.UNDEFINED, CellStatus.LIMITED}
+_ODD = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.UNPROVEN}
+"""What fails a step."""
 
 
 def _detail(cell: CellRecord) -> str:
@@ -194,7 +196,7 @@ def _detail(cell: CellRecord) -> str:
             )
     if cell.reasons:
         text += f"\n{indent(cell.reasons, '    ')}"
-    if cell.raw and cell.raw not in {cell.observed, cell.detail}:
+    if cell.raw and cell.raw not in {cell.observed, cell.reason}:
         text += f"\n    in its own words: {cell.raw.strip()}"
     if cell.command:
         text += f"\n    by hand: {cell.command}"
@@ -204,7 +206,7 @@ def _detail(cell: CellRecord) -> str:
 def _observed(cell: CellRecord) -> str:
     match cell.status:
         case CellStatus.NO_VERDICT:
-            return f"no verdict ({cell.detail}), expected {cell.expected}"
+            return f"no verdict ({cell.reason}), expected {cell.expected}"
         case CellStatus.UNPROVEN:
             seen = f"which saw {cell.control}" if cell.control else "which did not see it"
             return (
@@ -247,17 +249,23 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
     cells = [cell for step in steps for cell in step.cells]
     if not cells:
         return
-    tally = [f"{_count_of(cells, CellStatus.AS_EXPECTED)} of {_count(len(cells), 'cell')} proven"]
-    for status in _COUNTED:
-        if count := _count_of(cells, status):
-            tally.append(f"{count} {status}")
     measured = [step for step in steps if step.cells]
     files = len({step.file for step in measured})
     clusters = ", ".join(sorted({step.cluster for step in measured}))
     yield (
-        f"{', '.join(tally)}, in {_count(len(measured), 'step')} of "
+        f"{tally(cells)}, in {_count(len(measured), 'step')} of "
         f"{_count(files, 'scenario')} on {clusters}"
     )
+
+
+def tally(cells: Sequence[CellRecord]) -> str:
+    """Count the cells by status: those proven first, then the gravest; none that is zero."""
+    counts = Counter(cell.status for cell in cells)
+    if counts[CellStatus.PROVEN] == len(cells):
+        return f"{len(cells)} of {_count(len(cells), 'cell')} proven"
+    order = (CellStatus.PROVEN, *(each for each in CellStatus if each is not CellStatus.PROVEN))
+    words = [f"{counts[status]} {status}" for status in order if counts[status]]
+    return f"{_count(len(cells), 'cell')}: {', '.join(words)}"
 
 
 def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
@@ -285,22 +293,8 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
             f"{_count(rejected, 'denial')} came as REFUSED: this cluster denies by rejecting, "
             "and the pairs were seen connecting before"
         )
-    undefined = [cell for cell in cells if cell.status is CellStatus.UNDEFINED]
-    if undefined:
-        yield f"{_count(len(undefined), 'cell')} that the API leaves undefined, not the author's:"
-        for cell in undefined:
-            yield (
-                f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.expected}"
-                f" ({cell.detail})"
-            )
-    limited = [cell for cell in cells if cell.status is CellStatus.LIMITED]
-    if limited:
-        yield f"{_count(len(limited), 'cell')} that this cluster is known to get wrong:"
-        for cell in limited:
-            yield (
-                f"  {cell.location}: {cell.pair}: {cell.observed}, written {cell.stated}: "
-                f"{cell.limitation}"
-            )
+    for status, title in _EXCUSED.items():
+        yield from _reasons(title, [cell for cell in cells if cell.status is status])
 
 
 def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
@@ -313,8 +307,32 @@ def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], l
     return found
 
 
-def _count_of(cells: Iterable[CellRecord], status: CellStatus) -> int:
-    return sum(cell.status is status for cell in cells)
+_EXCUSED = {
+    CellStatus.LIMITED: "limited, known to be wrong on this cluster",
+    CellStatus.UNDEFINED: "undefined by the API",
+    CellStatus.EXEMPT: "exempt, declared never-allowed",
+    CellStatus.NOT_JUDGED: "not judged by the oracle",
+}
+"""The statuses that fail no step and prove nothing about the policies, in words."""
+
+
+def _reasons(title: str, cells: Sequence[CellRecord]) -> Iterator[str]:
+    """Yield a line for each reason, the most frequent first, with the first cell that has it."""
+    if not cells:
+        return
+    yield f"{_count(len(cells), 'cell')} {title}:"
+    having: dict[str, list[CellRecord]] = {}
+    for cell in cells:
+        having.setdefault(cell.reason, []).append(cell)
+    ordered = sorted(having.items(), key=lambda item: -len(item[1]))
+    for reason, found in ordered[:_REASONS]:
+        surprises = [cell for cell in found if cell.observed != cell.stated and not cell.rejected]
+        example = (surprises or found)[0]
+        seen = f", {example.observed} where {example.stated} is written" if surprises else ""
+        number = "" if len(found) == 1 else f"{len(found)} cells, for example "
+        yield f"  {reason}: {number}{example.location}: {example.pair}{seen}"
+    if len(ordered) > _REASONS:
+        yield f"  ... and {_count(len(ordered) - _REASONS, 'more reason')}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.errors import Location
 from harness.model import (
     Cell,
     CellResult,
+    CellStatus,
     Destination,
     Family,
     Limitation,
@@ -25,7 +31,6 @@ from harness.model import (
     Verdict,
 )
 from harness.report import (
-    CellStatus,
     Outcome,
     Run,
     StepRecord,
@@ -36,10 +41,11 @@ from harness.report import (
     step_line,
     summary,
     table,
+    tally,
 )
 
 ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
-CELL_FIELDS = ("undefined", "never_allowed", "limitation")
+CELL_FIELDS = ("undefined", "never_allowed", "not_judged", "limitation")
 LEAK = Limitation(TIMEOUT, "it leaks (a/b#1; v1)")
 
 
@@ -76,27 +82,171 @@ def test_a_record_survives_the_border_of_a_process() -> None:
     assert made.cells[0].wrong_until_s == 1.235
 
 
-def test_the_outcome_of_each_kind_of_cell() -> None:
-    fine = cell("a", "b", TIMEOUT, TIMEOUT)
-    for result, outcome, status in (
-        (fine, Outcome.PASSED, CellStatus.AS_EXPECTED),
-        (cell("a", "b", TIMEOUT, REFUSED, rejected=True), Outcome.PASSED, CellStatus.AS_EXPECTED),
-        (cell("a", "b", TIMEOUT, REFUSED), Outcome.WRONG, CellStatus.WRONG),
-        (cell("a", "b", TIMEOUT, ALLOWED, undefined="R9"), Outcome.PASSED, CellStatus.UNDEFINED),
-        (cell("a", "b", TIMEOUT, TIMEOUT, proven=False), Outcome.UNPROVEN, CellStatus.UNPROVEN),
-        (cell("a", "b", TIMEOUT, ProbeError("x")), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
-        (cell("a", "b", TIMEOUT, None), Outcome.NO_VERDICT, CellStatus.NO_VERDICT),
-        (cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK), Outcome.LIMITED, CellStatus.LIMITED),
-        (cell("a", "b", ALLOWED, TIMEOUT, limitation=LEAK), Outcome.WRONG, CellStatus.WRONG),
-        (
-            cell("a", "b", REFUSED, REFUSED, limitation=LEAK, proven=False),
-            Outcome.UNPROVEN,
-            CellStatus.UNPROVEN,
-        ),
-    ):
-        made = step(result)
-        assert (made.outcome, made.cells[0].status) == (outcome, status)
+KINDS = (
+    (cell("a", "b", TIMEOUT, TIMEOUT), Outcome.PASSED, CellStatus.PROVEN, ""),
+    (cell("a", "b", REFUSED, REFUSED), Outcome.PASSED, CellStatus.PROVEN, ""),
+    (cell("a", "b", TIMEOUT, REFUSED, rejected=True), Outcome.PASSED, CellStatus.PROVEN, ""),
+    (cell("a", "b", TIMEOUT, REFUSED), Outcome.WRONG, CellStatus.WRONG, ""),
+    (
+        cell("a", "b", TIMEOUT, ALLOWED, undefined="R9"),
+        Outcome.PASSED,
+        CellStatus.UNDEFINED,
+        "R9",
+    ),
+    (
+        cell("a", "b", TIMEOUT, TIMEOUT, undefined="R9", never_allowed="closed"),
+        Outcome.PASSED,
+        CellStatus.UNDEFINED,
+        "R9",
+    ),
+    (
+        cell("a", "b", TIMEOUT, TIMEOUT, never_allowed="closed", not_judged="CRD"),
+        Outcome.PASSED,
+        CellStatus.EXEMPT,
+        "closed",
+    ),
+    (
+        cell("a", "b", TIMEOUT, ALLOWED, never_allowed="closed"),
+        Outcome.WRONG,
+        CellStatus.WRONG,
+        "",
+    ),
+    (cell("a", "b", TIMEOUT, TIMEOUT, evidence=False), Outcome.UNPROVEN, CellStatus.UNPROVEN, ""),
+    (
+        cell("a", "b", TIMEOUT, TIMEOUT, not_judged="CRD"),
+        Outcome.PASSED,
+        CellStatus.NOT_JUDGED,
+        "CRD",
+    ),
+    (
+        cell("a", "b", TIMEOUT, TIMEOUT, not_judged="CRD", evidence=False),
+        Outcome.UNPROVEN,
+        CellStatus.UNPROVEN,
+        "",
+    ),
+    (cell("a", "b", TIMEOUT, ALLOWED, not_judged="CRD"), Outcome.WRONG, CellStatus.WRONG, ""),
+    (
+        cell("a", "b", TIMEOUT, ProbeError("gone"), undefined="R9"),
+        Outcome.NO_VERDICT,
+        CellStatus.NO_VERDICT,
+        "gone",
+    ),
+    (
+        cell("a", "b", TIMEOUT, None),
+        Outcome.NO_VERDICT,
+        CellStatus.NO_VERDICT,
+        "it was never probed",
+    ),
+    (
+        cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK, never_allowed="closed"),
+        Outcome.LIMITED,
+        CellStatus.LIMITED,
+        "it leaks (a/b#1; v1)",
+    ),
+    (cell("a", "b", ALLOWED, TIMEOUT, limitation=LEAK), Outcome.WRONG, CellStatus.WRONG, ""),
+    (
+        cell("a", "b", REFUSED, REFUSED, limitation=LEAK, evidence=False),
+        Outcome.UNPROVEN,
+        CellStatus.UNPROVEN,
+        "",
+    ),
+)
+
+
+@pytest.mark.parametrize(("result", "outcome", "status", "reason"), KINDS)
+def test_the_status_and_the_outcome_of_each_kind_of_cell(
+    result: CellResult, outcome: Outcome, status: CellStatus, reason: str
+) -> None:
+    made = step(result)
+    assert (made.outcome, made.cells[0].status, made.cells[0].reason) == (outcome, status, reason)
+
+
+def test_a_step_without_cells_has_no_verdict() -> None:
     assert step().outcome is Outcome.NO_VERDICT
+
+
+def _reason_or_none() -> st.SearchStrategy[str | None]:
+    return st.none() | st.sampled_from(["one", "other"])
+
+
+@st.composite
+def cell_results(draw: st.DrawFn) -> CellResult:
+    """Any combination of what a cell can be, contradictory ones too."""
+    expected = draw(st.sampled_from(Verdict))
+    seen = draw(
+        st.none()
+        | st.sampled_from([expected, expected, *Verdict])
+        | st.builds(ProbeError, st.just("gone"))
+    )
+    return cell(
+        draw(st.sampled_from("abc")),
+        draw(st.sampled_from("abc")),
+        expected,
+        seen,
+        undefined=draw(_reason_or_none()),
+        never_allowed=draw(_reason_or_none()),
+        not_judged=draw(_reason_or_none()),
+        limitation=draw(st.none() | st.just(LEAK)),
+        evidence=draw(st.booleans()),
+        rejected=expected is TIMEOUT and seen is REFUSED and draw(st.booleans()),
+    )
+
+
+def applicable(result: CellResult) -> set[CellStatus]:
+    """Every status that describes the cell, without a precedence: a second reading."""
+    found = set()
+    if not isinstance(result.outcome, Verdict):
+        return {CellStatus.NO_VERDICT}
+    agrees = result.outcome is result.cell.expected or result.rejected
+    if not agrees and result.cell.undefined is None:
+        return {CellStatus.WRONG}
+    if result.cell.limitation and result.evidence:
+        found.add(CellStatus.LIMITED)
+    if result.cell.undefined is not None:
+        found.add(CellStatus.UNDEFINED)
+    if result.cell.never_allowed is not None:
+        found.add(CellStatus.EXEMPT)
+    if not result.evidence:
+        found.add(CellStatus.UNPROVEN)
+    if result.cell.not_judged is not None:
+        found.add(CellStatus.NOT_JUDGED)
+    return found or {CellStatus.PROVEN}
+
+
+@given(st.lists(cell_results(), min_size=1, max_size=30))
+def test_each_cell_has_one_status_and_the_counts_add_up(results: list[CellResult]) -> None:
+    order = list(CellStatus)
+    for result in results:
+        assert result.status is min(applicable(result), key=order.index)
+        reasoned = result.status not in {
+            CellStatus.WRONG,
+            CellStatus.UNPROVEN,
+            CellStatus.PROVEN,
+        }
+        assert bool(result.reason) == reasoned
+    parts = [Reachability(tuple(results)).having(status) for status in CellStatus]
+    assert sorted(map(id, itertools.chain(*parts))) == sorted(map(id, results))
+    first, _, statuses = tally(step(*results).cells).partition(": ")
+    if statuses:
+        assert first == ("1 cell" if len(results) == 1 else f"{len(results)} cells")
+        numbers = [int(item.split()[0]) for item in statuses.split(", ")]
+        assert 0 not in numbers
+        assert sum(numbers) == len(results)
+    else:
+        assert len(parts[order.index(CellStatus.PROVEN)]) == len(results)
+
+
+def test_the_order_of_the_statuses_is_their_precedence() -> None:
+    assert [str(status) for status in CellStatus] == [
+        "no verdict",
+        "wrong",
+        "limited",
+        "undefined",
+        "exempt",
+        "unproven",
+        "not judged",
+        "proven",
+    ]
 
 
 def test_a_verdict_that_contradicts_is_said_before_one_that_is_missing() -> None:
@@ -110,7 +260,7 @@ def test_a_known_limitation_excuses_no_other_cell() -> None:
     assert step(limited, cell("a", "c", ALLOWED, ALLOWED)).outcome is Outcome.LIMITED
     assert step(limited, cell("a", "c", ALLOWED, TIMEOUT)).outcome is Outcome.WRONG
     assert step(limited, cell("a", "c", ALLOWED, None)).outcome is Outcome.NO_VERDICT
-    unproven = cell("a", "c", TIMEOUT, TIMEOUT, proven=False)
+    unproven = cell("a", "c", TIMEOUT, TIMEOUT, evidence=False)
     assert step(limited, unproven).outcome is Outcome.UNPROVEN
 
 
@@ -120,9 +270,13 @@ def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
         cell("a", "c", TIMEOUT, ALLOWED),
         cell("a", "c", TIMEOUT, TIMEOUT, family=Family.V6),
         cell("long-name", "b", ALLOWED, ProbeError("gone")),
-        cell("long-name", "c", TIMEOUT, TIMEOUT, proven=False),
+        cell("long-name", "c", TIMEOUT, TIMEOUT, evidence=False),
         cell("z", "b", ALLOWED, ALLOWED, limitation=LEAK),
         cell("z", "c", ALLOWED, TIMEOUT, limitation=LEAK),
+        cell("u", "b", TIMEOUT, TIMEOUT, undefined="R9"),
+        cell("u", "c", TIMEOUT, ALLOWED, undefined="R9"),
+        cell("v", "b", TIMEOUT, TIMEOUT, never_allowed="closed"),
+        cell("v", "c", TIMEOUT, TIMEOUT, not_judged="CRD"),
     )
     plain = table(made)
     assert (
@@ -131,7 +285,9 @@ def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
                y/b:80                 y/c:80                        y/c:80 (IPv6)
   x/a          allowed                allowed != TIMEOUT            TIMEOUT
   x/long-name  no verdict != allowed  TIMEOUT (unproven)            -
-  x/z          allowed (limited)      TIMEOUT != allowed (limited)  -"""
+  x/z          allowed (limited)      TIMEOUT != allowed (limited)  -
+  x/u          TIMEOUT (undefined)    allowed (undefined)           -
+  x/v          TIMEOUT (exempt)       TIMEOUT (not judged)          -"""
     )
     coloured = table(made, colour=True)
     assert "\x1b[31mallowed != TIMEOUT          \x1b[0m" in coloured
@@ -217,7 +373,7 @@ def test_a_failure_names_the_limitation_of_each_cell_that_is_odd() -> None:
     for result, told in (
         (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK), [known]),
         (cell("a", "b", ALLOWED, ProbeError("gone"), limitation=LEAK), [known]),
-        (cell("a", "b", REFUSED, REFUSED, limitation=LEAK, proven=False), [known]),
+        (cell("a", "b", REFUSED, REFUSED, limitation=LEAK, evidence=False), [known]),
         (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK, rejected=True), [known, gone]),
         (cell("a", "b", ALLOWED, ALLOWED), []),
         (cell("a", "b", TIMEOUT, ALLOWED), []),
@@ -249,6 +405,9 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
         cell("a", "b", TIMEOUT, REFUSED, rejected=True),
         cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
         cell("a", "d", ALLOWED, ALLOWED, limitation=LEAK),
+        cell("a", "e", TIMEOUT, TIMEOUT, never_allowed="nobody listens"),
+        cell("a", "f", TIMEOUT, TIMEOUT, never_allowed="nobody listens"),
+        cell("a", "g", TIMEOUT, TIMEOUT, not_judged="FelixConfiguration may act on it"),
         name="odd",
         time_to_allow_s=0.5,
     )
@@ -256,7 +415,7 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
     assert (
         summary([slow, odd, replace(skipped, full_rounds=0)], ["namespace x"])
         == """\
-2 of 4 cells proven, 1 limited, in 2 steps of 1 scenario on fake
+7 cells: 2 proven, 1 limited, 1 undefined, 2 exempt, 1 not judged, in 2 steps of 1 scenario on fake
 slowest time-to-deny 1.50 s: s.yaml::slow
 slowest time-to-allow 0.50 s: s.yaml::odd
 1 step needed more than two full rounds:
@@ -265,13 +424,34 @@ weak, no step changes any cell: s.yaml
 no effect on fake: v1/ConfigMap, v1/Secret, applied by s.yaml, t.yaml
 1 denial came as REFUSED: this cluster denies by rejecting, and the pairs were seen connecting \
 before
-1 cell that the API leaves undefined, not the author's:
-  s.yaml:9:5: x/a -> y/c:80: allowed, written TIMEOUT (hairpins differ)
-1 cell that this cluster is known to get wrong:
-  s.yaml:9:5: x/a -> y/d:80: allowed, written TIMEOUT: it leaks (a/b#1; v1)
+1 cell limited, known to be wrong on this cluster:
+  it leaks (a/b#1; v1): s.yaml:9:5: x/a -> y/d:80, allowed where TIMEOUT is written
+1 cell undefined by the API:
+  hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed where TIMEOUT is written
+2 cells exempt, declared never-allowed:
+  nobody listens: 2 cells, for example s.yaml:9:5: x/a -> y/e:80
+1 cell not judged by the oracle:
+  FelixConfiguration may act on it: s.yaml:9:5: x/a -> y/g:80
 not removed: namespace x"""
     )
     assert summary([]) == ""
+
+
+def test_the_summary_bounds_the_reasons_of_each_kind_of_cell() -> None:
+    many = [cell("a", "b", TIMEOUT, TIMEOUT, never_allowed=f"reason {n}") for n in range(7)]
+    twice = cell("a", "c", TIMEOUT, TIMEOUT, never_allowed="reason 6")
+    assert (
+        summary([step(*many, twice)])
+        == """\
+8 cells: 8 exempt, in 1 step of 1 scenario on fake
+8 cells exempt, declared never-allowed:
+  reason 6: 2 cells, for example s.yaml:9:5: x/a -> y/b:80
+  reason 0: s.yaml:9:5: x/a -> y/b:80
+  reason 1: s.yaml:9:5: x/a -> y/b:80
+  reason 2: s.yaml:9:5: x/a -> y/b:80
+  reason 3: s.yaml:9:5: x/a -> y/b:80
+  ... and 2 more reasons"""
+    )
 
 
 def test_a_step_that_never_became_right_is_not_the_slowest() -> None:
@@ -292,11 +472,33 @@ def test_results_json_is_in_the_order_of_files_and_steps() -> None:
     run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
     document = json.loads(results_json(run, [second, first]))
     assert [item["step"] for item in document["steps"]] == ["it is shut", "later"]
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document["run"]["workers"] == 2
-    assert document["summary"]["steps"] == 2
-    assert (document["summary"]["passed"], document["summary"]["skipped"]) == (1, 1)
-    assert document["steps"][0]["cells"][0]["status"] == "as expected"
+    assert document["summary"] == {
+        "steps": {
+            "total": 2,
+            "passed": 1,
+            "limited": 0,
+            "wrong": 0,
+            "no verdict": 0,
+            "unproven": 0,
+            "cluster error": 0,
+            "not refused": 0,
+            "skipped": 1,
+        },
+        "cells": {
+            "total": 1,
+            "no verdict": 0,
+            "wrong": 0,
+            "limited": 0,
+            "undefined": 0,
+            "exempt": 0,
+            "unproven": 0,
+            "not judged": 0,
+            "proven": 1,
+        },
+    }
+    assert document["steps"][0]["cells"][0]["status"] == "proven"
 
 
 def test_results_json_keeps_the_authors_word_beside_the_limitation() -> None:
@@ -305,9 +507,9 @@ def test_results_json_keeps_the_authors_word_beside_the_limitation() -> None:
     )
     run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "kind", 0)
     document = json.loads(results_json(run, [made]))
-    assert document["summary"]["limited"] == 1
+    assert document["summary"]["steps"]["limited"] == 1
     fields = ("expected", "stated", "observed", "status", "limitation")
     assert [[item[key] for key in fields] for item in document["steps"][0]["cells"]] == [
         ["allowed", "TIMEOUT", "allowed", "limited", "it leaks (a/b#1; v1)"],
-        ["allowed", "allowed", "allowed", "as expected", ""],
+        ["allowed", "allowed", "allowed", "proven", ""],
     ]

@@ -11,6 +11,7 @@ from harness.cluster import Capabilities, Gap, KnownCell
 from harness.errors import ClusterError, Location, NotEnforcing
 from harness.model import (
     Cell,
+    CellStatus,
     ContainerPort,
     Destination,
     Labels,
@@ -246,7 +247,7 @@ def test_an_undefined_cell_is_reported_and_not_failed() -> None:
     )
     assert not result.reachability.mismatches
     assert not result.reachability.unproven
-    assert [r.cell for r in result.reachability.undefined_surprises] == [open_cell]
+    assert [r.cell for r in result.reachability.having(CellStatus.UNDEFINED)] == [open_cell]
     silent = ScenarioRun(
         FakeCluster(answers_nothing), scenario(step("s", SHUT, open_cell)), QUICK
     ).run(0)
@@ -262,6 +263,35 @@ def test_an_undefined_cell_without_a_verdict_is_asked_again() -> None:
     ).run(0)
     assert not result.reachability.unmeasured
     assert len(cluster.rounds) == 3
+
+
+def test_a_denial_that_is_not_judged_needs_evidence() -> None:
+    steps = scenario(step("shut", SHUT, cell(Verdict.TIMEOUT, not_judged="CRD X may act")))
+    seen = ScenarioRun(FakeCluster(shut_by_policy), steps, QUICK).run(0).reachability
+    assert [r.status for r in seen.results] == [CellStatus.NOT_JUDGED]
+    never = ScenarioRun(FakeCluster(denies_all), steps, QUICK).run(0).reachability
+    assert [r.status for r in never.results] == [CellStatus.UNPROVEN]
+
+
+def test_a_port_that_nobody_serves_is_exempt_and_not_proven() -> None:
+    steps = scenario(
+        step(
+            "shut",
+            SHUT,
+            cell(Verdict.TIMEOUT),
+            cell(Verdict.TIMEOUT, 82, never_allowed="nobody listens"),
+            cell(Verdict.TIMEOUT, 83, never_allowed="nobody listens", undefined="ipBlock"),
+        )
+    )
+    cluster = FakeCluster(
+        lambda s, p: shut_by_policy(s, p) if p.destination.port in {80, 81} else Verdict.TIMEOUT
+    )
+    result = ScenarioRun(cluster, steps, QUICK).run(0)
+    assert [r.status for r in result.reachability.results] == [
+        CellStatus.PROVEN,
+        CellStatus.EXEMPT,
+        CellStatus.UNDEFINED,
+    ]
 
 
 LEAK = KnownCell("test", "shut", str(probe(80)), Verdict.ALLOWED, "it leaks (a/b#1; v1)")
@@ -323,7 +353,7 @@ def test_a_known_refusal_in_the_place_of_a_denial_needs_its_evidence_too() -> No
     dead = FakeCluster(lambda s, p: Verdict.REFUSED, known)
     assert len(ScenarioRun(dead, DENY, QUICK).run(0).reachability.unproven) == 1
     alive = ScenarioRun(FakeCluster(refuses, known), DENY, QUICK).run(0)
-    assert all(r.as_expected and r.proven for r in alive.reachability.results)
+    assert all(r.as_expected and r.evidence for r in alive.reachability.results)
 
 
 def test_an_undefined_cell_that_is_known_must_give_what_is_known() -> None:
