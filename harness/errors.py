@@ -72,7 +72,12 @@ class UsageError(HarnessError):
 
 
 class ClusterError(HarnessError):
-    """A cluster is absent, or cannot reach a state."""
+    """A cluster is absent, or cannot reach a state.
+
+    ``transient`` says that the same request may succeed a moment later.
+    """
+
+    transient = False
 
 
 class NotEnforcing(ClusterError):

@@ -69,9 +69,9 @@ def test_an_absent_object_is_none(api: Api, server: kmock.RawHandler) -> None:
 
 
 def test_a_refusal_keeps_its_words(api: Api, server: kmock.RawHandler) -> None:
-    server[f"patch {POLICIES}/deny"] << refusal(403, 'admission webhook "no" denied the request')
+    server[f"post {POLICIES}"] << refusal(403, 'admission webhook "no" denied the request')
     with pytest.raises(ApiError) as caught:
-        api.apply(POLICY)
+        api.create(POLICY)
     assert (caught.value.status, str(caught.value)) == (
         403,
         'admission webhook "no" denied the request',
@@ -82,7 +82,7 @@ def test_an_unknown_kind_says_so(api: Api) -> None:
     with pytest.raises(
         ApiError, match=r"the cluster knows no GlobalNetworkPolicy of crd\.example"
     ):
-        api.apply({**POLICY, "apiVersion": "crd.example/v1", "kind": "GlobalNetworkPolicy"})
+        api.create({**POLICY, "apiVersion": "crd.example/v1", "kind": "GlobalNetworkPolicy"})
 
 
 def test_unknown_fields_are_refused_and_dry_runs_are_dry(

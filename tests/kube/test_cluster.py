@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,30 +18,17 @@ from harness.cluster.kind import profiles
 from harness.cluster.kube import KubeCluster, KubeSettings, clean, leftovers
 from harness.cluster.kube.leftovers import is_dead, process_identity
 from harness.cluster.kube.reconcile import Limits
-from harness.errors import ClusterError, NotRefused
-from harness.model import Manifest, Namespace, Pod, PodRef, State, Verdict
+from harness.errors import ClusterError
+from harness.model import Verdict
 from harness.plugin.choice import ClusterChoice
-
-from .conftest import refusal
 
 NODE = {
     "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
     "spec": {},
     "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.2"}]},
 }
-REAL = "r1-main-s-db"
-POLICY = Manifest(
-    "networking.k8s.io/v1",
-    "NetworkPolicy",
-    "db",
-    "deny",
-    '{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy",'
-    '"metadata":{"name":"deny"},"spec":{"podSelector":{}}}',
-)
-POLICIES = f"/c/apis/networking.k8s.io/v1/namespaces/{REAL}/networkpolicies"
 REVIEWS = "/c/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 EMPTY: dict[str, Any] = {"items": []}
-STATE = State("s", (Namespace("db"),))
 
 
 @pytest.fixture
@@ -56,104 +42,6 @@ def cluster(server: kmock.RawHandler, kubeconfig: str) -> Iterator[KubeCluster]:
     yield cluster
     server["delete /c/api/v1/namespaces/*"] << {}
     cluster._prober.close()
-
-
-def test_a_policy_that_is_refused_says_why(cluster: KubeCluster, server: kmock.RawHandler) -> None:
-    server["post /c/api/v1/namespaces"] << {}
-    server[f"patch {POLICIES}/deny"] << refusal(403, 'admission webhook "guard" denied: no')
-    with pytest.raises(ClusterError) as caught:
-        cluster.sync(replace(STATE, policies=(POLICY,)))
-    assert str(caught.value) == (
-        'the API server refused NetworkPolicy db/deny: admission webhook "guard" denied: no'
-    )
-
-
-def test_a_step_may_expect_the_refusal(cluster: KubeCluster, server: kmock.RawHandler) -> None:
-    server["post /c/api/v1/namespaces"] << {}
-    server[f"post {POLICIES}"] << refusal(422, "spec.policyTypes: Unsupported value")
-    cluster.sync(replace(STATE, refused=(POLICY,)))
-    (request,) = list(server[f"post {POLICIES}"])
-    assert request.params.get("dryRun") == "All"
-
-
-def test_what_should_be_refused_and_is_not(cluster: KubeCluster, server: kmock.RawHandler) -> None:
-    server["post /c/api/v1/namespaces"] << {}
-    server[f"post {POLICIES}"] << {}
-    with pytest.raises(NotRefused, match="the API server accepted NetworkPolicy db/deny"):
-        cluster.sync(replace(STATE, refused=(POLICY,)))
-
-
-@pytest.mark.parametrize(
-    ("code", "words"),
-    [
-        (500, "boom"),
-        (403, 'networkpolicies is forbidden: User "u" cannot create resource "networkpolicies"'),
-    ],
-)
-def test_a_failure_is_no_refusal(
-    cluster: KubeCluster, server: kmock.RawHandler, code: int, words: str
-) -> None:
-    server["post /c/api/v1/namespaces"] << {}
-    server[f"post {POLICIES}"] << refusal(code, words)
-    with pytest.raises(ClusterError) as caught:
-        cluster.sync(replace(STATE, refused=(POLICY,)))
-    assert not isinstance(caught.value, NotRefused)
-    assert words in caught.value.message
-
-
-def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
-    stray = replace(POLICY, namespace="kube-system")
-    with pytest.raises(ClusterError) as caught:
-        cluster.sync(replace(STATE, policies=(stray,)))
-    assert caught.value.hint == "its namespaces are db"
-
-
-def test_a_strangers_namespace_is_not_taken(
-    cluster: KubeCluster, server: kmock.RawHandler
-) -> None:
-    server["post /c/api/v1/namespaces"] << refusal(409, "already exists")
-    server["get /c/api/v1/namespaces/db"] << {"metadata": {"name": "db", "labels": {}}}
-    with pytest.raises(ClusterError, match="namespace db exists already and is not of this run"):
-        cluster.sync(replace(STATE, exact_names=True))
-
-
-def stuck(reason: str, message: str) -> dict[str, Any]:
-    waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
-    metadata = {"name": "a", "namespace": REAL, "uid": "u"}
-    return {"metadata": metadata, "spec": {}, "status": {"containerStatuses": [waiting]}}
-
-
-@pytest.mark.parametrize(
-    ("reason", "message", "words"),
-    [
-        ("ImagePullBackOff", 'Back-off pulling image "x"', "does not start"),
-        ("RunContainerError", "exec: /agnhost: no such file", "does not start"),
-        ("ContainerCreating", "", "waited 1 s in vain for pods to be ready"),
-    ],
-)
-def test_pods_that_do_not_start(
-    server: kmock.RawHandler, kubeconfig: str, reason: str, message: str, words: str
-) -> None:
-    server["get /c/api/v1/nodes"] << {"items": [NODE]}
-    server["get /c/api/v1/pods"] << {"items": [stuck(reason, message)]}
-    server["post /c/api/v1/namespaces"] << {}
-    server[f"post /c/api/v1/namespaces/{REAL}/pods"] << {}
-    server[f"get /c/api/v1/namespaces/{REAL}/events"] << {
-        "items": [
-            {"type": "Warning", "message": "no route", "involvedObject": {"uid": "u"}},
-            {"type": "Warning", "message": "another pod's", "involvedObject": {"uid": "v"}},
-        ]
-    }
-    limits = Limits(ready_s=1, gone_s=1, close_s=1)
-    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig, limits=limits)
-    with pytest.raises(ClusterError) as caught:
-        KubeCluster(settings).sync(replace(STATE, pods=(Pod("db", "a"),)))
-    assert words in caught.value.message
-    assert f"{PodRef('db', 'a')}" in caught.value.message
-    assert reason in caught.value.message
-    assert message in caught.value.message
-    assert "no route" in caught.value.message
-    assert "another" not in caught.value.message
 
 
 def test_every_missing_right_is_named(cluster: KubeCluster, server: kmock.RawHandler) -> None:
@@ -257,36 +145,14 @@ def test_any_cluster_is_known_for_what_the_profile_of_its_cni_says(
     assert can.features & {"ipblock-pod-ip", "ipblock-node-ip"} == vouched
 
 
-def test_a_secret_is_asked_for_by_its_name_and_copied_beside_the_pods(
-    server: kmock.RawHandler, kubeconfig: str
-) -> None:
-    server["get /c/api/v1/nodes"] << {"items": [NODE]}
-    server["get /c/api/v1/pods"] << EMPTY
-    server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
-    server["post /c/api/v1/namespaces"] << {}
-    secret = {"apiVersion": "v1", "kind": "Secret", "type": "t", "data": {"k": "dg=="}}
-    server["get /c/api/v1/namespaces/infra/secrets/pull"] << secret
-    choice = ClusterChoice(
-        run_id="r1",
-        cluster="current",
-        context="production",
-        kubeconfig=Path(kubeconfig),
-        image_pull_secrets=("infra/pull",),
-    )
-    server[f"patch /c/api/v1/namespaces/{REAL}/secrets/pull"] << secret
-    choice.make("main").sync(STATE)
-    (request,) = list(server[f"patch /c/api/v1/namespaces/{REAL}/secrets/pull"])
-    assert request.data["data"] == {"k": "dg=="}
-    assert choice.words()[-1] == "--image-pull-secret=infra/pull"
-
-
 # ------------------------------------------------------------------ leftovers
 
 
 def made_by(identity: str, age: timedelta = timedelta(0), name: str = "n") -> dict[str, Any]:
     created = (datetime.now(UTC) - age).isoformat()
     annotations = {"netpol.harness/process": identity}
-    return {"metadata": {"name": name, "creationTimestamp": created, "annotations": annotations}}
+    metadata = {"name": name, "uid": f"{name}-uid", "creationTimestamp": created}
+    return {"metadata": {**metadata, "annotations": annotations}}
 
 
 def identity(**changes: Any) -> str:
@@ -323,6 +189,7 @@ def test_clean_deletes_dead_runs_only(server: kmock.RawHandler, kubeconfig: str)
     }
     server["delete /c/api/v1/namespaces/dead"] << {}
     assert clean(kubeconfig, "kind-netpol") == ("dead",)
-    assert len(list(server["delete"])) == 1
+    (deleted,) = list(server["delete"])
+    assert deleted.data["preconditions"] == {"uid": "dead-uid"}
     (request,) = list(server["get /c/api/v1/namespaces"])
     assert request.params.get("labelSelector") == "netpol.harness/run"

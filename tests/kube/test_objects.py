@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cluster.kube import objects
-from harness.cluster.kube.objects import Image, Naming
+from harness.cluster.kube.objects import Image, Naming, Scope
 from harness.errors import ClusterError
 from harness.model import (
     ContainerPort,
@@ -79,6 +79,7 @@ def test_selectors_by_name_are_translated_wherever_they_stand() -> None:
             ]
         }),
         NAMING,
+        Scope.NAMESPACED,
     )  # fmt: skip
     first, second = (rule["from"][0]["namespaceSelector"] for rule in made["spec"]["ingress"])
     assert first == {"matchLabels": {key: "r1-gw0-demo-app1", "team": "app1"}}
@@ -99,14 +100,16 @@ def test_selectors_by_name_are_translated_wherever_they_stand() -> None:
 )
 def test_cilium_selects_by_name_in_its_own_keys(key: str) -> None:
     spec = {"ingress": [{"fromEndpoints": [{"matchLabels": {key: "app1"}}]}]}
-    made = objects.manifest(policy(spec, "CiliumNetworkPolicy"), NAMING)
+    made = objects.manifest(policy(spec, "CiliumNetworkPolicy"), NAMING, Scope.NAMESPACED)
     (rule,) = made["spec"]["ingress"]
     assert rule["fromEndpoints"][0]["matchLabels"] == {key: "r1-gw0-demo-app1"}
 
 
 def test_cilium_services_are_translated() -> None:
     service = {"k8sService": {"serviceName": "web", "namespace": "app1"}}
-    made = objects.manifest(policy({"egress": [{"toServices": [service]}]}), NAMING)
+    made = objects.manifest(
+        policy({"egress": [{"toServices": [service]}]}), NAMING, Scope.NAMESPACED
+    )
     found = made["spec"]["egress"][0]["toServices"][0]["k8sService"]
     assert found == {"serviceName": "web", "namespace": "r1-gw0-demo-app1"}
 
@@ -114,15 +117,34 @@ def test_cilium_services_are_translated() -> None:
 def test_what_cannot_be_translated_is_refused() -> None:
     spec = {"namespaceSelector": "projectcalico.org/name == 'app1'"}
     with pytest.raises(ClusterError, match="words that cannot be translated") as caught:
-        objects.manifest(policy(spec, "NetworkPolicy"), NAMING)
+        objects.manifest(policy(spec, "NetworkPolicy"), NAMING, Scope.NAMESPACED)
     assert "exact names: true" in (caught.value.hint or "")
-    exact = objects.manifest(policy(spec), replace(NAMING, exact=True))
+    exact = objects.manifest(policy(spec), replace(NAMING, exact=True), Scope.NAMESPACED)
     assert exact["spec"] == spec
 
 
 def test_an_object_of_the_whole_cluster_needs_exact_names() -> None:
-    with pytest.raises(ClusterError, match="acts on the whole cluster"):
-        objects.manifest(policy({}, "AdminNetworkPolicy", ""), NAMING)
+    with pytest.raises(ClusterError) as caught:
+        objects.manifest(policy({}, "AdminNetworkPolicy", ""), NAMING, Scope.CLUSTER)
+    assert str(caught.value) == (
+        "AdminNetworkPolicy p acts on the whole cluster, which others may use\n"
+        "hint: write 'exact names: true' in the scenario, and run it on a cluster of your own"
+    )
+
+
+def test_an_object_of_the_whole_cluster_loses_the_namespace_of_its_step() -> None:
+    exact = replace(NAMING, exact=True)
+    made = objects.manifest(policy({}, "FelixConfiguration", "db"), exact, Scope.CLUSTER)
+    assert "namespace" not in made["metadata"]
+
+
+def test_an_object_that_lives_in_a_namespace_names_one() -> None:
+    with pytest.raises(ClusterError) as caught:
+        objects.manifest(policy({}, "StorageThing", ""), NAMING, Scope.NAMESPACED)
+    assert str(caught.value) == (
+        "StorageThing p names no namespace, and objects of its kind live in one\n"
+        "hint: write metadata.namespace"
+    )
 
 
 def test_pods_pass_pod_security_restricted() -> None:
@@ -143,12 +165,12 @@ def test_pods_pass_pod_security_restricted() -> None:
 def test_a_namespace_is_restricted_unless_it_holds_a_pod_of_the_nodes_network() -> None:
     level = "pod-security.kubernetes.io/enforce"
     item = Namespace("db", Labels({"team": "data"}))
-    plain = objects.namespace(item, NAMING, [Pod("db", "a")], "me")
+    plain = objects.namespace(item, NAMING, [Pod("db", "a")])
     assert plain["metadata"]["labels"][level] == "restricted"
     assert plain["metadata"]["labels"]["team"] == "data"
-    host = objects.namespace(item, NAMING, [Pod("db", "a", host_network=True)], "me")
+    host = objects.namespace(item, NAMING, [Pod("db", "a", host_network=True)])
     assert host["metadata"]["labels"][level] == "privileged"
-    chosen = objects.namespace(Namespace("db", Labels({level: "baseline"})), NAMING, [], "me")
+    chosen = objects.namespace(Namespace("db", Labels({level: "baseline"})), NAMING, [])
     assert chosen["metadata"]["labels"][level] == "baseline"
 
 

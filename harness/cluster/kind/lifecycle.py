@@ -20,11 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import tenacity
 import yaml
 
 from harness.cluster.kind import binary, command, manifest, profiles, resolver
 from harness.cluster.kind.profiles import Profile
+from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError, HarnessError, UsageError
 
 _CREATE_S = 300.0
@@ -358,23 +358,21 @@ def _applied(name: str, text: str) -> str | None:
 
 def _until(making: _Making, ask: Callable[[], T | None], what: str) -> T:
     """Ask until there is an answer; ClusterError after the deadline or when making failed."""
-    asking = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda answer: answer is None),
-        wait=tenacity.wait_fixed(_POLL_S),
-        stop=tenacity.stop_any(
-            tenacity.stop_after_delay(_READY_S), tenacity.stop_when_event_set(making.over)
-        ),
-        sleep=tenacity.sleep_using_event(making.over),
-    )
+    answers: list[T] = []
+
+    def missing() -> str | None:
+        answer = ask()
+        if answer is None:
+            return "no answer yet"
+        answers.append(answer)
+        return None
+
     try:
-        answer = asking(ask)
-    except tenacity.RetryError:
-        raise ClusterError(
-            f"{what} of {making.name} did not answer within {_READY_S:g} s",
-            "NETPOL_KEEP=1 keeps the half-made cluster for looking around",
-        ) from None
-    assert answer is not None  # noqa: S101 - retried until it is not
-    return answer
+        Wait(_READY_S, _POLL_S).until(missing, f"{what} of {making.name}", making.over)
+    except TimedOut as error:
+        hint = "NETPOL_KEEP=1 keeps the half-made cluster for looking around"
+        raise ClusterError(error.message, hint) from None
+    return answers[0]
 
 
 def _mark(making: _Making) -> None:
@@ -421,24 +419,15 @@ def _waits(words: tuple[str, ...]) -> tuple[_Workload, ...]:
 def _await_ready(name: str, waits: tuple[str, ...]) -> None:
     """Wait for nodes, CNI and DNS together; ClusterError says what is not ready."""
     wanted = _waits(waits)
-    missing: tuple[str, ...] = ()
 
-    def ask() -> bool:
-        nonlocal missing
-        missing = _not_ready(name, wanted)
-        return not missing
+    def missing() -> str | None:
+        return "; ".join(_not_ready(name, wanted)) or None
 
-    asking = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda ready: not ready),
-        wait=tenacity.wait_fixed(_POLL_S),
-        stop=tenacity.stop_after_delay(_READY_S),
-    )
     try:
-        asking(ask)
-    except tenacity.RetryError:
+        Wait(_READY_S, _POLL_S).until(missing, f"the cluster {name} to become ready")
+    except TimedOut as error:
         raise ClusterError(
-            f"the cluster {name} is not ready after {_READY_S:g} s: {'; '.join(missing)}"
-            f"\n{_troubled_pods(name)}".rstrip(),
+            f"{error.message}\n{_troubled_pods(name)}".rstrip(),
             "NETPOL_KEEP=1 keeps the half-made cluster for looking around",
         ) from None
 

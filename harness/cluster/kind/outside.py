@@ -19,12 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-import tenacity
-
 from harness import agnhost
 from harness.cluster.kind import command, resolver
 from harness.cluster.kube.leftovers import is_dead, process_identity
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, WORKER_LABEL
+from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError, HarnessError
 from harness.model import ContainerPort, External, Protocol
 
@@ -174,20 +173,18 @@ class Outside:
             for target in [agnhost.Target("127.0.0.1", port.number, port.protocol)]
         ]
         container = self._container(external.name)
-        asking = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(ClusterError),
-            wait=tenacity.wait_fixed(0.1),
-            stop=tenacity.stop_after_delay(_SERVE_S),
-        )
         argv = ["docker", "exec", container, "sh", "-c", " && ".join(asks or ["true"])]
+
+        def missing() -> str | None:
+            done = command.run(argv)
+            return (done.words or "no answer") if done.status else None
+
         try:
-            asking(command.check, argv)
-        except tenacity.RetryError as error:
-            raise ClusterError(
-                f"the outside host {external.name} does not serve its ports:"
-                f" {error.last_attempt.exception()}",
-                f"`docker logs {container}` tells more",
-            ) from None
+            Wait(_SERVE_S, 0.1).until(
+                missing, f"the outside host {external.name} to serve its ports"
+            )
+        except TimedOut as error:
+            raise ClusterError(error.message, f"`docker logs {container}` tells more") from None
 
 
 def serving(ports: Sequence[ContainerPort]) -> str:
@@ -273,16 +270,19 @@ def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:
 
 def _lock(lock: IO[str], word: str) -> None:
     """Take the lock of an address or name, however long another run needs it, in reason."""
-    asking = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(BlockingIOError),
-        wait=tenacity.wait_fixed(0.2),
-        stop=tenacity.stop_after_delay(_LOCK_S),
-    )
+
+    def missing() -> str | None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "another run uses it"
+        return None
+
     try:
-        asking(fcntl.flock, lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except tenacity.RetryError:
+        Wait(_LOCK_S).until(missing, f"the outside address {word}")
+    except TimedOut as error:
         raise ClusterError(
-            f"the outside address {word} is in use by another run for {_LOCK_S:g} s",
+            error.message,
             "a cluster has one set of outside addresses: wait for the other run, or end it",
         ) from None
 

@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import tenacity
-
 from harness.cluster.kind import command
+from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError
 
 _FOLDER = "/etc/netpol"
@@ -136,18 +135,14 @@ def _await_read(cluster: str, stamps: Mapping[str, float]) -> None:
         ]
         return tuple(late) if pods else ("no pod of CoreDNS",)
 
-    asking = tenacity.Retrying(
-        retry=tenacity.retry_if_result(bool),
-        wait=tenacity.wait_fixed(0.2),
-        stop=tenacity.stop_after_delay(_ANSWER_S),
-    )
+    def missing() -> str | None:
+        return ", ".join(behind()) or None
+
     try:
-        asking(behind)
-    except tenacity.RetryError as error:
+        Wait(_ANSWER_S).until(missing, "CoreDNS to take the names of the outside hosts")
+    except TimedOut as error:
         raise ClusterError(
-            f"CoreDNS did not take the names of the outside hosts within {_ANSWER_S:g} s:"
-            f" {', '.join(error.last_attempt.result())}",
-            f"was the cluster {cluster} made by `netpol up`?",
+            error.message, f"was the cluster {cluster} made by `netpol up`?"
         ) from None
 
 

@@ -18,9 +18,11 @@ from harness.cluster.kube import diagnosis
 from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.leftovers import clean, process_identity
 from harness.cluster.kube.objects import Image, Naming
+from harness.cluster.kube.owned import Owned
 from harness.cluster.kube.probing import Manner, OutsideHosts, Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Limits, Reconciler
+from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, State
 
@@ -33,9 +35,9 @@ _RIGHTS = (
     ("", "namespaces", "", ("get", "list", "create", "patch", "delete")),
     ("", "pods", "", ("get", "list", "create", "patch", "delete")),
     ("", "pods", "exec", ("get", "create")),
-    ("", "services", "", ("create", "patch", "delete")),
+    ("", "services", "", ("get", "create", "update", "delete")),
     ("discovery.k8s.io", "endpointslices", "", ("list",)),
-    ("networking.k8s.io", "networkpolicies", "", ("get", "list", "create", "patch", "delete")),
+    ("networking.k8s.io", "networkpolicies", "", ("get", "list", "create", "update", "delete")),
 )
 """What sync, probe and close ask of the API server. docs/rbac.yaml grants it."""
 
@@ -75,19 +77,25 @@ class KubeSettings:
     parallel: int = 32
     cluster_domain: str = "cluster.local"
     limits: Limits = field(default_factory=Limits)
+    clock: Clock = REAL
 
 
 class KubeCluster:
     """One run's and worker's share of a cluster; see ``harness.cluster.Cluster``.
 
     ``outside`` makes the scenario's outside hosts, where somebody can; it is closed with the
-    cluster.
+    cluster. ``api`` None connects to the context of the settings.
     """
 
-    def __init__(self, settings: KubeSettings, outside: OutsideHosts | None = None) -> None:
+    def __init__(
+        self,
+        settings: KubeSettings,
+        outside: OutsideHosts | None = None,
+        api: Api | None = None,
+    ) -> None:
         self._settings = settings
         self._outside = outside
-        self._api = Api(settings.kubeconfig, settings.context)
+        self._api = api or Api(settings.kubeconfig, settings.context)
         manner = Manner(
             timeout_s=settings.probe_timeout_s,
             grace_s=settings.exec_grace_s,
@@ -102,11 +110,11 @@ class KubeCluster:
             node_pod=lambda ref: self._reconciler.node_pod(ref),
             pods_now=lambda: self._reconciler.pods_now(),
         )
+        naming = Naming(settings.run, settings.worker)
         self._reconciler = Reconciler(
-            self._api,
-            Naming(settings.run, settings.worker),
+            Owned(self._api, naming.labels, process_identity(), settings.clock),
+            naming,
             Image(settings.image, settings.image_pull_secrets),
-            process_identity(),
             settings.limits,
             self._prober.serves,
         )

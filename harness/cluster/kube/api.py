@@ -34,7 +34,6 @@ Object = dict[str, Any]
 FIELD_MANAGER = "netpol-harness"
 
 _REQUEST_TIMEOUT_S = (5.0, 30.0)  # to connect; to answer
-_APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _STDIN, _STDOUT, _STATUS = 0, 1, 3  # channels of an exec
 _CHUNK = 32 * 1024
@@ -46,6 +45,7 @@ class ApiError(ClusterError):
     def __init__(self, message: str, status: int | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.status = status
+        self.transient = status is None or status == 429 or status >= 500
 
 
 class ExecError(ApiError):
@@ -65,6 +65,23 @@ class Output:
 
     text: str
     began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind as discovery describes it; ``prefix`` is like ``/apis/networking.k8s.io/v1``."""
+
+    prefix: str
+    plural: str
+    namespaced: bool
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Return the path of an object, or of the list of all in a namespace or everywhere."""
+        parts = [self.prefix]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        return "/".join([*parts, name] if name else parts)
 
 
 def contexts(kubeconfig: str | None) -> tuple[tuple[str, ...], str | None]:
@@ -136,7 +153,7 @@ class Api:
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """Read one object, or None if there is none."""
         try:
-            return self._request("get", self._url(api_version, kind, namespace, name))
+            return self.request("get", self._url(api_version, kind, namespace, name))
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -148,34 +165,32 @@ class Api:
         """List objects by label selector, of all namespaces unless one is given."""
         query = [("labelSelector", selector)] if selector else []
         url = self._url(api_version, kind, namespace)
-        return list(self._request("get", url, query=query).get("items") or [])
+        return list(self.request("get", url, query=query).get("items") or [])
 
     def create(self, item: Object, *, dry_run: bool = False) -> Object:
         """Create an object; unknown fields are refused."""
         query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER)]
-        return self._request(
-            "post", self._url_of(item, ""), body=item, query=query + _dry(dry_run)
-        )
+        return self.request("post", self._url_of(item, ""), body=item, query=query + _dry(dry_run))
 
-    def apply(self, item: Object, *, dry_run: bool = False) -> Object:
-        """Create or update an object by server-side apply; unknown fields are refused."""
-        query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER), ("force", "true")]
+    def replace(self, item: Object, *, dry_run: bool = False) -> Object:
+        """Put an object in the place of the one that it names, by uid and resourceVersion."""
+        query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER)]
         url = self._url_of(item, item["metadata"]["name"])
-        query += _dry(dry_run)
-        return self._request("patch", url, body=item, query=query, content_type=_APPLY)
+        return self.request("put", url, body=item, query=query + _dry(dry_run))
 
     def merge(self, item: Object, changes: Object) -> Object:
         """Patch an object with a JSON merge patch: None removes a key."""
         url = self._url_of(item, item["metadata"]["name"])
-        return self._request("patch", url, body=changes, content_type=_MERGE)
+        return self.request("patch", url, body=changes, content_type=_MERGE)
 
-    def delete(self, api_version: str, kind: str, name: str, namespace: str = "") -> None:
-        """Ask for an object's deletion; one that is not there is as good as deleted."""
-        try:
-            self._request("delete", self._url(api_version, kind, namespace, name))
-        except ApiError as error:
-            if error.status not in {404, 409}:  # 409: it is being deleted already
-                raise
+    def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Ask for the deletion of the object that has this uid; 409 if another has its name."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        self.request("delete", self._url(api_version, kind, namespace, name), body=body)
+
+    def is_namespaced(self, api_version: str, kind: str) -> bool:
+        """Whether objects of a kind live in a namespace, by discovery."""
+        return bool(self.resource(api_version, kind).namespaced)
 
     def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
         """Whether our user may do this in every namespace."""
@@ -186,7 +201,7 @@ class Api:
             "spec": {"resourceAttributes": wanted},
         }
         url = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        answer = self._request("post", url, body=review)
+        answer = self.request("post", url, body=review)
         return bool(answer.get("status", {}).get("allowed"))
 
     def kinds(self) -> frozenset[str]:
@@ -196,7 +211,7 @@ class Api:
         Kubernetes' own is raised, so that no scenario is skipped for it.
         """
         found = self._kinds_at("/api/v1")
-        for group in self._request("get", "/apis").get("groups", []):
+        for group in self.request("get", "/apis").get("groups", []):
             own = builtin.is_builtin(group["name"])
             for version in group["versions"]:
                 with contextlib.nullcontext() if own else contextlib.suppress(ApiError):
@@ -205,29 +220,33 @@ class Api:
 
     def _kinds_at(self, url: str) -> set[str]:
         version = url.removeprefix("/apis/").removeprefix("/api/")
-        resources = self._request("get", url).get("resources", [])
+        resources = self.request("get", url).get("resources", [])
         return {f"{version}/{item['kind']}" for item in resources if "/" not in item["name"]}
 
-    def _resource(self, api_version: str, kind: str) -> Any:
+    # What a double of the API server replaces: these two, and ``execute``.
+
+    def resource(self, api_version: str, kind: str) -> Resource:
+        """Return what discovery says of a kind. Raises ApiError if there is none."""
         with _in_words(f"the kind {api_version} {kind}"):
             try:
-                return self._dynamic.resources.get(api_version=api_version, kind=kind)
+                found = self._dynamic.resources.get(api_version=api_version, kind=kind)
             except ResourceNotFoundError:
                 raise ApiError(
                     f"the cluster knows no {kind} of {api_version}",
-                    hint="install the CRD, or list the kind where the scenario may be skipped",
+                    404,
+                    "install the CRD, or list the kind where the scenario may be skipped",
                 ) from None
+        prefix = f"{found.prefix}/{found.group_version}"
+        return Resource(prefix, str(found.name), bool(found.namespaced))
 
     def _url(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
-        resource = self._resource(api_version, kind)
-        path = resource.path(name=name or None, namespace=namespace or None)
-        return str(path)
+        return self.resource(api_version, kind).path(namespace, name)
 
     def _url_of(self, item: Object, name: str) -> str:
         namespace = item["metadata"].get("namespace", "")
         return self._url(item["apiVersion"], item["kind"], namespace, name)
 
-    def _request(
+    def request(
         self,
         method: str,
         url: str,
@@ -236,6 +255,7 @@ class Api:
         query: Sequence[tuple[str, str]] = (),
         content_type: str | None = None,
     ) -> Object:
+        """Send one request and return the answer. Raises ApiError."""
         with _in_words(f"{method.upper()} {url}"):
             answer: Object = self._dynamic.request(
                 method,

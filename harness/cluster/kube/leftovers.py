@@ -37,7 +37,7 @@ def clean(kubeconfig: str | None, context: str, run: str | None = None) -> tuple
     found = api.find("v1", "Namespace", selector=selector)
     dead = [item for item in found if run or is_dead(item, datetime.now(UTC))]
     for item in dead:
-        api.delete("v1", "Namespace", item["metadata"]["name"])
+        api.delete("v1", "Namespace", "", item["metadata"]["name"], item["metadata"]["uid"])
     return tuple(str(item["metadata"]["name"]) for item in dead)
 
 

@@ -8,6 +8,7 @@ stranger's namespace.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import json
 import shlex
@@ -34,6 +35,7 @@ WORKER_LABEL = "netpol.harness/worker"
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 OWNER = "netpol-harness"
 PROCESS_ANNOTATION = "netpol.harness/process"
+TOKEN_ANNOTATION = "netpol.harness/create"  # noqa: S105 - it names a create, and is no secret
 
 AGNHOST = "agnhost"  # the name of the container that probes are run in
 
@@ -101,7 +103,7 @@ class Naming:
 # ------------------------------------------------------------------ namespaces
 
 
-def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod], process: str) -> Object:
+def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod]) -> Object:
     """A Namespace. Pod Security is ``restricted`` unless a pod of it is on the node's network."""
     level = "privileged" if any(pod.host_network for pod in pods) else "restricted"
     return {
@@ -110,12 +112,11 @@ def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod], process: str
         "metadata": {
             "name": naming.namespace(item.name),
             "labels": {_PSA_LABEL: level, **naming.labels, **item.labels},
-            "annotations": {PROCESS_ANNOTATION: process},
         },
     }
 
 
-def node_namespace(naming: Naming, process: str) -> Object:
+def node_namespace(naming: Naming) -> Object:
     """The privileged namespace of the pods on the nodes' network."""
     return {
         "apiVersion": "v1",
@@ -123,7 +124,6 @@ def node_namespace(naming: Naming, process: str) -> Object:
         "metadata": {
             "name": naming.nodes,
             "labels": {_PSA_LABEL: "privileged", **naming.labels},
-            "annotations": {PROCESS_ANNOTATION: process},
         },
     }
 
@@ -283,22 +283,40 @@ def service(item: Service, naming: Naming) -> Object:
 # ------------------------------------------------------------------ the author's objects
 
 
-def manifest(item: Manifest, naming: Naming) -> Object:
-    """The author's object under real names. Raises ClusterError where that cannot be."""
+class Scope(enum.Enum):
+    """Where the objects of a kind live, as the API server says."""
+
+    NAMESPACED = "namespaced"
+    CLUSTER = "cluster"
+
+
+def manifest(item: Manifest, naming: Naming, scope: Scope) -> Object:
+    """Return the author's object under real names. Raises ClusterError where that cannot be."""
     found: Object = json.loads(item.json)
     metadata = found.setdefault("metadata", {})
-    if item.namespace:
+    if scope is Scope.NAMESPACED:
+        if not item.namespace:
+            raise ClusterError(
+                f"{item} names no namespace, and objects of its kind live in one{_place(item)}",
+                "write metadata.namespace",
+            )
         metadata["namespace"] = naming.namespace(item.namespace)
-    elif not naming.exact:
+    elif naming.exact:
+        metadata.pop("namespace", None)
+    else:
         raise ClusterError(
-            f"{item} acts on the whole cluster, where others are at work",
-            "write 'exact names: true' in the scenario, on a cluster of your own",
+            f"{item} acts on the whole cluster, which others may use{_place(item)}",
+            "write 'exact names: true' in the scenario, and run it on a cluster of your own",
         )
     metadata["labels"] = {**naming.labels, **(metadata.get("labels") or {})}
     if naming.exact:
         return found
     rest = {key: value for key, value in found.items() if key != "metadata"}
     return {**_translated(rest, naming, item), "metadata": metadata}
+
+
+def _place(item: Manifest) -> str:
+    return f" ({item.location})" if item.location else ""
 
 
 def _translated(value: Any, naming: Naming, item: Manifest) -> Any:

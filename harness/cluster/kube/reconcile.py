@@ -1,27 +1,30 @@
-"""Make a cluster equal to a State, and keep a record of all that was made.
+"""Make a cluster equal to a State, and remove what was made.
 
-The record says what we asked for; whether it exists is asked of the API server. A thing is
-recorded before it is asked for, so that a failure half-way leaves nothing unowned.
+``owned`` creates, changes and deletes, and knows what is ours; this module decides what there
+should be. A value is recorded here once the cluster has it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-import tenacity
+from typing import TypeVar
 
 from harness.cluster.kube import live, objects
-from harness.cluster.kube.api import Api, ApiError
+from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.live import LiveNode, LivePod, LiveService, View
-from harness.cluster.kube.objects import Image, Naming, Object
+from harness.cluster.kube.objects import Image, Naming, Object, Scope
+from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
+from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError, NotRefused
 from harness.model import Manifest, Namespace, NodeRef, Pod, PodRef, Service, State
 
-_POLL_S = 0.2
+_READ_S = 30.0  # for one answer that a sync cannot go on without
+_T = TypeVar("_T")
 
 Key = tuple[str, str, str, str]
 """API version, kind, logical namespace and name of an author's object."""
@@ -36,10 +39,6 @@ class Limits:
     close_s: float = 120.0  # for all that we made, at the end
 
 
-class _Late(ClusterError):
-    """Something did not come true in its time."""
-
-
 class Reconciler:
     """Owns every object that one run and worker makes on a cluster.
 
@@ -49,23 +48,23 @@ class Reconciler:
 
     def __init__(
         self,
-        api: Api,
+        owned: Owned,
         naming: Naming,
         image: Image,
-        process: str,
         limits: Limits,
         serves: Callable[[LivePod, Pod], str | None],
     ) -> None:
-        self._api = api
+        self._api = owned.api
+        self._owned = owned
         self._naming = naming
         self._image = image
-        self._process = process
         self._limits = limits
         self._serves = serves
         self._namespaces: dict[str, Namespace] = {}
         self._pods: dict[PodRef, Pod] = {}
         self._services: dict[tuple[str, str], Service] = {}
         self._manifests: dict[Key, Manifest] = {}
+        self._refs: dict[Key, Ref] = {}
         self._node_pods: dict[NodeRef, LivePod] = {}
         self._node_lock = threading.Lock()
         self._workers = ThreadPoolExecutor(12, thread_name_prefix="kube-sync")
@@ -81,11 +80,13 @@ class Reconciler:
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``; see ``Cluster.sync``."""
         naming = self._naming.of(state)
+        self._check_names(state)
+        wanted = self._objects(state.policies, naming)
+        refused = self._objects(state.refused, naming)
         if naming != self._naming:
             self._leave()
             self._naming = naming
         manifests = {_key(item): item for item in state.policies}
-        self._check_names(state)
         self._forget_vanished()
         self._remove(state, manifests)
         self.view = replace(
@@ -95,8 +96,8 @@ class Reconciler:
             names={item.name: naming.namespace(item.name) for item in state.namespaces},
         )
         self._make_namespaces(state)
-        self._apply_manifests(manifests)
-        self._try_refused(state.refused)
+        self._apply_manifests(manifests, wanted)
+        self._try_refused(state.refused, refused)
         self._make_services(state.services)
         self._make_pods(state.pods)
         self._await_endpoints(state)
@@ -110,6 +111,21 @@ class Reconciler:
                     f"its namespaces are {', '.join(sorted(known))}",
                 )
 
+    def _objects(self, manifests: Iterable[Manifest], naming: Naming) -> dict[Key, Object]:
+        """Return each author's object under real names; refuse what cannot be before any change.
+
+        Whether a kind is cluster-scoped is asked of the API server.
+        """
+        found = {}
+        for item in manifests:
+            namespaced = self._read(
+                functools.partial(self._api.is_namespaced, item.api_version, item.kind),
+                f"the scope of {item.api_version} {item.kind}",
+            )
+            scope = Scope.NAMESPACED if namespaced else Scope.CLUSTER
+            found[_key(item)] = objects.manifest(item, naming, scope)
+        return found
+
     def _remaining_pods(self, state: State) -> dict[PodRef, LivePod]:
         wanted = {pod.ref: pod for pod in state.pods}
         return {
@@ -120,13 +136,17 @@ class Reconciler:
 
     def _forget_vanished(self) -> None:
         """Drop from the record what somebody else deleted, so that it is made again."""
+        for item in list(self._namespaces.values()):
+            own = self._namespace_ref(item.name)
+            if self._read(functools.partial(self._owned.is_gone, own), str(own)):
+                self._forget_namespace(item.name)
         if not self._pods:
             return
-        now = self.pods_now()
+        now = self._read(self.pods_now, "the pods")
         for ref in list(self._pods):
             found = self.view.pods.get(ref)
             if found is None or found.fault(now.get((found.namespace, found.name))):
-                self._delete("v1", "Pod", ref.namespace, ref.name)
+                self._delete(Ref("v1", "Pod", self._naming.namespace(ref.namespace), ref.name))
                 del self._pods[ref]
 
     def _remove(self, state: State, manifests: dict[Key, Manifest]) -> None:
@@ -134,12 +154,12 @@ class Reconciler:
         wanted = {pod.ref: pod for pod in state.pods}
         for ref, pod in list(self._pods.items()):
             if ref not in wanted or not _same_pod(pod, wanted[ref]):
-                self._delete("v1", "Pod", ref.namespace, ref.name)
+                self._delete(Ref("v1", "Pod", self._naming.namespace(ref.namespace), ref.name))
                 del self._pods[ref]
         services = {(item.namespace, item.name): item for item in state.services}
         for name, service in list(self._services.items()):
             if name not in services or services[name].type is not service.type:
-                self._delete("v1", "Service", *name)
+                self._delete(Ref("v1", "Service", self._naming.namespace(name[0]), name[1]))
                 del self._services[name]
         for item in list(self._namespaces.values()):
             now = state.namespace(item.name)
@@ -150,13 +170,17 @@ class Reconciler:
         for key, item in list(self._manifests.items()):
             now = manifests.get(key)
             if now is None or now.incarnation != item.incarnation:
-                self._delete(*key)
+                ref = self._refs.pop(key)
+                self._delete(ref)
                 del self._manifests[key]
                 if now is not None:
-                    self._await_gone(*key)
+                    self._await_gone(ref, str(item))
 
     def _remove_namespace(self, name: str) -> None:
-        self._api.delete("v1", "Namespace", self._naming.namespace(name))
+        self._delete(self._namespace_ref(name))
+        self._forget_namespace(name)
+
+    def _forget_namespace(self, name: str) -> None:
         del self._namespaces[name]
         self._pods = {k: v for k, v in self._pods.items() if k.namespace != name}
         self._services = {k: v for k, v in self._services.items() if k[0] != name}
@@ -165,36 +189,26 @@ class Reconciler:
     def _make_namespaces(self, state: State) -> None:
         def make(item: Namespace) -> None:
             pods = [pod for pod in state.pods if pod.namespace == item.name]
-            wanted = objects.namespace(item, self._naming, pods, self._process)
+            wanted = objects.namespace(item, self._naming, pods)
             old = self._namespaces.get(item.name)
-            self._namespaces[item.name] = item
             if old is None:
                 self._make_namespace(wanted)
             else:
                 self._label(wanted, old.labels.keys() - item.labels.keys())
+            self._namespaces[item.name] = item
 
         self._each(make, state.namespaces)
 
     def _make_namespace(self, wanted: Object) -> None:
-        """Create a namespace, when one of ours with that name is gone; take no stranger's."""
+        """Create a namespace, when one of ours with that name is gone."""
         name = wanted["metadata"]["name"]
-
-        def attempt() -> bool:
-            try:
-                self._api.create(wanted)
-            except ApiError as error:
-                found = self._api.get("v1", "Namespace", name) if error.status == 409 else None
-                if error.status != 409:
-                    raise ClusterError(f"namespace {name} cannot be created: {error}") from None
-                if found and not _is_ours(found, self._naming):
-                    raise ClusterError(
-                        f"namespace {name} exists already and is not of this run",
-                        "delete it, or leave out 'exact names'",
-                    ) from None
-                return False
-            return True
-
-        self._until(attempt, self._limits.gone_s, f"namespace {name} of an earlier scenario to go")
+        try:
+            self._owned.create(wanted, self._limits.gone_s)
+        except Exists as error:
+            hint = "delete it, or leave out 'exact names'"
+            raise ClusterError(error.message, hint) from None
+        except ApiError as error:
+            raise ClusterError(f"namespace {name} cannot be created: {error}") from None
         for source in self._image.pull_secrets:
             self._copy_secret(source, name)
 
@@ -204,28 +218,33 @@ class Reconciler:
         if found is None:
             raise ClusterError(f"there is no image pull secret {source}", "write NAMESPACE/NAME")
         metadata = {"name": name, "namespace": namespace, "labels": self._naming.labels}
-        self._api.apply({
+        self._owned.create({
             **{key: found[key] for key in ("apiVersion", "kind", "type", "data")},
             "metadata": metadata,
         })  # fmt: skip
 
-    def _apply_manifests(self, manifests: dict[Key, Manifest]) -> None:
+    def _apply_manifests(self, manifests: dict[Key, Manifest], wanted: dict[Key, Object]) -> None:
         for key, item in manifests.items():
             if self._manifests.get(key) == item:
                 continue
-            wanted = objects.manifest(item, self._naming)
-            self._manifests[key] = item
             try:
-                self._api.apply(wanted)
+                self._refs[key] = ref_of(self._put(wanted[key]))
             except ApiError as error:
                 raise ClusterError(f"the API server refused {item}: {error}") from None
+            self._manifests[key] = item
 
-    def _try_refused(self, manifests: Iterable[Manifest]) -> None:
+    def _put(self, wanted: Object) -> Object:
+        """Create an object, or put it in the place of ours of the same name."""
+        if self._owned.holds(ref_of(wanted)):
+            return self._owned.replace(wanted)
+        return self._owned.create(wanted, self._limits.gone_s)
+
+    def _try_refused(self, manifests: Iterable[Manifest], wanted: dict[Key, Object]) -> None:
         for item in manifests:
-            wanted = objects.manifest(item, self._naming)
             try:
-                self._dry_run(wanted)
+                self._owned.try_out(wanted[_key(item)])
             except ApiError as error:
+                # An admission plugin refuses with 403 as RBAC does, but only RBAC names the user.
                 if error.status in {400, 403, 422} and 'User "' not in error.message:
                     continue
                 raise ClusterError(f"{item} was not refused, but failed: {error}") from None
@@ -233,25 +252,17 @@ class Reconciler:
                 f"the API server accepted {item}, which the step expects it to refuse"
             )
 
-    def _dry_run(self, wanted: Object) -> None:
-        try:
-            self._api.create(wanted, dry_run=True)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-            self._api.apply(wanted, dry_run=True)
-
     def _make_services(self, services: Iterable[Service]) -> None:
         def make(item: Service) -> tuple[tuple[str, str], LiveService]:
             name = (item.namespace, item.name)
             known = self.view.services.get(name)
             if known and self._services.get(name) == item:
                 return name, known
-            self._services[name] = item
             try:
-                made = self._api.apply(objects.service(item, self._naming))
+                made = self._put(objects.service(item, self._naming))
             except ApiError as error:
                 raise ClusterError(f"service {'/'.join(name)} was refused: {error}") from None
+            self._services[name] = item
             return name, live.live_service(made)
 
         self.view = replace(self.view, services=dict(self._each(make, services)))
@@ -271,34 +282,24 @@ class Reconciler:
     def _create_pod(self, item: Pod) -> None:
         node = self.view.node(item.node)
         real = self._naming.namespace(item.namespace)
-        self._pods[item.ref] = item
         self._create(objects.pod(item, self._naming, real, node.hostname, self._image), item.ref)
+        self._pods[item.ref] = item
 
     def _create(self, wanted: Object, ref: PodRef | NodeRef) -> None:
-        refusals: list[ApiError] = []
-
-        def attempt() -> bool:
-            try:
-                self._api.create(wanted)
-            except ApiError as error:
-                refusals.append(error)
-                # Its namespace is younger than its service account, or a pod of that name
-                # is still going.
-                if error.status == 409 or "serviceaccount" in error.message:
-                    return False
-                raise ClusterError(f"pod {ref} cannot be created: {error}") from None
-            return True
+        def is_early(error: ApiError) -> bool:
+            """Its namespace is younger than its service account."""
+            return error.status == 403 and "serviceaccount" in error.message
 
         try:
-            self._until(attempt, self._limits.gone_s, f"pod {ref} to be created")
-        except _Late as error:
-            raise ClusterError(f"{error}: {refusals[-1]}") from None
+            self._owned.create(wanted, self._limits.gone_s, is_early)
+        except ApiError as error:
+            raise ClusterError(f"pod {ref} cannot be created: {error}") from None
 
     def _relabel(self, old: Pod, new: Pod) -> None:
         real = self._naming.namespace(new.namespace)
         wanted = objects.pod(new, self._naming, real, "", self._image)
-        self._pods[new.ref] = new
         self._label(wanted, old.labels.keys() - new.labels.keys())
+        self._pods[new.ref] = new
 
     def _await_pods(self, pods: list[Pod]) -> None:
         """Wait until the pods run and have addresses, and then until they serve their ports."""
@@ -306,7 +307,7 @@ class Reconciler:
         ready: dict[PodRef, LivePod] = {}
         last: dict[tuple[str, str], Object] = {}
 
-        def check() -> bool:
+        def missing() -> str | None:
             now = self.pods_now()
             for name, pod in waiting.items():
                 found = now.get(name)
@@ -317,11 +318,12 @@ class Reconciler:
                     ready[pod.ref] = live.live_pod(pod.ref, found)
                 elif live.is_hopeless(found):
                     raise ClusterError(f"pod {pod.ref} does not start: {self._words(found)}")
-            return len(ready) == len(waiting)
+            late = len(waiting) - len(ready)
+            return f"{late} of {len(waiting)} are not ready" if late else None
 
         try:
-            self._until(check, self._limits.ready_s, "pods to be ready")
-        except _Late as error:
+            self._until(missing, self._limits.ready_s, "pods to become ready")
+        except TimedOut as error:
             late = {name: pod.ref for name, pod in waiting.items() if pod.ref not in ready}
             words = [
                 f"{ref}: {self._words(last[name]) if name in last else 'it is gone'}"
@@ -332,16 +334,7 @@ class Reconciler:
         self.view = replace(self.view, pods={**self.view.pods, **ready})
 
     def _await_ports(self, found: LivePod, pod: Pod) -> None:
-        wrong: list[str] = []
-
-        def check() -> bool:
-            wrong[:] = [words for words in [self._serves(found, pod)] if words]
-            return not wrong
-
-        try:
-            self._until(check, 15.0, f"pod {pod.ref} to serve its ports")
-        except _Late as error:
-            raise ClusterError(f"{error}: {', '.join(wrong)}") from None
+        self._until(lambda: self._serves(found, pod), 15.0, f"pod {pod.ref} to serve its ports")
 
     def _words(self, pod: Object) -> str:
         """Why a pod is not ready: its status, and the last warning about it."""
@@ -367,24 +360,22 @@ class Reconciler:
 
     def _make_node_pod(self, ref: NodeRef) -> LivePod:
         naming, node = self._naming, self.view.node(ref.index)
-        if not self._node_pods:
-            wanted = objects.node_namespace(naming, self._process)
-            with contextlib.suppress(ClusterError):
-                if self._api.get("v1", "Namespace", naming.nodes) is None:
-                    self._api.create(wanted)
+        wanted = objects.node_namespace(naming)
+        if not self._owned.holds(ref_of(wanted)):
+            self._owned.create(wanted, self._limits.gone_s)
         name = f"node-{ref.index}"
         item = Pod(naming.nodes, name, node=ref.index, host_network=True)
         self._create(objects.pod(item, naming, naming.nodes, node.hostname, self._image), ref)
         made: list[Object] = []
 
-        def check() -> bool:
+        def missing() -> str | None:
             found = self.pods_now().get((naming.nodes, name))
             if found and live.is_hopeless(found):
                 raise ClusterError(f"{ref} does not start: {self._words(found)}")
             made[:] = [found] if found and live.is_ready(found) else []
-            return bool(made)
+            return None if made else self._words(found) if found else "it is gone"
 
-        self._until(check, self._limits.ready_s, f"{ref} to be ready")
+        self._until(missing, self._limits.ready_s, f"{ref} to become ready")
         return live.live_pod(ref, made[0])
 
     def pods_now(self) -> dict[tuple[str, str], Object]:
@@ -393,7 +384,7 @@ class Reconciler:
         return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found}
 
     def _nodes(self) -> tuple[LiveNode, ...]:
-        found = live.nodes(self._api.find("v1", "Node"))
+        found = live.nodes(self._read(lambda: self._api.find("v1", "Node"), "the nodes"))
         if not found:
             raise ClusterError("the cluster has no node that pods can be placed on")
         return found
@@ -408,37 +399,34 @@ class Reconciler:
             }
             for item in state.services
         }
-        wrong: list[str] = []
 
-        def check() -> bool:
+        def missing() -> str | None:
             slices: dict[tuple[str, str], list[Object]] = {name: [] for name in wanted}
             selector = self._naming.selector
             for item in self._api.find("discovery.k8s.io/v1", "EndpointSlice", selector=selector):
                 labels = item["metadata"]["labels"]
                 name = (item["metadata"]["namespace"], labels["kubernetes.io/service-name"])
                 slices.setdefault(name, []).append(item)
-            wrong[:] = [
+            wrong = [
                 f"{name[1]} has {sorted(live.serving(slices[name]))}, not {sorted(ips)}"
                 for name, ips in wanted.items()
                 if not _matches(live.serving(slices[name]), ips)
             ]
-            return not wrong
+            return "; ".join(wrong) or None
 
-        try:
-            self._until(check, self._limits.ready_s, "the endpoints of the Services")
-        except _Late as error:
-            raise ClusterError(f"{error}: {'; '.join(wrong)}") from None
+        self._until(missing, self._limits.ready_s, "the endpoints of the Services")
 
     # ------------------------------------------------------------------ leaving
 
     def _leave(self) -> None:
         """Ask for the deletion of everything of the present scope, and wait for none of it."""
         for key in reversed(self._manifests):
-            if not key[2]:  # the others go with their namespace
-                self._delete(*key)
+            if not self._refs[key].namespace:  # the others go with their namespace
+                self._delete(self._refs[key])
         for name in list(self._namespaces):
-            self._api.delete("v1", "Namespace", self._naming.namespace(name))
+            self._delete(self._namespace_ref(name))
         self._manifests.clear()
+        self._refs.clear()
         self._services.clear()
         self._pods.clear()
         self._namespaces.clear()
@@ -447,48 +435,58 @@ class Reconciler:
     def close(self) -> tuple[str, ...]:
         """Delete all that was ever made, wait until it is gone, and name what is left."""
         left: list[str] = []
+
+        def missing() -> str | None:
+            unknown = self._owned.settle()
+            left[:] = [f"{ref}, perhaps: whether it exists is not known" for ref in unknown]
+            for ref in self._owned.outermost():
+                try:
+                    if self._owned.is_gone(ref):
+                        continue
+                    self._owned.delete(ref)
+                    left.append(str(ref))
+                except ClusterError as error:
+                    left.append(f"{ref}: {error.message}")
+            return ", ".join(left) or None
+
+        with self._node_lock:
+            self._node_pods.clear()
         try:
-            self._leave()
-            with self._node_lock:
-                self._node_pods.clear()
-                self._api.delete("v1", "Namespace", self._naming.nodes)
-
-            def check() -> bool:
-                found = self._api.find("v1", "Namespace", selector=self._naming.selector)
-                for item in found:
-                    if not item["metadata"].get("deletionTimestamp"):
-                        self._api.delete("v1", "Namespace", item["metadata"]["name"])
-                left[:] = [f"namespace {item['metadata']['name']}" for item in found]
-                return not left
-
-            self._until(check, self._limits.close_s, "namespaces to go")
-        except ClusterError as error:
-            return tuple(left) or (f"everything labelled {self._naming.selector}: {error}",)
+            self._until(missing, self._limits.close_s, "everything of this run to be deleted")
+        except ClusterError:
+            return tuple(left)
         finally:
             self._workers.shutdown(wait=False, cancel_futures=True)
         return ()
 
     # ------------------------------------------------------------------ small things
 
-    def _delete(self, api_version: str, kind: str, namespace: str, name: str = "") -> None:
-        real = self._naming.namespace(namespace) if namespace else ""
-        self._api.delete(api_version, kind, name, real)
+    def _namespace_ref(self, name: str) -> Ref:
+        return Ref("v1", "Namespace", "", self._naming.namespace(name))
 
-    def _await_gone(self, api_version: str, kind: str, namespace: str, name: str) -> None:
-        real = self._naming.namespace(namespace) if namespace else ""
+    def _delete(self, ref: Ref) -> None:
+        self._owned.delete(ref)
+
+    def _await_gone(self, ref: Ref, called: str) -> None:
         self._until(
-            lambda: self._api.get(api_version, kind, name, real) is None,
+            lambda: None if self._owned.is_gone(ref) else "it is being deleted",
             self._limits.gone_s,
-            f"{kind} {namespace}/{name} to be deleted",
+            f"{called} to be deleted",
         )
 
     def _label(self, wanted: Object, removed: Iterable[str]) -> None:
+        ref = ref_of(wanted)
         labels = {**dict.fromkeys(removed), **wanted["metadata"]["labels"]}
         try:
-            self._api.merge(wanted, {"metadata": {"labels": labels}})
+            self._owned.patch(ref, {"metadata": {"labels": labels}})
         except ApiError as error:
-            name = wanted["metadata"]["name"]
-            raise ClusterError(f"{wanted['kind']} {name} cannot be labelled: {error}") from None
+            raise ClusterError(f"{ref} cannot be labelled: {error}") from None
+
+    def _read(self, ask: Callable[[], _T], what: str) -> _T:
+        """Ask the API server something; ride out a moment in which it cannot answer."""
+        answers: list[_T] = []
+        self._until(lambda: answers.append(ask()), _READ_S, what)
+        return answers[0]
 
     def _each(self, work: Callable[..., object], items: Iterable[object]) -> list:  # type: ignore[type-arg]
         """Do the work on all items at once; raise the first failure when all are through."""
@@ -497,17 +495,9 @@ class Reconciler:
             future.exception()
         return [future.result() for future in futures]
 
-    def _until(self, check: Callable[[], bool], limit_s: float, what: str) -> None:
-        """Poll until the check holds. Raises ClusterError when it still does not."""
-        waiting = tenacity.Retrying(
-            stop=tenacity.stop_after_delay(limit_s),
-            wait=tenacity.wait_fixed(_POLL_S),
-            retry=tenacity.retry_if_result(lambda held: not held),
-        )
-        try:
-            waiting(check)
-        except tenacity.RetryError:
-            raise _Late(f"waited {limit_s:.0f} s in vain for {what}") from None
+    def _until(self, missing: Callable[[], str | None], limit_s: float, what: str) -> None:
+        """Poll until nothing is missing. Raises TimedOut when something still is."""
+        Wait(limit_s, clock=self._owned.clock).until(missing, what)
 
 
 def _key(item: Manifest) -> Key:
@@ -517,11 +507,6 @@ def _key(item: Manifest) -> Key:
 def _same_pod(old: Pod, new: Pod) -> bool:
     """Whether a pod can become the other by relabelling."""
     return replace(old, labels=new.labels) == new
-
-
-def _is_ours(namespace: Object, naming: Naming) -> bool:
-    labels = namespace["metadata"].get("labels") or {}
-    return naming.labels.items() <= labels.items()
 
 
 def _matches(found: frozenset[str], wanted: set[str]) -> bool:

@@ -1,0 +1,320 @@
+"""What one run owns on a cluster. Nothing else in the harness creates, changes or deletes.
+
+An object is ours only if a create of ours made it. Each create carries a token of its own in
+an annotation, so a create whose answer was lost is settled by reading the object: ours has our
+labels, our owner and that token. Deletes carry the uid as a precondition; updates carry uid and
+resourceVersion. So whatever fails, an object that somebody else made is never touched, not
+even one of the same name.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.cluster.kube.api import Api, ApiError
+from harness.cluster.kube.objects import PROCESS_ANNOTATION, TOKEN_ANNOTATION, Object
+from harness.cluster.waiting import REAL, Clock, Wait
+from harness.errors import ClusterError
+
+_PATIENCE_S = 30.0
+"""How long a single request is repeated while the API server is not able to answer it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An object by kind and real names; ``namespace`` is empty for one of the cluster."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}".replace(" /", " ")
+
+
+def ref_of(item: Object) -> Ref:
+    """Return the names of an object."""
+    metadata = item["metadata"]
+    return Ref(item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
+
+
+class Exists(ClusterError):
+    """An object of that name is there, and no create of ours made it."""
+
+    def __init__(self, ref: Ref) -> None:
+        super().__init__(
+            f"{ref} exists already and is not of this run",
+            "the harness changes nothing that it did not create: delete it yourself, "
+            "or choose another name",
+        )
+
+
+@dataclass(slots=True)
+class Owned:
+    """The objects that this run and worker created, by uid. Safe to use from many threads.
+
+    ``labels`` and ``process`` mark each object as ours.
+    """
+
+    api: Api
+    labels: Mapping[str, str]
+    process: str
+    clock: Clock = REAL
+    _uids: dict[Ref, str] = field(default_factory=dict)
+    _tokens: dict[Ref, set[str]] = field(default_factory=dict)
+    """Tokens of creates that the API server may have done without our hearing of it."""
+    _leaving: set[str] = field(default_factory=set)
+    """The uids of ours that we asked to be deleted."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def holds(self, ref: Ref) -> bool:
+        """Whether we created an object of these names and did not ask for its deletion."""
+        uid = self._uids.get(ref)
+        return uid is not None and uid not in self._leaving
+
+    # ------------------------------------------------------------------ create
+
+    def create(
+        self,
+        wanted: Object,
+        limit_s: float = _PATIENCE_S,
+        may_retry: Callable[[ApiError], bool] = lambda _: False,
+    ) -> Object:
+        """Create an object and record it, when one of ours with that name is gone.
+
+        ``may_retry`` names refusals that pass by themselves. Raises Exists if there is an object
+        that we did not create, ApiError if the API server refuses, TimedOut after ``limit_s``.
+        An error that leaves open whether the object exists keeps it on record for ``settle``.
+        """
+        ref, token = ref_of(wanted), secrets.token_hex(8)
+        marked = self._marked(wanted, token)
+        with self._lock:
+            self._tokens.setdefault(ref, set()).add(token)
+        made: list[Object] = []
+        lost = False
+
+        def missing() -> str | None:
+            nonlocal lost
+            try:
+                made.append(self.api.create(marked))
+            except ApiError as error:
+                lost = lost or error.transient
+                if may_retry(error):
+                    return error.message
+                if error.status != 409:
+                    raise
+                found = self._read(ref)
+                if found is None or self._is_going(found, ref, token):
+                    return f"{ref} is being deleted"
+                made.append(found)
+            return None
+
+        try:
+            Wait(limit_s, clock=self.clock).until(missing, f"{ref} to be created")
+        except ClusterError as error:
+            if isinstance(error, Exists) or not lost:
+                self._settled(ref, token)
+            raise
+        self.forget(ref)  # an earlier one of that name, with what was in it
+        with self._lock:
+            self._uids[ref] = made[0]["metadata"]["uid"]
+        self._settled(ref, token)
+        return made[0]
+
+    def _marked(self, wanted: Object, token: str) -> Object:
+        metadata = wanted["metadata"]
+        annotations = {
+            **(metadata.get("annotations") or {}),
+            PROCESS_ANNOTATION: self.process,
+            TOKEN_ANNOTATION: token,
+        }
+        return {**wanted, "metadata": {**metadata, "annotations": annotations}}
+
+    def _is_going(self, found: Object, ref: Ref, token: str) -> bool:
+        """Whether an object in our way is ours and on its way out; False if ``token`` made it.
+
+        One of ours that an earlier create made, without our hearing of it, is deleted first.
+        Raises Exists for an object that is not ours.
+        """
+        if self._is(found, {token}):
+            return False
+        uid = found["metadata"]["uid"]
+        with self._lock:
+            if self._is(found, self._tokens.get(ref, set())):
+                self._uids[ref] = uid
+            ours = self._uids.get(ref) == uid
+        if not ours:
+            raise Exists(ref)
+        if not found["metadata"].get("deletionTimestamp"):
+            self.delete(ref)
+        return True
+
+    def _settled(self, ref: Ref, token: str) -> None:
+        with self._lock:
+            tokens = self._tokens.get(ref, set())
+            tokens.discard(token)
+            if not tokens:
+                self._tokens.pop(ref, None)
+
+    def _is(self, found: Object, tokens: set[str]) -> bool:
+        metadata = found["metadata"]
+        annotations = metadata.get("annotations") or {}
+        return (
+            self.labels.items() <= (metadata.get("labels") or {}).items()
+            and annotations.get(PROCESS_ANNOTATION) == self.process
+            and annotations.get(TOKEN_ANNOTATION) in tokens
+        )
+
+    # ------------------------------------------------------------------ change
+
+    def patch(self, ref: Ref, changes: Object) -> Object:
+        """Merge changes into our object. Raises ApiError, also if ours is gone or replaced."""
+
+        def change(uid: str, version: str) -> Object:
+            metadata = {**changes.get("metadata", {}), "uid": uid, "resourceVersion": version}
+            named = {"apiVersion": ref.api_version, "kind": ref.kind}
+            names = {"name": ref.name, "namespace": ref.namespace}
+            return self.api.merge({**named, "metadata": names}, {**changes, "metadata": metadata})
+
+        return self._change(ref, lambda found: change(*_identity(found)))
+
+    def replace(self, wanted: Object) -> Object:
+        """Put an object in the place of ours of the same names; raises as ``patch`` does."""
+
+        def change(found: Object) -> Object:
+            uid, version = _identity(found)
+            kept = found["metadata"]
+            metadata = {**wanted["metadata"], "uid": uid, "resourceVersion": version}
+            marks = (PROCESS_ANNOTATION, TOKEN_ANNOTATION)
+            metadata["annotations"] = {
+                **(metadata.get("annotations") or {}),
+                **{key: kept["annotations"][key] for key in marks if key in kept["annotations"]},
+            }
+            if finalizers := kept.get("finalizers"):
+                metadata["finalizers"] = finalizers
+            return self.api.replace({**wanted, "metadata": metadata})
+
+        return self._change(ref_of(wanted), change)
+
+    def try_out(self, wanted: Object) -> None:
+        """Ask the API server what it says of an object, without a change (dry run).
+
+        Raises ApiError if it refuses, Exists if an object of that name is not ours.
+        """
+        try:
+            self.api.create(wanted, dry_run=True)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        else:
+            return
+        ref = ref_of(wanted)
+        found = self._read(ref)
+        if found is None or found["metadata"]["uid"] != self._uids.get(ref):
+            raise Exists(ref)
+        uid, version = _identity(found)
+        metadata = {**wanted["metadata"], "uid": uid, "resourceVersion": version}
+        self.api.replace({**wanted, "metadata": metadata}, dry_run=True)
+
+    def _change(self, ref: Ref, change: Callable[[Object], Object]) -> Object:
+        done: list[Object] = []
+
+        def missing() -> str | None:
+            found = self._read(ref)
+            if found is None or found["metadata"]["uid"] != self._uids.get(ref):
+                raise ApiError(f"{ref} was deleted by somebody else", 404)
+            try:
+                done.append(change(found))
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+                return f"{ref} changes all the time: {error.message}"
+            return None
+
+        Wait(_PATIENCE_S, clock=self.clock).until(missing, f"{ref} to be changed")
+        return done[0]
+
+    # ------------------------------------------------------------------ delete
+
+    def delete(self, ref: Ref) -> None:
+        """Ask for the deletion of our object; what is gone or replaced stays as it is.
+
+        It stays on record until ``is_gone`` has seen it go.
+        """
+        uid = self._uids.get(ref)
+        if uid is None:
+            return
+        with self._lock:
+            self._leaving.add(uid)
+
+        def missing() -> str | None:
+            try:
+                self.api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, uid)
+            except ApiError as error:
+                # 404: it is gone. 409: it is going already, or another has its name.
+                if error.status not in {404, 409}:
+                    raise
+            return None
+
+        Wait(_PATIENCE_S, clock=self.clock).until(missing, f"the deletion of {ref} to be accepted")
+
+    def is_gone(self, ref: Ref) -> bool:
+        """Whether our object of these names is gone. Raises ApiError."""
+        uid = self._uids.get(ref)
+        if uid is None:
+            return True
+        found = self._read(ref)
+        if found is not None and found["metadata"]["uid"] == uid:
+            return False
+        self.forget(ref)
+        return True
+
+    def forget(self, ref: Ref) -> None:
+        """Drop an object from the record, with all in it if it is a namespace."""
+        with self._lock:
+            self._leaving.discard(self._uids.pop(ref, ""))
+            if ref.kind == "Namespace" and ref.api_version == "v1":
+                for inner in [item for item in self._uids if item.namespace == ref.name]:
+                    del self._uids[inner]
+                for inner in [item for item in self._tokens if item.namespace == ref.name]:
+                    del self._tokens[inner]
+
+    def outermost(self) -> tuple[Ref, ...]:
+        """Return what must be deleted one by one: namespaces, and what lies in none."""
+        with self._lock:
+            return tuple(ref for ref in reversed(self._uids) if not ref.namespace)
+
+    def settle(self) -> tuple[Ref, ...]:
+        """Find out which creates without an answer were done, and record those.
+
+        Returns those that could not be found out.
+        """
+        with self._lock:
+            open_ones = {ref: set(tokens) for ref, tokens in self._tokens.items()}
+        unknown = []
+        for ref, tokens in open_ones.items():
+            try:
+                found = self._read(ref)
+            except ClusterError:
+                unknown.append(ref)
+                continue
+            with self._lock:
+                if found is not None and self._is(found, tokens):
+                    self._uids[ref] = found["metadata"]["uid"]
+                self._tokens.pop(ref, None)
+        return tuple(unknown)
+
+    # ------------------------------------------------------------------ small things
+
+    def _read(self, ref: Ref) -> Object | None:
+        return self.api.get(ref.api_version, ref.kind, ref.name, ref.namespace)
+
+
+def _identity(found: Object) -> tuple[str, str]:
+    metadata: dict[str, Any] = found["metadata"]
+    return metadata["uid"], metadata["resourceVersion"]

@@ -1,0 +1,371 @@
+"""From one State to the next, against an API server that keeps what it is given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube.api import ApiError
+from harness.errors import ClusterError, Location, NotRefused
+from harness.model import Labels, Manifest, Namespace, Pod, Service, ServicePort, State
+
+from .apiserver import ApiServer, DirectApi
+from .test_no_harm import NODE, thing
+
+REAL = "r1-main-s-db"
+NP = "networking.k8s.io/v1"
+
+
+def manifest(
+    kind: str, name: str, namespace: str = "", version: str = NP, note: str = ""
+) -> Manifest:
+    item = thing(version, kind, name, namespace) | {"spec": {"podSelector": {}, "note": note}}
+    place = Location("s.yaml", 7, 9)
+    return Manifest(version, kind, namespace, name, json.dumps(item), place)
+
+
+POLICY = manifest("NetworkPolicy", "deny", "db")
+STORAGE = manifest("StorageClass", "standard", version="storage.k8s.io/v1")
+STATE = State("s", (Namespace("db"),))
+
+
+@pytest.fixture
+def server() -> ApiServer:
+    server = ApiServer()
+    server.put(NODE)
+    return server
+
+
+@pytest.fixture
+def cluster(server: ApiServer) -> KubeCluster:
+    return connected(server)
+
+
+def connected(server: ApiServer, **changes: Any) -> KubeCluster:
+    settings = KubeSettings(run="r1", context="double", clock=server.clock, **changes)
+    return KubeCluster(settings, api=DirectApi(server))
+
+
+def failing(cluster: KubeCluster, state: State) -> str:
+    with pytest.raises(ClusterError) as caught:
+        cluster.sync(state)
+    assert not isinstance(caught.value, NotRefused)
+    return str(caught.value)
+
+
+def changes(server: ApiServer) -> list[tuple[str, str]]:
+    return [call for call in server.calls if call[0] != "get"]
+
+
+# ------------------------------------------------------------------ refusals
+
+
+def test_a_policy_that_is_refused_says_why(cluster: KubeCluster, server: ApiServer) -> None:
+    words = 'admission webhook "guard" denied: no'
+    server.refusals.append(("post", "networkpolicies", 403, words))
+    assert failing(cluster, replace(STATE, policies=(POLICY,))) == (
+        f"the API server refused NetworkPolicy db/deny: {words}"
+    )
+
+
+def test_a_step_may_expect_the_refusal(cluster: KubeCluster, server: ApiServer) -> None:
+    refusal = (422, "spec.policyTypes: Unsupported value")
+    server.refusals.append(("post", "networkpolicies", *refusal))
+    cluster.sync(replace(STATE, refused=(POLICY,)))
+    assert server.found(NP, "NetworkPolicy", REAL, "deny") is None
+
+
+def test_what_should_be_refused_and_is_not(cluster: KubeCluster, server: ApiServer) -> None:
+    with pytest.raises(NotRefused) as caught:
+        cluster.sync(replace(STATE, refused=(POLICY,)))
+    assert str(caught.value) == (
+        "the API server accepted NetworkPolicy db/deny, which the step expects it to refuse"
+    )
+    assert server.found(NP, "NetworkPolicy", REAL, "deny") is None
+
+
+def test_an_update_may_be_what_is_refused(cluster: KubeCluster, server: ApiServer) -> None:
+    cluster.sync(replace(STATE, policies=(POLICY,)))
+    server.refusals.append(("put", "networkpolicies", 422, "spec: immutable"))
+    cluster.sync(replace(STATE, policies=(POLICY,), refused=(POLICY,)))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (500, "boom"),
+        (403, 'networkpolicies is forbidden: User "u" cannot create resource "networkpolicies"'),
+    ],
+)
+def test_a_failure_is_no_refusal(
+    cluster: KubeCluster, server: ApiServer, status: int, words: str
+) -> None:
+    server.refusals.append(("post", "networkpolicies", status, words))
+    assert failing(cluster, replace(STATE, refused=(POLICY,))) == (
+        f"NetworkPolicy db/deny was not refused, but failed: {words}"
+    )
+
+
+def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
+    stray = replace(POLICY, namespace="kube-system")
+    assert failing(cluster, replace(STATE, policies=(stray,))) == (
+        "NetworkPolicy kube-system/deny is in a namespace that the scenario does not make\n"
+        "hint: its namespaces are db"
+    )
+
+
+# ------------------------------------------------------------------ what is not ours
+
+
+def test_a_strangers_namespace_is_neither_taken_nor_deleted(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    before = json.dumps(server.put(thing("v1", "Namespace", "db")))
+    assert failing(cluster, replace(STATE, exact_names=True)) == (
+        "Namespace db exists already and is not of this run\n"
+        "hint: delete it, or leave out 'exact names'"
+    )
+    assert cluster.close() == ()
+    assert json.dumps(server.found("v1", "Namespace", "", "db")) == before
+
+
+def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_sent(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    assert failing(cluster, replace(STATE, policies=(POLICY, STORAGE))) == (
+        "StorageClass standard acts on the whole cluster, which others may use (s.yaml:7:9)\n"
+        "hint: write 'exact names: true' in the scenario, and run it on a cluster of your own"
+    )
+    assert changes(server) == []
+
+
+def test_a_kind_that_the_cluster_does_not_know_is_refused_before_anything_is_sent(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    unknown = manifest("Guard", "g", "db", "guards.example/v1")
+    assert failing(cluster, replace(STATE, refused=(unknown,))) == (
+        "the cluster knows no Guard of guards.example/v1"
+    )
+    assert changes(server) == []
+
+
+def test_an_object_of_the_whole_cluster_that_exists_is_left_alone(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    before = json.dumps(server.put(thing("storage.k8s.io/v1", "StorageClass", "standard")))
+    assert failing(cluster, replace(STATE, policies=(STORAGE,), exact_names=True)) == (
+        "StorageClass standard exists already and is not of this run\n"
+        "hint: the harness changes nothing that it did not create: delete it yourself, "
+        "or choose another name"
+    )
+    cluster.sync(replace(STATE, exact_names=True))
+    assert cluster.close() == ()
+    assert json.dumps(server.found("storage.k8s.io/v1", "StorageClass", "", "standard")) == before
+
+
+def test_an_object_of_the_whole_cluster_that_we_make_is_updated_and_goes(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    made = replace(STATE, policies=(STORAGE,), exact_names=True)
+    cluster.sync(made)
+    first = server.found("storage.k8s.io/v1", "StorageClass", "", "standard")
+    new = manifest("StorageClass", "standard", version="storage.k8s.io/v1", note="new")
+    cluster.sync(replace(made, policies=(new,)))
+    second = server.found("storage.k8s.io/v1", "StorageClass", "", "standard")
+    assert first
+    assert second
+    assert first["metadata"]["uid"] == second["metadata"]["uid"]
+    assert second["spec"]["note"] == "new"
+    cluster.sync(replace(made, policies=()))
+    assert server.found("storage.k8s.io/v1", "StorageClass", "", "standard") is None
+
+
+def test_an_update_takes_away_what_the_file_no_longer_says(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    first = {"podSelector": {}, "policyTypes": ["Egress"]}
+    second = {"podSelector": {}}
+    for spec in (first, second):
+        item = thing(NP, "NetworkPolicy", "deny", "db") | {"spec": spec}
+        cluster.sync(replace(STATE, policies=(replace(POLICY, json=json.dumps(item)),)))
+    found = server.found(NP, "NetworkPolicy", REAL, "deny")
+    assert found
+    assert found["spec"] == second
+
+
+def test_a_namespace_that_others_replace_is_not_used_again(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    state = replace(STATE, pods=(Pod("db", "a"),))
+    cluster.sync(state)
+    server.drop("v1", "Namespace", "", REAL)
+    theirs = json.dumps(server.put(thing("v1", "Namespace", REAL)))
+    assert failing(cluster, state) == (
+        f"Namespace {REAL} exists already and is not of this run\n"
+        "hint: delete it, or leave out 'exact names'"
+    )
+    assert server.found("v1", "Pod", REAL, "a") is None
+    assert cluster.close() == ()
+    assert json.dumps(server.found("v1", "Namespace", "", REAL)) == theirs
+
+
+def test_what_others_delete_is_made_again(cluster: KubeCluster, server: ApiServer) -> None:
+    state = replace(STATE, pods=(Pod("db", "a"), Pod("db", "b")))
+    cluster.sync(state)
+    server.drop("v1", "Pod", REAL, "a")
+    cluster.sync(state)
+    assert server.found("v1", "Pod", REAL, "a")
+    server.drop("v1", "Namespace", "", REAL)
+    cluster.sync(state)
+    assert server.found("v1", "Pod", REAL, "b")
+
+
+def test_removed_labels_go(cluster: KubeCluster, server: ApiServer) -> None:
+    before, after = Labels({"app": "web", "tier": "x"}), Labels({"app": "api"})
+    for labels in (before, after):
+        state = State("s", (Namespace("db", labels),), (Pod("db", "a", labels),))
+        cluster.sync(state)
+    for key in (("v1", "Namespace", "", REAL), ("v1", "Pod", REAL, "a")):
+        found = server.found(*key)
+        assert found
+        assert found["metadata"]["labels"]["app"] == "api"
+        assert "tier" not in found["metadata"]["labels"]
+
+
+def test_everything_of_ours_goes(cluster: KubeCluster, server: ApiServer) -> None:
+    service = Service("db", "s", Labels({"app": "x"}), (ServicePort(80, 80),))
+    pod = Pod("db", "a", Labels({"app": "x"}))
+    cluster.sync(replace(STATE, pods=(pod,), services=(service,), policies=(POLICY,)))
+    cluster.sync(State("t", (Namespace("db"), Namespace("web"))))
+    assert cluster.close() == ()
+    assert [key for key in server.objects if key[1] != "Node"] == []
+
+
+# ------------------------------------------------------------------ patience
+
+
+def test_a_moment_without_an_answer_ends_no_step(server: ApiServer) -> None:
+    failures = iter(range(3))
+
+    class Flaky(DirectApi):
+        def request(self, method: str, url: str, **rest: Any) -> dict[str, Any]:
+            if url.endswith("/pods") and method == "get" and next(failures, None) is not None:
+                raise ApiError("etcdserver: leader changed", 503)
+            return super().request(method, url, **rest)
+
+    settings = KubeSettings(run="r1", context="double", clock=server.clock)
+    KubeCluster(settings, api=Flaky(server)).sync(replace(STATE, pods=(Pod("db", "a"),)))
+    assert next(failures, None) is None
+
+
+def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -> None:
+    server.refusals.append(("get", "/pods", 503, "etcdserver: leader changed"))
+    state = replace(STATE, pods=(Pod("db", "a"),))
+    assert failing(cluster, state) == (
+        "timed out after 120 s waiting for pods to become ready: etcdserver: leader changed\n"
+        "db/a: it is gone"
+    )
+
+
+def test_a_create_without_an_answer_is_named_when_it_cannot_be_settled(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    server.refusals.append(("post", "/namespaces", 503, "no"))
+    assert failing(cluster, STATE) == (
+        f"timed out after 60 s waiting for Namespace {REAL} to be created: no"
+    )
+    server.refusals[:] = [("get", "/namespaces", 503, "no")]
+    assert cluster.close() == (f"Namespace {REAL}, perhaps: whether it exists is not known",)
+
+
+def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer) -> None:
+    cluster.sync(STATE)
+    server.refusals.append(("delete", "/namespaces", 403, "namespaces is forbidden"))
+    with pytest.raises(ApiError):
+        cluster.sync(State("t", (Namespace("x"),)))
+    (line,) = cluster.close()
+    assert line == f"Namespace {REAL}: namespaces is forbidden"
+
+
+# ------------------------------------------------------------------ pods
+
+
+def stuck(reason: str, message: str) -> dict[str, Any]:
+    waiting = {"state": {"waiting": {"reason": reason, "message": message}}}
+    return {"phase": "Pending", "containerStatuses": [waiting]}
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "words"),
+    [
+        (
+            "ImagePullBackOff",
+            'Back-off pulling image "x"',
+            "pod db/a does not start: its container is waiting: "
+            'ImagePullBackOff: Back-off pulling image "x" (no route)',
+        ),
+        (
+            "RunContainerError",
+            "exec: /agnhost: no such file",
+            "pod db/a does not start: its container is waiting: "
+            "RunContainerError: exec: /agnhost: no such file (no route)",
+        ),
+        (
+            "ContainerCreating",
+            "",
+            "timed out after 120 s waiting for pods to become ready: 1 of 1 are not ready\n"
+            "db/a: its container is waiting: ContainerCreating (no route)",
+        ),
+    ],
+)
+def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, words: str) -> None:
+    server.starts_pods = False
+
+    class Stuck(DirectApi):
+        def request(self, method: str, url: str, **rest: Any) -> dict[str, Any]:
+            answer = super().request(method, url, **rest)
+            if url.endswith("/pods") and method == "get":
+                for pod in answer["items"]:
+                    pod["status"] = stuck(reason, message)
+            if url.endswith("/events"):
+                pod = server.found("v1", "Pod", REAL, "a")
+                assert pod
+                about = {"uid": pod["metadata"]["uid"]}
+                return {
+                    "items": [
+                        {"type": "Warning", "message": "no route", "involvedObject": about},
+                        {
+                            "type": "Warning",
+                            "message": "another pod's",
+                            "involvedObject": {"uid": "v"},
+                        },
+                    ]
+                }
+            return answer
+
+    settings = KubeSettings(run="r1", context="double", clock=server.clock)
+    assert (
+        failing(KubeCluster(settings, api=Stuck(server)), replace(STATE, pods=(Pod("db", "a"),)))
+        == words
+    )
+
+
+def test_a_secret_is_copied_beside_the_pods(server: ApiServer) -> None:
+    server.put(thing("v1", "Namespace", "infra"))
+    secret = thing("v1", "Secret", "pull", "infra") | {"type": "t", "data": {"k": "dg=="}}
+    server.put(secret)
+    connected(server, image_pull_secrets=("infra/pull",)).sync(STATE)
+    found = server.found("v1", "Secret", REAL, "pull")
+    assert found
+    assert (found["type"], found["data"]) == ("t", {"k": "dg=="})
+
+
+def test_a_secret_that_is_not_there_is_said(server: ApiServer) -> None:
+    cluster = connected(server, image_pull_secrets=("infra/pull",))
+    assert failing(cluster, STATE) == (
+        "there is no image pull secret infra/pull\nhint: write NAMESPACE/NAME"
+    )
