@@ -446,8 +446,7 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
 
 
 def _contradicts(judge: oracle.Judge, cell: Cell) -> bool:
-    words = judge.predict(cell.probe).words
-    return bool(words) and cell.expected not in words
+    return judge.predict(cell.probe).contradicts(cell.expected)
 
 
 def _parse_ends(source: str, destination: str) -> Probe:
@@ -522,7 +521,8 @@ def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
         if cell.probe == probe:
             return frozenset({cell.expected})
     facts = oracle.Facts(features=found.needs.features)
-    return oracle.Judge(step.state, facts).predict(probe).words
+    prediction = oracle.Judge(step.state, facts).predict(probe)
+    return frozenset() if prediction.not_judged else prediction.words
 
 
 def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Observation:

@@ -21,7 +21,7 @@ from harness.oracle.notes import notes
 from harness.oracle.path import Path
 from harness.oracle.rulings import Judgement, Prediction, Ruling
 from harness.oracle.topology import NO_FACTS, Facts, Topology
-from harness.policy import Effect, effect_of
+from harness.policy import Effect, effect_of, may_act_on
 
 __all__ = ["NO_FACTS", "Explanation", "Facts", "Judge", "Judgement", "Prediction", "Ruling"]
 
@@ -54,7 +54,7 @@ class Judge:
         """Return which object of unknown meaning may act on a pod of the probe."""
         for pod in self._topology.concerned(probe):
             for manifest in self._unknown:
-                if manifest.namespace in {"", pod.namespace}:
+                if may_act_on(manifest, pod.namespace):
                     return f"{manifest} may act on {pod.ref}, and its meaning is not known"
         return None
 

@@ -44,6 +44,10 @@ class Prediction:
     judgement: Judgement
     not_judged: str | None = None
 
+    def contradicts(self, word: Verdict) -> bool:
+        """Return whether a right cluster cannot give that verdict."""
+        return self.not_judged is None and bool(self.words) and word not in self.words
+
 
 def undefined(cause: str) -> Prediction:
     """Return the prediction for a probe that the API says nothing about."""

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from harness import oracle
 from harness.errors import Location, Problem
-from harness.model import Cell, Probe, Scenario, State, Step, TruthTable, Verdict
-from harness.policy import kind_of
+from harness.model import Cell, Probe, Scenario, Step, TruthTable, Verdict
 
 _SHOWN = 3
 _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})
@@ -38,10 +37,8 @@ def compare(
     against: dict[Location, list[str]] = {}
     steps = []
     for step in scenario.steps:
-        cells = step.table.cells
-        if is_judged(step.state):
-            judge = oracle.Judge(step.state, facts)
-            cells = tuple(_judged(judge, cell, against) for cell in cells)
+        judge = oracle.Judge(step.state, facts)
+        cells = tuple(_judged(judge, cell, against) for cell in step.table.cells)
         steps.append(replace(step, table=TruthTable(cells)))
     hint = (
         "correct the word or the policy; `netpol explain` tells more, and "
@@ -55,17 +52,14 @@ def compare(
     return replace(scenario, steps=tuple(steps)), tuple(problems)
 
 
-def is_judged(state: State) -> bool:
-    """Whether the oracle knows all that is applied."""
-    return all(kind_of(manifest) for manifest in state.policies)
-
-
 def _judged(judge: oracle.Judge, cell: Cell, against: dict[Location, list[str]]) -> Cell:
     prediction = judge.predict(cell.probe)
+    if prediction.not_judged is not None:
+        return cell
     if not prediction.words:
         reason = prediction.judgement.undefined or "the API leaves it open"
         return replace(cell, undefined=reason)
-    if cell.expected not in prediction.words:
+    if prediction.contradicts(cell.expected):
         texts = against.setdefault(cell.location, [])
         text = _contradiction(cell, prediction)
         if prediction.words == {Verdict.ALLOWED} and len(texts) < _SHOWN:

@@ -107,6 +107,42 @@ def test_a_manifest_knows_whether_its_namespace_is_the_step_s(
     assert (second.namespace, second.namespace_from_step) == ("a", False)
 
 
+CUSTOM = """\
+scenario: S
+why: W.
+topology:
+  a: {pods: {x: {}, y: {ports: [80]}}}
+  b: {pods: {x: {}, y: {ports: [80]}}}
+steps:
+  - step: first
+    namespace: a
+    apply: [{apiVersion: example.com/v1, kind: Any, metadata: {name: c%s}}]
+    expect: |2
+           a/y:80   b/y:80
+      a/x  TIMEOUT  TIMEOUT
+      b/x  TIMEOUT  TIMEOUT
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "compared"),
+    [
+        (", namespace: a", ["b/x -> b/y:80"]),
+        (", namespace: b", ["a/x -> a/y:80"]),
+        ("", []),
+    ],
+)
+def test_cells_of_pods_on_which_a_custom_kind_may_act_are_not_compared(
+    tmp_path: Path, written: str, compared: list[str]
+) -> None:
+    path = tmp_path / "custom.yaml"
+    path.write_text(CUSTOM % written, "utf-8")
+    messages = [problem.message for problem in scenario.disagreements(scenario.read(path))]
+    assert [text.splitlines()[0] for text in messages] == [
+        f"TIMEOUT, but the policies allow {pair}" for pair in compared
+    ]
+
+
 OUTSIDE = """\
 scenario: S
 why: W.
