@@ -147,7 +147,11 @@ def _add_scenario_verbs(verbs: Any) -> None:
     explain.add_argument("ends", metavar="FROM TO", nargs="*", help="one pair instead of all")
     explain.add_argument("--step", metavar="STEP", help="a step's number or name")
 
-    _verb(verbs, "schema", _schema, "print the JSON Schema of scenario files")
+    schema = _verb(verbs, "schema", _schema, "print a JSON Schema")
+    words = ("scenario", "results")
+    schema.add_argument(
+        "of", choices=words, nargs="?", default=words[0], help="of scenario files, or results.json"
+    )
 
 
 def _add_probe_verb(verbs: Any) -> None:
@@ -297,10 +301,10 @@ def _check(parsed: argparse.Namespace) -> int:
     return status
 
 
-def _schema(_parsed: argparse.Namespace) -> int:
-    from harness import scenario
+def _schema(parsed: argparse.Namespace) -> int:
+    from harness import report, scenario
 
-    print(scenario.schema(), end="")
+    print(scenario.schema() if parsed.of == "scenario" else report.schema(), end="")
     return Exit.OK
 
 

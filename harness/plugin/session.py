@@ -25,10 +25,11 @@ from harness.plugin.spread import scenario_file
 from harness.report import (
     WIDTH,
     Outcome,
+    Results,
     Run,
     StepRecord,
     failure,
-    results_json,
+    in_order,
     sentence,
     step_line,
     summary,
@@ -232,7 +233,7 @@ class RunWatch:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         found = course(self._config)
-        ordered = sorted(found.records, key=lambda record: (record.file, record.index))
+        ordered = in_order(found.records)
         if self._config.getoption("netpol_tables"):
             _print_tables(terminalreporter, ordered)
         verbose = self._config.option.verbose > 0
@@ -318,7 +319,8 @@ def _write_results(path: Path, config: pytest.Config, found: Course) -> None:
         refusal=str(found.refusal) if found.refusal else "",
         leftovers=tuple(found.leftovers),
     )
-    path.write_text(results_json(run, found.records), encoding="utf-8")
+    results = Results(run, in_order(found.records))
+    path.write_text(results.to_json(), encoding="utf-8")
 
 
 def version() -> str:

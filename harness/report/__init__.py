@@ -9,10 +9,11 @@ from harness.report.record import (
     CellRecord,
     Outcome,
     StepRecord,
+    in_order,
     record,
     unmeasured_record,
 )
-from harness.report.results import SCHEMA_VERSION, Run, results_json
+from harness.report.results import SCHEMA_VERSION, Results, Run, schema
 from harness.report.text import WIDTH, failure, sentence, step_line, summary, table, tally
 
 __all__ = [
@@ -20,13 +21,15 @@ __all__ = [
     "WIDTH",
     "CellRecord",
     "Outcome",
+    "Results",
     "Run",
     "StepRecord",
     "explained",
     "failure",
+    "in_order",
     "reasons",
     "record",
-    "results_json",
+    "schema",
     "sentence",
     "step_line",
     "summary",

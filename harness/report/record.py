@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import enum
+import functools
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.model import CellResult, CellStatus, Reachability, Scenario, StepResult
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Explain = Callable[[CellResult], str]
 """Gives the reasons of the expected verdict (or the command that repeats a probe) in words."""
@@ -103,22 +107,31 @@ class StepRecord:
         return tuple(cell for cell in self.cells if cell.status is status)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """Return the record as one line of JSON, as ``results.json`` holds it."""
+        return json_text(_adapter().dump_python(self))
 
     @classmethod
     def from_json(cls, text: str) -> StepRecord:
         """Read back what ``to_json`` wrote."""
-        fields: dict[str, Any] = json.loads(text)
-        cells = fields.pop("cells")
-        for key in ("actions", "covers", "catches", "ignored"):
-            fields[key] = tuple(fields[key])
-        fields["outcome"] = Outcome(fields["outcome"])
-        return cls(
-            **fields,
-            cells=tuple(
-                CellRecord(**{**cell, "status": CellStatus(cell["status"])}) for cell in cells
-            ),
-        )
+        return _adapter().validate_json(text, strict=True)
+
+
+def in_order(steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
+    """Return the steps in the order of their files, those of a file in its order."""
+    return tuple(sorted(steps, key=lambda step: (step.file, step.index)))
+
+
+def json_text(document: object, indent: int | None = None) -> str:
+    """Return the document as JSON that can be encoded, whatever bytes a file's name has."""
+    text = json.dumps(document, indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[StepRecord]:
+    from pydantic import TypeAdapter  # Here, since its import takes longer than most verbs.
+
+    return TypeAdapter(StepRecord)
 
 
 def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain) -> StepRecord:

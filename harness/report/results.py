@@ -1,17 +1,31 @@
-"""results.json: a run for programs. Its schema is in docs/results.md."""
+"""results.json: a run for programs. One model writes it, reads it and is its JSON Schema.
+
+``docs/results.md`` describes the fields. Pydantic is imported when a file is written or read:
+its import takes longer than most verbs.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
+from harness.errors import UsageError
 from harness.model import CellStatus
-from harness.report.record import Outcome, StepRecord
+from harness.report.record import Outcome, StepRecord, json_text
 
-SCHEMA_VERSION = 2
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter, ValidationError
+
+SCHEMA_VERSION: Literal[2] = 2
 """Grows when a field changes its meaning or goes; new fields do not change it."""
+
+_FAULTS = 5
+"""A file of the wrong shape is told with no more faults than this."""
+_WRITTEN_BY = "name a file that `netpol run --results=FILE` wrote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +45,114 @@ class Run:
     leftovers: tuple[str, ...] = ()
 
 
-def results_json(run: Run, steps: Sequence[StepRecord]) -> str:
-    """Write the run and its steps, in the order of files and steps, as JSON text."""
-    ordered = sorted(steps, key=lambda step: (step.file, step.index))
-    cells = [cell for step in ordered for cell in step.cells]
-    outcomes = Counter(step.outcome for step in ordered)
+@dataclass(frozen=True, slots=True)
+class Results:
+    """A run and its steps, in the order of ``record.in_order``."""
+
+    run: Run
+    steps: tuple[StepRecord, ...]
+
+    def to_json(self) -> str:
+        """Return the text of a results.json: the run, its steps and their counts."""
+        summary = _summary(self.steps)
+        document = _Document(SCHEMA_VERSION, self.run, summary, self.steps)
+        return json_text(_adapter().dump_python(document), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, file: str) -> Results:
+        """Read the text of ``file``; unknown fields are ignored.
+
+        Raises UsageError for what is no results.json of this schema version.
+        """
+        from pydantic import ValidationError
+
+        _check_version(text, file)
+        try:
+            document = _adapter().validate_json(text, strict=True)
+        except ValidationError as error:
+            fact = f"{file}: not a results file of schema version {SCHEMA_VERSION}"
+            raise UsageError("\n".join([fact, *_faults(error)]), _WRITTEN_BY) from None
+        return cls(document.run, document.steps)
+
+
+def schema() -> str:
+    """Return the JSON Schema of results.json, as text."""
+    document = _adapter().json_schema(mode="serialization")
+    for part in document["$defs"].values():
+        summary, *_ = part["description"].split("\n\n")
+        part["description"] = summary.replace("``", "`")
+    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    document["title"] = "Results of a run of the NetworkPolicy harness"
+    document["description"] = "The fields are described in docs/results.md."
+    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+# ------------------------------------------------------------------ the file
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many steps have each outcome, and how many cells each status."""
+
+    steps: Mapping[str, int]
+    cells: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """The file as it stands; ``summary`` repeats what the steps say."""
+
+    schema: Literal[2]
+    run: Run
+    summary: Summary
+    steps: tuple[StepRecord, ...]
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[_Document]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Document)
+
+
+def _summary(steps: tuple[StepRecord, ...]) -> Summary:
+    cells = [cell for step in steps for cell in step.cells]
+    outcomes = Counter(step.outcome for step in steps)
     statuses = Counter(cell.status for cell in cells)
-    document = {
-        "schema": SCHEMA_VERSION,
-        "run": asdict(run),
-        "summary": {
-            "steps": {"total": len(ordered), **{each.value: outcomes[each] for each in Outcome}},
-            "cells": {"total": len(cells), **{each.value: statuses[each] for each in CellStatus}},
-        },
-        "steps": [asdict(step) for step in ordered],
-    }
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    return Summary(
+        steps={"total": len(steps), **{each: outcomes[each] for each in Outcome}},
+        cells={"total": len(cells), **{each: statuses[each] for each in CellStatus}},
+    )
+
+
+def _check_version(text: str, file: str) -> None:
+    """Raise UsageError unless the text is JSON of this schema version."""
+    try:
+        document: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        place = f"{file}:{error.lineno}:{error.colno}"
+        raise UsageError(f"{place}: not JSON: {error.msg}", _WRITTEN_BY) from None
+    except (ValueError, RecursionError):  # A number of 5,000 digits, a thousand brackets.
+        fact = f"{file}: not a results file: its JSON is too big in number or depth"
+        raise UsageError(fact, _WRITTEN_BY) from None
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found == SCHEMA_VERSION and type(found) is int:
+        return
+    if type(found) is not int:
+        fact = f"{file}: not a results file: it has no schema version"
+        raise UsageError(fact, _WRITTEN_BY)
+    fact = f"{file}: has schema version {found}, this netpol reads version {SCHEMA_VERSION}"
+    if found > SCHEMA_VERSION:
+        raise UsageError(fact, "update netpol")
+    raise UsageError(
+        fact, "run the scenarios again with this netpol, or use the netpol that wrote the file"
+    )
+
+
+def _faults(error: ValidationError) -> list[str]:
+    faults = [
+        f"  {'.'.join(str(key) for key in fault['loc']) or 'the document'}: {fault['msg']}"
+        for fault in error.errors()
+    ]
+    rest = len(faults) - _FAULTS
+    return [*faults[:_FAULTS], *([f"  ... and {rest} more"] if rest > 0 else [])]

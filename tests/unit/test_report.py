@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import replace
 
 import pytest
@@ -32,11 +31,9 @@ from harness.model import (
 )
 from harness.report import (
     Outcome,
-    Run,
     StepRecord,
     failure,
     record,
-    results_json,
     sentence,
     step_line,
     summary,
@@ -464,52 +461,3 @@ def test_a_step_in_one_line() -> None:
     assert step_line(made) == (
         "s.yaml::it is shut: passed, 1 cell, 2 full rounds, time-to-deny 0.00 s"
     )
-
-
-def test_results_json_is_in_the_order_of_files_and_steps() -> None:
-    first = step(cell("a", "b", TIMEOUT, TIMEOUT))
-    second = replace(first, step="later", index=1, outcome=Outcome.SKIPPED, cells=())
-    run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
-    document = json.loads(results_json(run, [second, first]))
-    assert [item["step"] for item in document["steps"]] == ["it is shut", "later"]
-    assert document["schema"] == 2
-    assert document["run"]["workers"] == 2
-    assert document["summary"] == {
-        "steps": {
-            "total": 2,
-            "passed": 1,
-            "limited": 0,
-            "wrong": 0,
-            "no verdict": 0,
-            "unproven": 0,
-            "cluster error": 0,
-            "not refused": 0,
-            "skipped": 1,
-        },
-        "cells": {
-            "total": 1,
-            "no verdict": 0,
-            "wrong": 0,
-            "limited": 0,
-            "undefined": 0,
-            "exempt": 0,
-            "unproven": 0,
-            "not judged": 0,
-            "proven": 1,
-        },
-    }
-    assert document["steps"][0]["cells"][0]["status"] == "proven"
-
-
-def test_results_json_keeps_the_authors_word_beside_the_limitation() -> None:
-    made = step(
-        cell("a", "b", ALLOWED, ALLOWED, limitation=LEAK), cell("a", "c", ALLOWED, ALLOWED)
-    )
-    run = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "kind", 0)
-    document = json.loads(results_json(run, [made]))
-    assert document["summary"]["steps"]["limited"] == 1
-    fields = ("expected", "stated", "observed", "status", "limitation")
-    assert [[item[key] for key in fields] for item in document["steps"][0]["cells"]] == [
-        ["allowed", "TIMEOUT", "allowed", "limited", "it leaks (a/b#1; v1)"],
-        ["allowed", "allowed", "allowed", "proven", ""],
-    ]

@@ -1,0 +1,220 @@
+"""results.json: what is written can be read back, and what cannot be read says why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.model import CellStatus
+from harness.report import (
+    CellRecord,
+    Outcome,
+    Results,
+    Run,
+    StepRecord,
+    in_order,
+    schema,
+)
+
+ROOT = Path(__file__).parents[2]
+
+CELL = CellRecord(
+    source="x/a",
+    destination="y/b:80",
+    family=4,
+    expected="allowed",
+    stated="TIMEOUT",
+    observed="allowed",
+    status=CellStatus.LIMITED,
+    location="s.yaml:9:5",
+    limitation="it leaks (a/b#1; v1)",
+)
+STEP = StepRecord(
+    file="s.yaml",
+    scenario="Shut",
+    step="it is shut",
+    index=0,
+    line=7,
+    outcome=Outcome.LIMITED,
+    cluster="fake",
+    cells=(CELL, replace(CELL, status=CellStatus.PROVEN)),
+)
+RUN = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
+
+
+SECONDS = st.floats(allow_nan=False, allow_infinity=False)
+"""No clock gives another number."""
+NUMBERS = dict.fromkeys(("duration_s", "sync_s", "probe_s"), SECONDS) | dict.fromkeys(
+    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s"), st.none() | SECONDS
+)
+
+
+def records(kind: type, **parts: object) -> st.SearchStrategy:  # type: ignore[type-arg]
+    """Any record: every field, those with a default too, by its type."""
+    given_ = NUMBERS | parts
+    names = [field.name for field in fields(kind)]
+    return st.builds(kind, **{name: given_.get(name, ...) for name in names})
+
+
+CELLS = st.lists(records(CellRecord), max_size=3).map(tuple)
+STEPS = st.lists(records(StepRecord, cells=CELLS), max_size=3).map(tuple)
+
+
+@given(st.builds(Results, records(Run), STEPS))
+def test_what_is_written_is_read_back(results: Results) -> None:
+    text = results.to_json()
+    assert Results.from_json(text, "r.json") == results
+    assert Results.from_json(text, "r.json").to_json() == text
+    for step in results.steps:
+        assert StepRecord.from_json(step.to_json()) == step
+
+
+def test_the_steps_are_ordered_by_file_and_place() -> None:
+    other = replace(STEP, file="a.yaml", index=5)
+    later = replace(STEP, index=1)
+    assert in_order([later, STEP, other]) == (other, STEP, later)
+
+
+def test_the_document() -> None:
+    skipped = replace(STEP, index=1, outcome=Outcome.SKIPPED, cells=())
+    document = json.loads(Results(RUN, (STEP, skipped)).to_json())
+    assert list(document) == ["schema", "run", "summary", "steps"]
+    assert document["schema"] == 2
+    assert document["run"]["workers"] == 2
+    assert document["summary"] == {
+        "steps": {
+            "total": 2,
+            "passed": 0,
+            "limited": 1,
+            "wrong": 0,
+            "no verdict": 0,
+            "unproven": 0,
+            "cluster error": 0,
+            "not refused": 0,
+            "skipped": 1,
+        },
+        "cells": {
+            "total": 2,
+            "no verdict": 0,
+            "wrong": 0,
+            "limited": 1,
+            "undefined": 0,
+            "exempt": 0,
+            "unproven": 0,
+            "not judged": 0,
+            "proven": 1,
+        },
+    }
+    assert [step["outcome"] for step in document["steps"]] == ["limited", "skipped"]
+    written = document["steps"][0]["cells"][0]
+    assert {key: written[key] for key in ("stated", "expected", "status", "limitation")} == {
+        "stated": "TIMEOUT",
+        "expected": "allowed",
+        "status": "limited",
+        "limitation": "it leaks (a/b#1; v1)",
+    }
+
+
+def test_a_field_of_a_later_release_is_ignored_and_one_of_it_may_be_missing() -> None:
+    document = json.loads(Results(RUN, (STEP,)).to_json())
+    document["steps"][0]["cells"][0]["colour"] = "green"
+    del document["steps"][0]["cells"][0]["limitation"]
+    cell = Results.from_json(json.dumps(document), "r.json").steps[0].cells[0]
+    assert cell == replace(CELL, limitation="")
+
+
+def test_the_name_of_a_file_that_is_no_utf8_is_written_with_question_marks() -> None:
+    odd = replace(STEP, file="caf\udce9.yaml", cells=())
+    assert StepRecord.from_json(odd.to_json()).file == "caf?.yaml"
+    assert Results.from_json(Results(RUN, (odd,)).to_json(), "r").steps[0].file == "caf?.yaml"
+
+
+NAME_ONE = "hint: name a file that `netpol run --results=FILE` wrote"
+NO_VERSION = f"r.json: not a results file: it has no schema version\n{NAME_ONE}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"r.json:1:1: not JSON: Expecting value\n{NAME_ONE}"),
+        ('{"schema": 2,\n oops}', "r.json:2:2: not JSON: Expecting property name enclosed in "
+         f"double quotes\n{NAME_ONE}"),
+        ("[" * 100_000, "r.json: not a results file: its JSON is too big in number or depth\n"
+         f"{NAME_ONE}"),
+        ("9" * 5000, "r.json: not a results file: its JSON is too big in number or depth\n"
+         f"{NAME_ONE}"),
+        ("[]", NO_VERSION),
+        ("{}", NO_VERSION),
+        ('{"schema": true}', NO_VERSION),
+        ('{"schema": "2"}', NO_VERSION),
+        (
+            '{"schema": 1, "run": {}}',
+            "r.json: has schema version 1, this netpol reads version 2\n"
+            "hint: run the scenarios again with this netpol, or use the netpol that wrote the "
+            "file",
+        ),
+        (
+            '{"schema": 3}',
+            "r.json: has schema version 3, this netpol reads version 2\nhint: update netpol",
+        ),
+        (
+            '{"schema": 2, "steps": [{"outcome": "green", "cells": [{}]}]}',
+            "r.json: not a results file of schema version 2\n"
+            "  run: Field required\n"
+            "  summary: Field required\n"
+            "  steps.0.file: Field required\n"
+            "  steps.0.scenario: Field required\n"
+            "  steps.0.step: Field required\n"
+            f"  ... and 12 more\n{NAME_ONE}",
+        ),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_read_says_why(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Results.from_json(text, "r.json")
+    assert str(caught.value) == message
+
+
+def test_a_status_that_does_not_exist_is_named_with_its_place() -> None:
+    document = json.loads(Results(RUN, (STEP,)).to_json())
+    document["steps"][0]["cells"][1]["status"] = "as expected"
+    with pytest.raises(UsageError) as caught:
+        Results.from_json(json.dumps(document), "r.json")
+    assert str(caught.value) == (
+        "r.json: not a results file of schema version 2\n"
+        "  steps.0.cells.1.status: Input should be 'no verdict', 'wrong', 'limited', 'undefined', "
+        f"'exempt', 'unproven', 'not judged' or 'proven'\n{NAME_ONE}"
+    )
+
+
+def test_the_schema_is_the_generated_one() -> None:
+    shipped = ROOT / "harness" / "results.schema.json"
+    assert shipped.read_text("utf-8") == schema(), (
+        "regenerate it: netpol schema results > harness/results.schema.json"
+    )
+
+
+def test_every_field_of_the_schema_is_described() -> None:
+    """docs/results.md names each field, each outcome and each status as code."""
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    document = json.loads(schema())
+    words = {f"run.{name}" for name in document["$defs"]["Run"]["properties"]}
+    words |= {f"summary.{name}" for name in document["$defs"]["Summary"]["properties"]}
+    for part in ("StepRecord", "CellRecord"):
+        words |= set(document["$defs"][part]["properties"])
+    words |= {*Outcome, *CellStatus}
+    assert sorted(word for word in words if f"`{word}`" not in text) == []
+
+
+def test_reports_are_imported_without_pydantic() -> None:
+    """Its import takes longer than most verbs."""
+    code = "import sys, harness.report; sys.exit('pydantic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
