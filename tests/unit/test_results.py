@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -68,6 +68,7 @@ CELLS = st.lists(records(CellRecord), max_size=3).map(tuple)
 STEPS = st.lists(records(StepRecord, cells=CELLS), max_size=3).map(tuple)
 
 
+@settings(deadline=None)  # A busy machine is not a defect.
 @given(st.builds(Results, records(Run), STEPS))
 def test_what_is_written_is_read_back(results: Results) -> None:
     text = results.to_json()
