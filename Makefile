@@ -47,7 +47,7 @@ RUN_STAMP := $(VENV)/.netpol-run
 DEV_STAMP := $(VENV)/.netpol-dev
 
 # Only what running scenarios needs; the tools of development come with DEV_STAMP.
-$(RUN_STAMP): pyproject.toml
+$(RUN_STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1)"; \
 	  echo "hint: make PYTHON=python3.12 ..."; exit 1; }
@@ -57,18 +57,28 @@ $(RUN_STAMP): pyproject.toml
 	@echo "virtual environment: $(VENV), packages from the index that pip is configured for (about a minute)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# Without --no-compile half of the time goes into files that are never imported.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --constraint constraints.txt --editable .
 	@touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)
 	@echo "virtual environment: tools for tests and checks"
 	@# --group is pip 25.1's.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	  --constraint constraints.txt --group dev
 	@touch $@
 
 .PHONY: setup
 setup: $(DEV_STAMP) ## the virtual environment with everything that tests and checks need
+
+.PHONY: lock
+lock: $(DEV_STAMP) ## write constraints.txt anew, with the newest versions that pyproject.toml allows
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lock
+	@head=$$(sed -n '1{/^#/p;}' constraints.txt); \
+	locked=$$($(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --no-annotate --no-header --quiet); \
+	printf '%s\n' "$$head" "$$locked" > constraints.txt
 
 .PHONY: nft
 nft:
@@ -124,6 +134,21 @@ down: $(RUN_STAMP) ## delete that cluster
 .PHONY: test
 test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
 	@$(BIN)/pytest tests -n 2 $(ARGS)
+
+# What users install: the wheel, in an environment and a folder where nothing else is.
+.PHONY: test-wheel
+test-wheel: nft $(DEV_STAMP) ## build the wheel, install it in an empty environment, run scenarios there
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	examples=$(abspath scenarios/examples); \
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$$folder" .; \
+	$(BIN)/python -m venv "$$folder/venv"; \
+	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt "$$folder"/*.whl; \
+	cd "$$folder"; unset PYTHONPATH; netpol=$$folder/venv/bin/netpol; \
+	"$$netpol" version; \
+	"$$netpol" init; \
+	"$$netpol" check scenarios "$$examples"; \
+	"$$netpol" run scenarios
 
 .PHONY: test-kind
 test-kind: nft $(DEV_STAMP) ## the contract and the faults on the kind cluster that `make up` made

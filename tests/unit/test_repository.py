@@ -7,11 +7,17 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import harness
+from harness.cluster.kind import binary, manifest
+from harness.cluster.kube import AGNHOST_IMAGE
 from harness.cluster.netns.compiler import DEFECTS
 from harness.model import Verdict
 from harness.scenario import disagreements, find, load, read, wire
@@ -88,6 +94,67 @@ def test_ci_runs_the_tests_first() -> None:
     assert commands[0] == "make test"
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+# ------------------------------------------------------------------ versions
+
+
+def test_every_dependency_is_locked_to_a_version_that_is_allowed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    allowed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    locked = [Requirement(line) for line in lines if not line.startswith("#")]
+    versions = {
+        item.name.lower(): Version(str(item.specifier).removeprefix("==")) for item in locked
+    }
+    assert len(versions) == len(locked)
+    for requirement in map(Requirement, allowed):
+        assert versions[requirement.name.lower()] in requirement.specifier, requirement
+
+
+def test_the_python_versions_are_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    label = "Programming Language :: Python :: "
+    listed = [item.removeprefix(label) for item in project["classifiers"] if label in item]
+    assert project["requires-python"] == f">={listed[0]}"
+    workflow = (ROOT / ".github" / "workflows" / "ci.yaml").read_text(encoding="utf-8")
+    (matrix,) = re.findall(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
+    assert matrix.replace('"', "").split(", ") == listed
+
+
+def versioned_files() -> Iterator[tuple[str, str]]:
+    """Every text file of the repository, by its path."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("this is no Git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file() and not path.is_symlink():
+            yield name, path.read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("mention", "version", "least"),
+    [
+        (r"sigs\.k8s\.io/kind@(v\d[\w.]*)", binary.VERSION, 3),
+        # The image, and the archive that an offline folder holds.
+        (r"agnhost[:-](\d+\.\d[\w.]*?)(?=\.tar|[^\w.]|$)", AGNHOST_IMAGE.split(":")[1], 5),
+        (r"\b(v1\.[3-9]\d\.\d+)\b", manifest.KUBERNETES, 1),
+    ],
+    ids=["kind", "agnhost", "Kubernetes"],
+)
+def test_a_version_is_the_same_wherever_it_is_mentioned(
+    mention: str, version: str, least: int
+) -> None:
+    found = [
+        (name, match[1])
+        for name, text in versioned_files()
+        for match in re.finditer(mention, text)
+    ]
+    assert [(name, seen) for name, seen in found if seen != version] == []
+    assert len(found) >= least
 
 
 # ------------------------------------------------------------------ documents

@@ -16,6 +16,9 @@ from harness.cluster.kind import command
 from harness.cluster.kind.profiles import Chart, Manifest, Profile
 from harness.errors import ClusterError, UsageError
 
+KUBERNETES = "v1.34.0"
+"""Charts are rendered for this version; for another, the objects and their checksum may differ."""
+
 _DOWNLOAD_S = 60.0
 _RENDER_S = 120.0
 
@@ -95,7 +98,7 @@ def _rendered(profile: Profile, source: Chart) -> str:
             [
                 *("helm", "template", source.chart, source.chart, "--repo", source.repository),
                 *("--version", source.version, "--namespace", "kube-system"),
-                *("--kube-version", "v1.34.0", "--values", values.name),
+                *("--kube-version", KUBERNETES, "--values", values.name),
             ],
             deadline_s=_RENDER_S,
         )
