@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import scenario
+from harness import canary, scenario
 from harness.errors import ClusterError, HarnessError, UsageError
 from harness.model import StepResult
 from harness.plugin.choice import ClusterChoice
-from harness.runner import ScenarioRun, canary
+from harness.runner import ScenarioRun
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "scenarios" / "examples" / "db-app1-app2.yaml"
@@ -93,7 +93,7 @@ def measure(options: argparse.Namespace, phases: Phases) -> int:
         cluster = choice.make("main")
     with cluster:
         with phases.phase("canary"):
-            canary(cluster)
+            canary.check(cluster)
         run = ScenarioRun(cluster, found)
         for index, step in enumerate(found.steps):
             with phases.phase(f"{'control and ' if index == 0 else ''}step: {step.name}"):

@@ -561,6 +561,19 @@ class CellStatus(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Flap:
+    """A wrong verdict of a cell that had been right before, in the same step.
+
+    ``from_s`` and ``until_s`` are the first and the last moment at which it was seen, in
+    seconds after ``sync`` returned.
+    """
+
+    verdict: Verdict
+    from_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CellResult:
     """What became of one cell in one step.
 
@@ -568,7 +581,8 @@ class CellResult:
     was seen wrong, in seconds after ``sync`` returned, or None if it never was. ``evidence``
     is False where the cell needs evidence (see ``runner.needs_proof``) and the pair was never
     seen connecting; ``control`` is what the control step last saw of such a pair. ``rejected``
-    marks a REFUSED that counts as TIMEOUT on a cluster that denies by reject.
+    marks a REFUSED that counts as TIMEOUT on a cluster that denies by reject. ``flapped`` are
+    the wrong verdicts that the cell gave after it had been right.
     """
 
     cell: Cell
@@ -578,6 +592,7 @@ class CellResult:
     rejected: bool = False
     wrong_from_s: float | None = None
     wrong_until_s: float | None = None
+    flapped: tuple[Flap, ...] = ()
 
     @property
     def outcome(self) -> Verdict | ProbeError | None:
@@ -664,7 +679,8 @@ class StepResult:
     ``full_rounds`` counts the rounds over the whole table, the confirming one included.
     ``time_to_deny_s`` and ``time_to_allow_s`` are the longest time, after the cluster had
     accepted the state, at which a cell expected to be denied (allowed) was still wrong;
-    None where the table has no such cell.
+    None where the table has no such cell. ``held_s`` is how long the table had been right in
+    full when it stopped being right within the hold time; None where it did not.
     """
 
     scenario: Scenario
@@ -675,3 +691,4 @@ class StepResult:
     probe_s: float
     time_to_deny_s: float | None = None
     time_to_allow_s: float | None = None
+    held_s: float | None = None

@@ -6,7 +6,6 @@ enforces the API; a test replaces the function to make a cluster that is wrong i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -14,6 +13,7 @@ from typing import Self
 
 from harness import oracle
 from harness.cluster import Capabilities
+from harness.cluster.waiting import REAL, Clock
 from harness.model import FEATURES, Observation, PodRef, Probe, ProbeError, State, Verdict
 
 Answer = Callable[[State, Probe], Verdict | ProbeError]
@@ -50,13 +50,28 @@ def enforces_nothing(state: State, probe: Probe) -> Verdict | ProbeError:
     return by_the_book(replace(state, policies=()), probe)
 
 
+class FakeTime:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.clock = Clock(lambda: self.now, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class FakeCluster:
     """A Cluster without a network; ``log`` is what was asked of it, in order."""
 
     def __init__(
-        self, answer: Answer = by_the_book, capabilities: Capabilities = EVERYTHING
+        self,
+        answer: Answer = by_the_book,
+        capabilities: Capabilities = EVERYTHING,
+        clock: Clock = REAL,
     ) -> None:
         self.answer = answer
+        self.clock = clock
         self._capabilities = capabilities
         self.state: State | None = None
         self.log: list[State | tuple[Probe, ...]] = []
@@ -83,9 +98,9 @@ class FakeCluster:
         state = self.state
         self.log.append(tuple(probes))
         for probe in probes:
-            started = time.monotonic()
+            started = self.clock.now()
             outcome = self._outcome(state, probe)
-            yield Observation(probe, started, time.monotonic(), outcome, raw=str(outcome))
+            yield Observation(probe, started, self.clock.now(), outcome, raw=str(outcome))
 
     def _outcome(self, state: State, probe: Probe) -> Verdict | ProbeError:
         if isinstance(probe.source, PodRef) and state.pod(probe.source) is None:

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.plugin import hooks
 from harness.plugin.choice import CLUSTERS, KIND_NAME, ClusterChoice, new_run_id
-from harness.runner import Timing
+from harness.settle import Timing
 
 SCENARIOS_INI = "netpol_scenarios"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness import runner
+from harness import canary
 from harness.errors import HarnessError
 from harness.plugin import folders, options
 from harness.plugin.clusters import tenancy
@@ -152,7 +152,7 @@ def _guard(config: pytest.Config) -> None:
     if config.getoption("netpol_canary") == "off":
         return
     try:
-        runner.canary(tenancy(config).cluster(), options.timing(config))
+        canary.check(tenancy(config).cluster(), options.timing(config))
     except HarnessError as error:
         course(config).refusal = error
         raise pytest.UsageError(str(error)) from None

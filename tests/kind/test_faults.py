@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import runner
+from harness import canary, runner
 from harness.cluster import kind
 from harness.cluster.kind import command
 from harness.cluster.kube import KubeCluster, KubeSettings
@@ -48,6 +48,7 @@ from harness.model import (
     TruthTable,
     Verdict,
 )
+from harness.settle import Timing
 
 NAME = os.environ.get("NETPOL_KIND_NAME") or "netpol"
 
@@ -225,14 +226,14 @@ def test_cni_agent_dead(connect, run, profile):
     try:
         _until(lambda: not _pods_of(namespace, name), 60)
         steps = (_step("open", OPEN, Verdict.ALLOWED), _step("shut", SHUT, Verdict.TIMEOUT))
-        course = runner.ScenarioRun(cluster, _scenario(steps), runner.Timing(settle_s=5.0))
+        course = runner.ScenarioRun(cluster, _scenario(steps), Timing(settle_s=5.0))
         course.run(0)
         result = course.run(1)
         assert result.reachability.mismatches
         assert all(item.outcome is Verdict.ALLOWED for item in result.reachability.mismatches)
         assert f"DaemonSet {namespace}/{name}: ready on 0 of " in cluster.describe([TO_FAR])
         with pytest.raises(ClusterError):
-            runner.canary(cluster, runner.Timing(settle_s=5.0))
+            canary.check(cluster, Timing(settle_s=5.0))
     finally:
         _kubectl(*patch, json.dumps(everywhere))
         _kubectl("rollout", "status", "daemonset", name, "-n", namespace, "--timeout=120s")

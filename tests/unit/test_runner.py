@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from harness.cluster import Capabilities, Gap, KnownCell
-from harness.errors import ClusterError, Location, NotEnforcing
+from harness.errors import Location
 from harness.model import (
     Cell,
     CellStatus,
     ContainerPort,
     Destination,
+    Flap,
     Labels,
     Limitation,
     Manifest,
@@ -28,8 +29,16 @@ from harness.model import (
     TruthTable,
     Verdict,
 )
-from harness.runner import ScenarioRun, Timing, canary
-from tests.fakes import EVERYTHING, FakeCluster, allows_all, answers_nothing, denies_all
+from harness.runner import ScenarioRun
+from harness.settle import Timing
+from tests.fakes import (
+    EVERYTHING,
+    FakeCluster,
+    FakeTime,
+    allows_all,
+    answers_nothing,
+    denies_all,
+)
 
 QUICK = Timing(settle_s=0.03, pause_s=0.001)
 CLIENT, SERVER = PodRef("a", "client"), PodRef("a", "server")
@@ -234,6 +243,24 @@ def test_a_table_that_does_not_hold_in_the_confirming_round_is_wrong() -> None:
     assert [r.cell.probe for r in result.reachability.mismatches] == [probe(80)]
 
 
+def test_a_step_that_stops_being_right_within_its_hold_time_fails() -> None:
+    time = FakeTime()
+
+    def stops(state: State, asked: Probe) -> Verdict:
+        off = 1013.2 <= round(time.now, 3) < 1016.2
+        return Verdict.ALLOWED if off else shut_by_policy(state, asked)
+
+    timing = Timing(settle_s=30, pause_s=0.1, clock=time.clock)
+    for of_step, of_run in ((20.0, 0.0), (None, 20.0)):
+        time.now = 1000.0
+        steps = scenario(replace(DENY.steps[0], hold_s=of_step))
+        cluster = FakeCluster(stops, clock=time.clock)
+        result = ScenarioRun(cluster, steps, replace(timing, hold_s=of_run)).run(0)
+        (wrong,) = result.reachability.mismatches
+        assert wrong.cell.probe == probe(80)
+        assert result.held_s == pytest.approx(13.2)
+
+
 def test_hold_asks_for_more_than_one_confirming_round() -> None:
     held = replace(DENY.steps[0], hold_s=0.02)
     result = ScenarioRun(FakeCluster(shut_by_policy), scenario(held), QUICK).run(0)
@@ -390,10 +417,6 @@ def test_a_known_cell_is_asked_again_while_the_cluster_still_rejects() -> None:
     assert not result.reachability.mismatches
 
 
-def enforcing(state: State, asked: Probe) -> Verdict:
-    return Verdict.TIMEOUT if state.policies else Verdict.ALLOWED
-
-
 def in_turn(*answers: Verdict | ProbeError) -> FakeCluster:
     """A cluster that gives these answers in turn, under policies; the last for ever."""
     left = list(answers)
@@ -427,6 +450,18 @@ def test_a_wrong_verdict_is_not_asked_again_when_the_settle_time_is_over() -> No
     assert [r.outcome for r in result.reachability.mismatches] == [Verdict.ALLOWED]
 
 
+def test_a_table_that_is_not_right_in_the_confirming_round_is_settled_again_and_flapped() -> None:
+    time = FakeTime()
+    cluster = in_turn(Verdict.TIMEOUT, Verdict.ALLOWED, Verdict.ALLOWED, Verdict.TIMEOUT)
+    cluster.clock = time.clock
+    timing = Timing(settle_s=30, pause_s=0.5, clock=time.clock)
+    result = ScenarioRun(cluster, DENIED, timing).run(0)
+    (denied,) = result.reachability.results
+    assert denied.status is CellStatus.PROVEN
+    assert denied.flapped == (Flap(Verdict.ALLOWED, 0.0, 0.5),)
+    assert (result.time_to_deny_s, result.full_rounds, result.held_s) == (0.5, 3, None)
+
+
 def test_lasting_silence_is_an_error_after_a_few_more_rounds() -> None:
     cluster = in_turn(SILENT)
     result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
@@ -436,58 +471,6 @@ def test_lasting_silence_is_an_error_after_a_few_more_rounds() -> None:
     cluster = in_turn(*[SILENT, Verdict.TIMEOUT] * 9)
     result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
     assert [r.outcome for r in result.reachability.unmeasured] == [SILENT]
-
-
-def test_the_canary_accepts_a_cluster_that_enforces() -> None:
-    cluster = FakeCluster(enforcing)
-    canary(cluster, QUICK)
-    assert {p.destination.host for p in cluster.rounds[-1]} == {
-        PodRef("canary", "near"),
-        PodRef("canary", "far"),
-    }
-
-
-def test_the_canary_refuses_a_cluster_that_enforces_nothing() -> None:
-    with pytest.raises(NotEnforcing) as refused:
-        canary(FakeCluster(allows_all), QUICK)
-    assert str(refused.value) == (
-        "cluster fake does not enforce NetworkPolicy: a policy that denies all ingress was "
-        "accepted, and canary/client -> canary/near:8080 still connects\n"
-        "hint: use a CNI that implements NetworkPolicy (Calico, Cilium, kube-router, ...); "
-        "flannel and kubenet accept policies and ignore them"
-    )
-
-
-def test_the_canary_does_not_take_a_refusal_for_a_connection() -> None:
-    def rejecting(state: State, asked: Probe) -> Verdict:
-        return Verdict.REFUSED if state.policies else Verdict.ALLOWED
-
-    with pytest.raises(ClusterError) as refused:
-        canary(FakeCluster(rejecting), QUICK)
-    assert not isinstance(refused.value, NotEnforcing)
-    assert str(refused.value) == (
-        "cluster fake seems to deny by rejecting, and is not known to: under a policy that denies "
-        "all ingress, canary/client -> canary/near:8080 gave REFUSED\n"
-        "hint: name a CNI profile that denies so, --cni=kube-router for one"
-    )
-    known = replace(EVERYTHING, denies_by="reject")
-    canary(FakeCluster(rejecting, known), QUICK)
-
-
-def test_the_canary_tells_a_broken_network_from_an_enforcing_one() -> None:
-    with pytest.raises(ClusterError, match="before any policy exists") as broken:
-        canary(FakeCluster(denies_all), QUICK)
-    assert not isinstance(broken.value, NotEnforcing)
-
-
-def test_the_canary_takes_no_silence_for_enforcement() -> None:
-    def mute(state: State, asked: Probe) -> Verdict | ProbeError:
-        return ProbeError("exec failed") if state.policies else Verdict.ALLOWED
-
-    with pytest.raises(ClusterError, match="no verdict"):
-        canary(FakeCluster(mute), QUICK)
-    with pytest.raises(ClusterError, match="no verdict on canary/client -> canary/near:8080"):
-        canary(FakeCluster(answers_nothing), QUICK)
 
 
 def test_lacks_names_everything_that_is_missing() -> None:

@@ -1,0 +1,205 @@
+"""Rounds of probes over one table until it is right and stays right; what each cell gave when.
+
+A round over the whole table comes first. Until the settle time is over, the wrong cells are
+probed again. Then the whole table must be right once more (the confirming round), or for the
+whole hold time.
+
+- A table that stops being right in the confirming round is settled again; its cells that gave
+  a wrong verdict after the right one are marked as flapped.
+- A table that was right in full and stops being right within the hold time is wrong: nothing
+  is probed again.
+- A cell without a verdict is neither right nor wrong. It is probed a few times more when the
+  settle time is over, or within the hold time, and is then an error of the step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from harness.cluster import Cluster
+from harness.cluster.waiting import REAL, Clock
+from harness.model import Cell, Flap, Observation, Probe, ProbeError, TruthTable, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All waits of a step, in seconds, and the clock that measures them.
+
+    ``settle_s``: how long a step may take to become right; None is the cluster's own.
+    ``hold_s``: how long a right table must stay right; 0 means one confirming round.
+    ``pause_s``: between two rounds, so that waiting costs no CPU.
+    A step's own ``settle`` and ``hold`` win.
+    """
+
+    settle_s: float | None = None
+    hold_s: float = 0.0
+    pause_s: float = 0.05
+    clock: Clock = REAL
+
+
+# ------------------------------------------------------------------ what one cell gave
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """Consecutive probes of one cell with the same verdict, or with none.
+
+    ``first`` and ``last`` are the moments at which the first and the last of them started.
+    """
+
+    outcome: Verdict | ProbeError
+    right: bool
+    first: float
+    last: float
+
+
+@dataclass(slots=True)
+class Timeline:
+    """What one cell gave, in order of time."""
+
+    streaks: list[Streak] = field(default_factory=list)
+
+    def add(self, observation: Observation, right: bool) -> None:
+        """Take note of one more observation and whether it is as expected."""
+        moment, outcome = observation.started, observation.outcome
+        last = self.streaks[-1] if self.streaks else None
+        if last and last.right == right and _same(last.outcome, outcome):
+            self.streaks[-1] = Streak(outcome, right, last.first, moment)
+        else:
+            self.streaks.append(Streak(outcome, right, moment, moment))
+
+    @property
+    def wrong_from(self) -> float | None:
+        """The first moment at which the cell was not right."""
+        return next((streak.first for streak in self.streaks if not streak.right), None)
+
+    @property
+    def wrong_until(self) -> float | None:
+        """The last moment at which the cell was not right."""
+        return next((s.last for s in reversed(self.streaks) if not s.right), None)
+
+    def flaps(self, since: float) -> tuple[Flap, ...]:
+        """Return the wrong verdicts after the first right one, in seconds after ``since``."""
+        first_right = next((i for i, s in enumerate(self.streaks) if s.right), None)
+        if first_right is None:
+            return ()
+        return tuple(
+            Flap(streak.outcome, streak.first - since, streak.last - since)
+            for streak in self.streaks[first_right:]
+            if not streak.right and isinstance(streak.outcome, Verdict)
+        )
+
+
+def _same(one: Verdict | ProbeError, other: Verdict | ProbeError) -> bool:
+    """Whether both are the same verdict, or both none for whatever reason."""
+    return one is other or (isinstance(one, ProbeError) and isinstance(other, ProbeError))
+
+
+# ------------------------------------------------------------------ rounds
+
+_LATE_ROUNDS = 3
+"""How often in all cells without a verdict are probed again when no settle time is left."""
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The rounds over one table, and what they gave.
+
+    ``full`` counts those over the whole table, ``late`` those for cells without a verdict when
+    no settle time is left. ``held_s`` is how long the table had been right in full when it
+    stopped being right within the hold time, or None.
+    """
+
+    cluster: Cluster
+    table: TruthTable
+    timing: Timing
+    satisfied: Callable[[Cell, Observation], bool]
+    full: int = 0
+    late: int = 0
+    held_s: float | None = None
+    latest: dict[Probe, Observation] = field(default_factory=dict)
+    timelines: dict[Probe, Timeline] = field(default_factory=dict)
+
+    def until_right(self, deadline: float) -> bool:
+        """Probe the whole table, then the wrong cells until all were right or time is over."""
+        return self._chase(self._full_round(), deadline)
+
+    def until_confirmed(self, deadline: float) -> None:
+        """Settle, and see the whole table right once more."""
+        right = self.until_right(deadline)
+        while right:
+            wrong = self._full_round()
+            if not wrong:
+                return
+            right = self._chase(wrong, deadline)
+
+    def until_held(self, deadline: float, hold_s: float) -> None:
+        """Settle, and see the whole table right for the hold time from its first right round."""
+        began = self._now()
+        wrong = self._full_round()
+        while wrong:
+            if not self._chase(wrong, deadline):
+                return
+            began = self._now()
+            wrong = self._full_round()
+        self._hold(began, hold_s)
+
+    def _hold(self, since: float, hold_s: float) -> None:
+        began = since
+        while began < since + hold_s:
+            self.timing.clock.sleep(self.timing.pause_s)
+            began = self._now()
+            wrong = self._until_verdicts(self._full_round())
+            verdicts = [cell for cell in wrong if self._latest_is_verdict(cell)]
+            if verdicts:
+                self.held_s = min(self.latest[cell.probe].started for cell in verdicts) - since
+            if wrong:
+                return
+
+    def _chase(self, wrong: tuple[Cell, ...], deadline: float) -> bool:
+        while wrong and self._now() < deadline:
+            self.timing.clock.sleep(self.timing.pause_s)
+            wrong = self._round(wrong)
+        return not self._until_verdicts(wrong)
+
+    def _until_verdicts(self, wrong: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        """Probe the cells a few times more if none of them has a verdict; return the wrong ones.
+
+        A slow cluster costs a verdict now and then. A wrong verdict is final.
+        """
+        while wrong and self.late < _LATE_ROUNDS and not any(map(self._latest_is_verdict, wrong)):
+            self.late += 1
+            self.timing.clock.sleep(self.timing.pause_s)
+            wrong = self._round(wrong)
+        return wrong
+
+    def _latest_is_verdict(self, cell: Cell) -> bool:
+        return isinstance(self.latest[cell.probe].outcome, Verdict)
+
+    def _full_round(self) -> tuple[Cell, ...]:
+        self.full += 1
+        return self._round(self.table.cells)
+
+    def _round(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+        """Probe the cells, first those that will only wait; return those that are not right."""
+        ordered = sorted(cells, key=lambda cell: cell.expected is Verdict.ALLOWED)
+        began = self._now()
+        seen: dict[Probe, Observation] = {}
+        for observation in self.cluster.probe([cell.probe for cell in ordered]):
+            seen[observation.probe] = observation
+        for cell in cells:
+            if cell.probe not in seen:
+                missing = ProbeError("the cluster gave no observation")
+                seen[cell.probe] = Observation(cell.probe, began, self._now(), missing)
+        self.latest.update(seen)
+        return tuple(cell for cell in cells if not self._noted(cell, seen[cell.probe]))
+
+    def _noted(self, cell: Cell, observation: Observation) -> bool:
+        """Add the observation to the cell's timeline; return whether it is right."""
+        right = self.satisfied(cell, observation)
+        self.timelines.setdefault(cell.probe, Timeline()).add(observation, right)
+        return right
+
+    def _now(self) -> float:
+        return self.timing.clock.now()
