@@ -1,399 +1,342 @@
-"""A stateful double of the Kubernetes API server, and an ``Api`` that talks to it directly.
+"""A stateful double of the Kubernetes API server, and an ``Api`` that calls it directly.
 
-It keeps objects and does what the API's documentation says of names (409), uids and
-resourceVersions as preconditions, label selectors, dry runs, namespaces that terminate, and
-pods that take a moment to start. Time is virtual: it passes only when the adapter sleeps.
+``ApiServer`` reads requests, keeps an account of them, and answers from a ``ClusterState``.
+``DirectApi`` is for tests that send very many; ``serving`` has the same server on HTTP.
 
-``Fault`` is what may happen to a call. Which call gets one is decided by a seed and the call
-itself (method, path, how often), not by its order: the adapter works with many threads.
+A ``Fault`` is what may happen to a call. Which call gets one is decided by a seed and the call
+itself (what, of which object, how often), not by its order: the adapter has many threads.
 """
 
 from __future__ import annotations
 
-import copy
 import enum
 import hashlib
-import itertools
 import json
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.cluster.kube.api import Api, ApiError, ExecError, Output, Resource
 from harness.cluster.waiting import Clock
 
-Object = dict[str, Any]
-Key = tuple[str, str, str, str]
+from .cluster_state import KINDS, ClusterState, Key, Kind, Object, Refused
 
-_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-POD_READY_S = 1.0
-POD_GONE_S = 0.5
-NAMESPACE_GONE_S = 2.0
-SERVICE_ACCOUNT_S = 0.5
-
-KINDS: dict[tuple[str, str], Resource] = {
-    (version, kind): Resource(
-        f"/api/{version}" if "/" not in version else f"/apis/{version}", plural, namespaced
-    )
-    for version, kind, plural, namespaced in [
-        ("v1", "Namespace", "namespaces", False),
-        ("v1", "Node", "nodes", False),
-        ("v1", "Pod", "pods", True),
-        ("v1", "Service", "services", True),
-        ("v1", "Secret", "secrets", True),
-        ("v1", "Event", "events", True),
-        ("v1", "ConfigMap", "configmaps", True),
-        ("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", True),
-        ("networking.k8s.io/v1", "ServiceCIDR", "servicecidrs", False),
-        ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", True),
-        ("coordination.k8s.io/v1", "Lease", "leases", True),
-        ("storage.k8s.io/v1", "StorageClass", "storageclasses", False),
-        ("crd.projectcalico.org/v1", "FelixConfiguration", "felixconfigurations", False),
-        ("cilium.io/v2", "CiliumNetworkPolicy", "ciliumnetworkpolicies", True),
-    ]
-}
+_VERBS = ["create", "delete", "get", "list", "patch", "update"]
+_PATIENCE_S = 30.0  # how long a client waits for an answer that does not come
+_REVIEWS = Kind(
+    "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False
+)
+_SERVED = (*KINDS.values(), _REVIEWS)
+_BY_URL = {(item.api_version, item.plural): item for item in _SERVED}
 
 
 class Fault(enum.Enum):
-    """What happens to one call; the last three happen after the server did it."""
+    """How a call goes wrong: refused, not answered, or done and the answer lost."""
 
-    CONFLICT = 409
-    FORBIDDEN = 403
-    INTERNAL = 500
-    UNAVAILABLE = 503
+    CONFLICT = "409"
+    FORBIDDEN = "403"
+    INTERNAL = "500"
+    UNAVAILABLE = "503"
     TIMEOUT = "time-out"
-    LOST_500 = "done, and 500"
-    LOST_TIMEOUT = "done, and a time-out"
-    LOST_BROKEN = "done, and a broken connection"
+    BROKEN = "broken connection"
+    LOST_500 = "done, then 500"
+    LOST_TIMEOUT = "done, then a time-out"
+    LOST_BROKEN = "done, then a broken connection"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the server does what it was asked for."""
+        return self.value.startswith("done")
 
 
-_AFTER = frozenset({Fault.LOST_500, Fault.LOST_TIMEOUT, Fault.LOST_BROKEN})
+class Broken(Exception):
+    """The connection ends without an answer."""
 
 
-class Refused(Exception):
-    """An answer that is no success."""
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request: what is asked of which object, and how often that was asked before."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
+    verb: str
+    kind: str
+    namespace: str = ""
+    name: str = ""
+    nth: int = 0
+
+    @property
+    def is_change(self) -> bool:
+        return self.verb in {"create", "update", "patch", "apply", "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """Calls chosen by a seed: about ``percent`` of all."""
+
+    seed: int = 0
+    percent: int = 0
+
+    def draw(self, call: Call) -> int | None:
+        """Return a number if this call is chosen; it is the same each time."""
+        digest = hashlib.sha256(f"{self.seed} {call}".encode()).digest()
+        return digest[1] if digest[0] * 100 // 256 < self.percent else None
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Which calls go wrong, and in which of these ways."""
+
+    chance: Chance = field(default_factory=Chance)
+    kinds: tuple[Fault, ...] = tuple(Fault)
+
+    def of(self, call: Call) -> Fault | None:
+        """Return what happens to a call."""
+        number = self.chance.draw(call)
+        return None if number is None else self.kinds[number % len(self.kinds)]
 
 
 @dataclass(slots=True)
 class ApiServer:
-    """The store. ``handle`` answers one request; safe to use from many threads."""
+    """Answers requests from a ClusterState. ``state`` is as safe as it is; one call at a time."""
 
-    objects: dict[Key, Object] = field(default_factory=dict)
+    state: ClusterState = field(default_factory=ClusterState)
+    calls: list[Call] = field(default_factory=list)
+    made: dict[str, Key] = field(default_factory=dict)
+    """What clients created, by uid."""
     refusals: list[tuple[str, str, int, str]] = field(default_factory=list)
-    """(method, part of the path, status, message): what an admission plugin would refuse."""
-    calls: list[tuple[str, str]] = field(default_factory=list)
-    starts_pods: bool = True
-    _now: float = 0.0
-    _versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _lock: threading.RLock = field(default_factory=threading.RLock)
-    _since: dict[str, float] = field(default_factory=dict)
-    """When each uid was created, and under its uid with a ``-`` when its deletion was asked."""
+    """Verb, kind, status and message: what an admission plugin would refuse."""
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    """Verbs and resources that access reviews deny."""
+    faults: Callable[[Call], Fault | None] = lambda _: None
+    before: Callable[[Call], None] = lambda _: None
+    """Called before each call is served: somebody else may act here."""
+    _counts: dict[Call, int] = field(default_factory=dict)
 
     @property
     def clock(self) -> Clock:
         """The clock that the adapter must wait with."""
-        return Clock(lambda: self._now, self._sleep)
-
-    def _sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._now += seconds
-
-    # ------------------------------------------------------------------ from the test
-
-    def put(self, item: Object) -> Object:
-        """Create an object as somebody else would; no rule is applied to it."""
-        with self._lock:
-            return self._store(copy.deepcopy(item))
-
-    def drop(self, *key: str) -> None:
-        """Delete an object as somebody else would, at once, with all in it."""
-        with self._lock:
-            version, kind, namespace, name = key
-            self._vanish((version, kind, namespace, name))
-
-    def found(self, version: str, kind: str, namespace: str, name: str) -> Object | None:
-        """Return an object as it is now."""
-        with self._lock:
-            self._pass()
-            return copy.deepcopy(self.objects.get((version, kind, namespace, name)))
-
-    # ------------------------------------------------------------------ a request
+        return Clock(self.state.clock.now, self.state.clock.sleep)
 
     def handle(
-        self, method: str, path: str, query: Sequence[tuple[str, str]], body: Object | None
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        body: Object,
+        content_type: str = "",
     ) -> Object:
-        """Answer one request. Raises Refused."""
-        with self._lock:
-            self._pass()
-            self.calls.append((method, path))
-            for verb, part, status, message in self.refusals:
-                if verb == method and part in path:
-                    raise Refused(status, message)
-            if path.endswith("selfsubjectaccessreviews"):
-                return {"status": {"allowed": True}}
-            version, kind, namespace, name = self._parsed(path)
-            asked = dict(query)
-            match method:
-                case "get" if name:
-                    return copy.deepcopy(self._there((version, kind, namespace, name)))
-                case "get":
-                    items = self._listed(version, kind, namespace, asked.get("labelSelector", ""))
-                    return {"items": items}
-                case "post":
-                    assert body is not None
-                    return self._create(version, kind, body, dry="dryRun" in asked)
-                case "put" | "patch":
-                    assert body is not None
-                    key = (version, kind, namespace, name)
-                    return self._change(method, key, body, dry="dryRun" in asked)
-                case "delete":
-                    return self._delete((version, kind, namespace, name), body or {})
-            raise Refused(405, f"no method {method}")
+        """Answer one request. Raises Refused and Broken."""
+        asked = _read(method, path, params, body, content_type)
+        call = self._counted(asked.call)
+        self.before(call)
+        fault = self.faults(call)
+        if fault is not None and not fault.is_done:
+            self._fail(fault, call)
+        for verb, kind, status, message in self.refusals:
+            if (verb, kind) == (call.verb, call.kind):
+                raise Refused(status, "Refused", message)
+        answer = self._serve(asked)
+        if fault is not None:
+            self._fail(fault, call)
+        return answer
 
-    def _parsed(self, path: str) -> Key:
-        for (version, kind), resource in KINDS.items():
-            if not path.startswith(resource.prefix + "/"):
-                continue
-            parts = path[len(resource.prefix) + 1 :].split("/")
-            namespace = ""
-            if parts[0] == "namespaces" and len(parts) > 2:
-                namespace, parts = parts[1], parts[2:]
-            if parts[0] == resource.plural:
-                return version, kind, namespace, parts[1] if len(parts) > 1 else ""
-        raise Refused(404, f"the server could not find the requested resource {path}")
+    def _counted(self, call: Call) -> Call:
+        nth = self._counts[call] = self._counts.get(call, -1) + 1
+        self.calls.append(replace(call, nth=nth))
+        return self.calls[-1]
 
-    def _there(self, key: Key) -> Object:
-        if key not in self.objects:
-            raise Refused(404, f'{KINDS[key[:2]].plural} "{key[3]}" not found')
-        return self.objects[key]
+    def _fail(self, fault: Fault, call: Call) -> None:
+        what = f'{call.kind} "{call.name}"'
+        match fault:
+            case Fault.CONFLICT:
+                words = f"Operation cannot be fulfilled on {what}: try again"
+                raise Refused(409, "Conflict", words)
+            case Fault.FORBIDDEN:
+                raise Refused(403, "Forbidden", f"{what} is forbidden: exceeded quota: all")
+            case Fault.INTERNAL | Fault.LOST_500:
+                raise Refused(500, "InternalError", "Internal error occurred: no leader")
+            case Fault.UNAVAILABLE:
+                raise Refused(503, "ServiceUnavailable", "the server is shutting down")
+            case Fault.TIMEOUT | Fault.LOST_TIMEOUT:
+                self.state.clock.sleep(_PATIENCE_S)
+                raise Refused(504, "Timeout", "the request did not complete within 30 s")
+            case Fault.BROKEN | Fault.LOST_BROKEN:
+                raise Broken
 
-    def _listed(self, version: str, kind: str, namespace: str, selector: str) -> list[Object]:
-        if kind == "EndpointSlice":
-            return [item for item in self._slices() if _selected(item, selector)]
-        return [
-            copy.deepcopy(item)
-            for key, item in self.objects.items()
-            if key[:2] == (version, kind)
-            and namespace in {"", key[2]}
-            and _selected(item, selector)
-        ]
+    # ------------------------------------------------------------------ one request
 
-    def _slices(self) -> Iterator[Object]:
-        for (_, kind, namespace, name), item in self.objects.items():
-            if kind != "Service":
-                continue
-            chosen = item["spec"].get("selector") or {}
-            pods = [
-                pod
-                for key, pod in self.objects.items()
-                if key[1] == "Pod"
-                and key[2] == namespace
-                and chosen.items() <= pod["metadata"].get("labels", {}).items()
-                and not pod["metadata"].get("deletionTimestamp")
-                and _is_ready(pod)
-            ]
-            labels = {**item["metadata"].get("labels", {}), "kubernetes.io/service-name": name}
-            yield {
-                "metadata": {"namespace": namespace, "name": f"{name}-x", "labels": labels},
-                "endpoints": [
-                    {
-                        "addresses": [pod["status"]["podIPs"][0]["ip"]],
-                        "conditions": {"ready": True},
-                    }
-                    for pod in pods
-                ],
-            }
+    def _serve(self, asked: _Asked) -> Object:
+        if asked.kind is None:
+            return _discovery(asked.path)
+        if asked.kind is _REVIEWS:
+            wanted = asked.body["spec"]["resourceAttributes"]
+            allowed = (wanted["verb"], wanted["resource"]) not in self.denied
+            return {**asked.body, "status": {"allowed": allowed}}
+        kind, call = asked.kind, asked.call
+        key = Key(kind.api_version, kind.kind, call.namespace, call.name)
+        match call.verb:
+            case "get":
+                return self.state.get(key)
+            case "list":
+                return {
+                    "apiVersion": kind.api_version,
+                    "kind": f"{kind.kind}List",
+                    "metadata": {"resourceVersion": self.state.version},
+                    "items": self.state.find(
+                        kind, call.namespace, asked.params.get("labelSelector", "")
+                    ),
+                }
+            case "delete":
+                wanted = asked.body.get("preconditions") or {}
+                version = wanted.get("resourceVersion") or ""
+                return self.state.delete(key, wanted.get("uid") or "", version)
+        return self._write(key, asked)
 
-    # ------------------------------------------------------------------ changes
-
-    def _create(self, version: str, kind: str, body: Object, *, dry: bool) -> Object:
-        metadata = body["metadata"]
-        namespace = metadata.get("namespace", "") if KINDS[version, kind].namespaced else ""
-        key = (version, kind, namespace, metadata["name"])
-        if KINDS[version, kind].namespaced:
-            home = self.objects.get(("v1", "Namespace", "", namespace))
-            if home is None:
-                raise Refused(404, f'namespaces "{namespace}" not found')
-            if home["metadata"].get("deletionTimestamp"):
-                raise Refused(
-                    403, f"{kind} is forbidden: namespace {namespace} is being terminated"
-                )
-            if kind == "Pod" and self._age(home) < SERVICE_ACCOUNT_S:
-                raise Refused(403, 'serviceaccount "default" not found')
-        if key in self.objects:
-            raise Refused(409, f'{KINDS[version, kind].plural} "{key[3]}" already exists')
-        item = {"apiVersion": version, "kind": kind, **copy.deepcopy(body)}
-        if dry:
-            return item
-        return copy.deepcopy(self._store(item))
-
-    def _store(self, item: Object) -> Object:
-        metadata = item["metadata"]
-        number = next(self._numbers)
-        metadata["uid"] = f"uid-{number}"
-        metadata["resourceVersion"] = str(next(self._versions))
-        metadata["creationTimestamp"] = self._stamp()
-        self._since[metadata["uid"]] = self._now
-        if item["kind"] == "Service":
-            spec = item.setdefault("spec", {})
-            spec.setdefault("clusterIPs", [f"10.96.{number // 250}.{number % 250}"])
-            for port in spec.get("ports") or []:
-                if spec.get("type") == "NodePort":
-                    port.setdefault("nodePort", 30000 + number)
-        key = (item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
-        self.objects[key] = item
-        return item
-
-    def _change(self, method: str, key: Key, body: Object, *, dry: bool) -> Object:
-        old = self._there(key)
-        metadata, known = body.get("metadata", {}), old["metadata"]
-        for name in ("uid", "resourceVersion"):
-            if name in metadata and metadata[name] != known[name]:
-                raise Refused(409, f"Operation cannot be fulfilled: {name} has changed")
-        if method == "put":
-            kept = {"uid", "creationTimestamp", "deletionTimestamp", "resourceVersion"}
-            new = copy.deepcopy(body)
-            new["metadata"] |= {name: known[name] for name in kept if name in known}
-            new |= {name: old[name] for name in ("status",) if name in old}
-        else:
-            new = _merged(old, body)
-        if dry:
-            return new
-        new["metadata"]["resourceVersion"] = str(next(self._versions))
-        self.objects[key] = new
-        return copy.deepcopy(new)
-
-    def _delete(self, key: Key, options: Object) -> Object:
-        item = self._there(key)
-        metadata = item["metadata"]
-        for name, wanted in options.get("preconditions", {}).items():
-            if metadata[name] != wanted:
-                raise Refused(409, f"Precondition failed: {name} in object is {metadata[name]}")
-        if key[1] not in {"Namespace", "Pod"}:
-            self._vanish(key)
-        elif not metadata.get("deletionTimestamp"):
-            metadata["deletionTimestamp"] = self._stamp()
-            metadata["resourceVersion"] = str(next(self._versions))
-            self._since[metadata["uid"] + "-"] = self._now
-        return copy.deepcopy(item)
-
-    def _vanish(self, key: Key) -> None:
-        self.objects.pop(key, None)
-        if key[1] == "Namespace":
-            for inner in [item for item in self.objects if item[2] == key[3]]:
-                del self.objects[inner]
-
-    # ------------------------------------------------------------------ time
-
-    def _pass(self) -> None:
-        """Do what was due since the last request."""
-        for key, item in list(self.objects.items()):
-            metadata = item["metadata"]
-            asked = self._since.get(metadata["uid"] + "-")
-            if asked is not None:
-                limit = NAMESPACE_GONE_S if key[1] == "Namespace" else POD_GONE_S
-                if self._now - asked >= limit:
-                    self._vanish(key)
-            elif (
-                key[1] == "Pod"
-                and self.starts_pods
-                and not _is_ready(item)
-                and self._age(item) >= POD_READY_S
-            ):
-                self._start(item)
-
-    def _start(self, pod: Object) -> None:
-        number = int(pod["metadata"]["uid"].removeprefix("uid-"))
-        pod["spec"]["nodeName"] = "n1"
-        pod["status"] = {
-            "phase": "Running",
-            "podIPs": [{"ip": f"10.244.{number // 250}.{number % 250}"}],
-            "conditions": [{"type": "Ready", "status": "True"}],
-        }
-        pod["metadata"]["resourceVersion"] = str(next(self._versions))
-
-    def _age(self, item: Object) -> float:
-        return self._now - self._since[item["metadata"]["uid"]]
-
-    def _stamp(self) -> str:
-        return (_EPOCH + timedelta(seconds=self._now)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _write(self, key: Key, asked: _Asked) -> Object:
+        dry_run, body = asked.params.get("dryRun") == "All", asked.body
+        if asked.call.verb == "patch":
+            return self.state.merge(key, body, dry_run=dry_run)
+        _agree(key, body)
+        if asked.call.verb == "update":
+            return self.state.update(key, body, dry_run=dry_run)
+        new = asked.call.verb == "create" or self.state.found(*key) is None
+        act = self.state.create if asked.call.verb == "create" else self.state.apply
+        made = act(body, dry_run=dry_run)
+        if new and not dry_run:
+            self.made[made["metadata"]["uid"]] = key
+        return made
 
 
-def _is_ready(pod: Object) -> bool:
-    return bool(pod.get("status", {}).get("conditions"))
+# ------------------------------------------------------------------ reading a request
 
 
-def _selected(item: Object, selector: str) -> bool:
-    labels = item["metadata"].get("labels") or {}
-    for term in filter(None, selector.split(",")):
-        name, _, value = term.partition("=")
-        if name not in labels or (value and labels[name] != value):
-            return False
-    return True
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as the API server reads it; ``kind`` is None for discovery."""
+
+    path: str
+    call: Call
+    kind: Kind | None
+    params: Mapping[str, str]
+    body: Object
 
 
-def _merged(old: Any, new: Any) -> Any:
-    """JSON merge patch (RFC 7396)."""
-    if not isinstance(new, dict):
-        return copy.deepcopy(new)
-    merged = dict(old) if isinstance(old, dict) else {}
-    for name, value in new.items():
-        if value is None:
-            merged.pop(name, None)
-        else:
-            merged[name] = _merged(merged.get(name), value)
-    return copy.deepcopy(merged)
+def _read(
+    method: str, path: str, params: Mapping[str, str], body: Object, content_type: str
+) -> _Asked:
+    """Read a request. Raises Refused where the URL or the method does not exist."""
+    root, *parts = path.strip("/").split("/")
+    if root == "apis" and len(parts) > 1:
+        parts[:2] = ["/".join(parts[:2])]
+    if len(parts) < 2 or root not in {"api", "apis"}:
+        return _Asked(path, Call("discover", path), None, params, body)
+    api_version, *parts = parts
+    namespace = ""
+    if parts[0] == "namespaces" and len(parts) > 2:
+        namespace, parts = parts[1], parts[2:]
+    name = parts[1] if len(parts) > 1 else ""
+    kind = _BY_URL.get((api_version, parts[0]))
+    if kind is None or len(parts) > 2 or (namespace and not kind.namespaced):
+        raise _no_such_page()
+    verb = _verb(method, name, content_type)
+    if kind.namespaced and not namespace and verb != "list":
+        raise _no_such_page()
+    if verb == "create":
+        name = body.get("metadata", {}).get("name", "")
+    return _Asked(path, Call(verb, kind.kind, namespace, name), kind, params, body)
+
+
+def _verb(method: str, name: str, content_type: str) -> str:
+    match method.upper(), bool(name):
+        case "GET", True:
+            return "get"
+        case "GET", False:
+            return "list"
+        case "POST", False:
+            return "create"
+        case "PUT", True:
+            return "update"
+        case "PATCH", True:
+            return "apply" if "apply-patch" in content_type else "patch"
+        case "DELETE", True:
+            return "delete"
+    raise Refused(405, "MethodNotAllowed", "the server does not allow this method")
+
+
+def _agree(key: Key, item: Object) -> None:
+    """Refuse a body that names another namespace or name than the URL."""
+    metadata = item["metadata"]
+    named = (metadata.get("namespace") or key.namespace, metadata["name"])
+    if named != (key.namespace, key.name):
+        words = "the name and namespace of the object do not match those of the URL"
+        raise Refused(400, "BadRequest", words)
+    if key.namespace:
+        metadata["namespace"] = key.namespace
+
+
+def _no_such_page() -> Refused:
+    return Refused(404, "NotFound", "the server could not find the requested resource")
+
+
+# ------------------------------------------------------------------ discovery
+
+
+def _discovery(path: str) -> Object:
+    match path.strip("/").split("/"):
+        case ["version"]:
+            return {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
+        case ["api"]:
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        case ["apis"]:
+            versions = sorted({item.api_version for item in _SERVED if item.group})
+            return {"kind": "APIGroupList", "groups": [_group(item) for item in versions]}
+        case ["api", version]:
+            return _resource_list(version)
+        case ["apis", group, version]:
+            return _resource_list(f"{group}/{version}")
+    raise _no_such_page()
+
+
+def _group(api_version: str) -> Object:
+    name, version = api_version.split("/")
+    found = {"groupVersion": api_version, "version": version}
+    return {"name": name, "versions": [found], "preferredVersion": found}
+
+
+def _resource_list(api_version: str) -> Object:
+    found = [
+        {"name": item.plural, "singularName": item.kind.lower(), "namespaced": item.namespaced,
+         "kind": item.kind, "verbs": ["create"] if item is _REVIEWS else _VERBS}
+        for item in _SERVED
+        if item.api_version == api_version
+    ]  # fmt: skip
+    if not found:
+        raise _no_such_page()
+    return {"kind": "APIResourceList", "groupVersion": api_version, "resources": found}
 
 
 # ------------------------------------------------------------------ the adapter's side
 
 
-@dataclass(slots=True)
-class Faults:
-    """Which calls fail, and how: about ``percent`` of them, chosen by ``seed``."""
-
-    seed: int = 0
-    percent: int = 0
-    kinds: tuple[Fault, ...] = tuple(Fault)
-    _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def of(self, method: str, path: str) -> Fault | None:
-        """Return what happens to this call."""
-        with self._lock:
-            self._seen[method, path] += 1
-            count = self._seen[method, path]
-        digest = hashlib.sha256(f"{self.seed} {method} {path} {count}".encode()).digest()
-        if digest[0] * 100 // 256 >= self.percent or not self.kinds:
-            return None
-        return self.kinds[digest[1] % len(self.kinds)]
-
-
 class DirectApi(Api):
     """An ``Api`` whose requests are calls of an ApiServer. Execs succeed and print nothing."""
 
-    def __init__(self, server: ApiServer, faults: Faults | None = None) -> None:
+    def __init__(self, server: ApiServer) -> None:
         self.context = "double"
         self._server = server
-        self.faults = faults or Faults()
-        self.execute_answer: Callable[[str, str], str] = lambda *_: "= begin 1.0\n= end 1.0\n"
+        self._known: dict[str, list[Object]] = {}
 
     def resource(self, api_version: str, kind: str) -> Resource:
-        found = KINDS.get((api_version, kind))
-        if found is None:
-            raise ApiError(f"the cluster knows no {kind} of {api_version}", 404)
-        return found
-
-    def kinds(self) -> frozenset[str]:
-        return frozenset(f"{version}/{kind}" for version, kind in KINDS)
+        prefix = f"/{'apis' if '/' in api_version else 'api'}/{api_version}"
+        if api_version not in self._known:
+            try:
+                self._known[api_version] = self.request("get", prefix)["resources"]
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                self._known[api_version] = []
+        for item in self._known[api_version]:
+            if item["kind"] == kind:
+                return Resource(prefix, item["name"], item["namespaced"])
+        raise ApiError(f"the cluster knows no {kind} of {api_version}", 404)
 
     def request(
         self,
@@ -404,30 +347,18 @@ class DirectApi(Api):
         query: Sequence[tuple[str, str]] = (),
         content_type: str | None = None,
     ) -> Object:
-        fault = self.faults.of(method, url)
-        if fault is not None and fault not in _AFTER:
-            raise _error(fault)
         # Through JSON, as on the wire: nothing is shared with the server.
-        sent = json.loads(json.dumps(body)) if body is not None else None
+        sent = json.loads(json.dumps(body or {}))
         try:
-            answer = self._server.handle(method, url, query, sent)
+            return self._server.handle(method, url, dict(query), sent, content_type or "")
         except Refused as refused:
-            raise ApiError(str(refused), refused.status) from None
-        if fault is not None:
-            raise _error(fault)
-        return answer
+            raise ApiError(refused.message, refused.code) from None
+        except Broken:
+            raise ApiError(f"{method.upper()} {url}: no answer") from None
 
     def execute(
         self, namespace: str, pod: str, command: Sequence[str], stdin: str, silence_s: float
     ) -> Output:
-        if self._server.found("v1", "Pod", namespace, pod) is None:
+        if self._server.state.found("v1", "Pod", namespace, pod) is None:
             raise ExecError(f'pods "{pod}" not found', 404)
-        return Output(self.execute_answer(namespace, pod), 1.0)
-
-
-def _error(fault: Fault) -> ApiError:
-    if isinstance(fault.value, int):
-        return ApiError(f"injected {fault.value}", fault.value)
-    if fault is Fault.LOST_500:
-        return ApiError("injected 500", 500)
-    return ApiError(f"injected: {fault.value}")
+        return Output("= begin 1.0\n= end 1.0\n", 1.0)

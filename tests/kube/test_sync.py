@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.cluster.kube.api import ApiError
 from harness.errors import ClusterError, Location, NotRefused
 from harness.model import Labels, Manifest, Namespace, Pod, Service, ServicePort, State
 
-from .apiserver import ApiServer, DirectApi
+from .apiserver import ApiServer, Call, DirectApi
 from .test_no_harm import NODE, thing
 
 REAL = "r1-main-s-db"
@@ -36,7 +37,7 @@ STATE = State("s", (Namespace("db"),))
 @pytest.fixture
 def server() -> ApiServer:
     server = ApiServer()
-    server.put(NODE)
+    server.state.put(NODE)
     return server
 
 
@@ -57,8 +58,8 @@ def failing(cluster: KubeCluster, state: State) -> str:
     return str(caught.value)
 
 
-def changes(server: ApiServer) -> list[tuple[str, str]]:
-    return [call for call in server.calls if call[0] != "get"]
+def changes(server: ApiServer) -> list[Call]:
+    return [call for call in server.calls if call.is_change]
 
 
 # ------------------------------------------------------------------ refusals
@@ -66,7 +67,7 @@ def changes(server: ApiServer) -> list[tuple[str, str]]:
 
 def test_a_policy_that_is_refused_says_why(cluster: KubeCluster, server: ApiServer) -> None:
     words = 'admission webhook "guard" denied: no'
-    server.refusals.append(("post", "networkpolicies", 403, words))
+    server.refusals.append(("create", "NetworkPolicy", 403, words))
     assert failing(cluster, replace(STATE, policies=(POLICY,))) == (
         f"the API server refused NetworkPolicy db/deny: {words}"
     )
@@ -74,9 +75,9 @@ def test_a_policy_that_is_refused_says_why(cluster: KubeCluster, server: ApiServ
 
 def test_a_step_may_expect_the_refusal(cluster: KubeCluster, server: ApiServer) -> None:
     refusal = (422, "spec.policyTypes: Unsupported value")
-    server.refusals.append(("post", "networkpolicies", *refusal))
+    server.refusals.append(("create", "NetworkPolicy", *refusal))
     cluster.sync(replace(STATE, refused=(POLICY,)))
-    assert server.found(NP, "NetworkPolicy", REAL, "deny") is None
+    assert server.state.found(NP, "NetworkPolicy", REAL, "deny") is None
 
 
 def test_what_should_be_refused_and_is_not(cluster: KubeCluster, server: ApiServer) -> None:
@@ -85,12 +86,12 @@ def test_what_should_be_refused_and_is_not(cluster: KubeCluster, server: ApiServ
     assert str(caught.value) == (
         "the API server accepted NetworkPolicy db/deny, which the step expects it to refuse"
     )
-    assert server.found(NP, "NetworkPolicy", REAL, "deny") is None
+    assert server.state.found(NP, "NetworkPolicy", REAL, "deny") is None
 
 
 def test_an_update_may_be_what_is_refused(cluster: KubeCluster, server: ApiServer) -> None:
     cluster.sync(replace(STATE, policies=(POLICY,)))
-    server.refusals.append(("put", "networkpolicies", 422, "spec: immutable"))
+    server.refusals.append(("update", "NetworkPolicy", 422, "spec: immutable"))
     cluster.sync(replace(STATE, policies=(POLICY,), refused=(POLICY,)))
 
 
@@ -104,7 +105,7 @@ def test_an_update_may_be_what_is_refused(cluster: KubeCluster, server: ApiServe
 def test_a_failure_is_no_refusal(
     cluster: KubeCluster, server: ApiServer, status: int, words: str
 ) -> None:
-    server.refusals.append(("post", "networkpolicies", status, words))
+    server.refusals.append(("create", "NetworkPolicy", status, words))
     assert failing(cluster, replace(STATE, refused=(POLICY,))) == (
         f"NetworkPolicy db/deny was not refused, but failed: {words}"
     )
@@ -124,13 +125,13 @@ def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
 def test_a_strangers_namespace_is_neither_taken_nor_deleted(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
-    before = json.dumps(server.put(thing("v1", "Namespace", "db")))
+    before = json.dumps(server.state.put(thing("v1", "Namespace", "db")))
     assert failing(cluster, replace(STATE, exact_names=True)) == (
         "Namespace db exists already and is not of this run\n"
         "hint: delete it, or leave out 'exact names'"
     )
     assert cluster.close() == ()
-    assert json.dumps(server.found("v1", "Namespace", "", "db")) == before
+    assert json.dumps(server.state.found("v1", "Namespace", "", "db")) == before
 
 
 def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_sent(
@@ -156,7 +157,7 @@ def test_a_kind_that_the_cluster_does_not_know_is_refused_before_anything_is_sen
 def test_an_object_of_the_whole_cluster_that_exists_is_left_alone(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
-    before = json.dumps(server.put(thing("storage.k8s.io/v1", "StorageClass", "standard")))
+    before = json.dumps(server.state.put(thing("storage.k8s.io/v1", "StorageClass", "standard")))
     assert failing(cluster, replace(STATE, policies=(STORAGE,), exact_names=True)) == (
         "StorageClass standard exists already and is not of this run\n"
         "hint: the harness changes nothing that it did not create: delete it yourself, "
@@ -164,7 +165,10 @@ def test_an_object_of_the_whole_cluster_that_exists_is_left_alone(
     )
     cluster.sync(replace(STATE, exact_names=True))
     assert cluster.close() == ()
-    assert json.dumps(server.found("storage.k8s.io/v1", "StorageClass", "", "standard")) == before
+    assert (
+        json.dumps(server.state.found("storage.k8s.io/v1", "StorageClass", "", "standard"))
+        == before
+    )
 
 
 def test_an_object_of_the_whole_cluster_that_we_make_is_updated_and_goes(
@@ -172,16 +176,16 @@ def test_an_object_of_the_whole_cluster_that_we_make_is_updated_and_goes(
 ) -> None:
     made = replace(STATE, policies=(STORAGE,), exact_names=True)
     cluster.sync(made)
-    first = server.found("storage.k8s.io/v1", "StorageClass", "", "standard")
+    first = server.state.found("storage.k8s.io/v1", "StorageClass", "", "standard")
     new = manifest("StorageClass", "standard", version="storage.k8s.io/v1", note="new")
     cluster.sync(replace(made, policies=(new,)))
-    second = server.found("storage.k8s.io/v1", "StorageClass", "", "standard")
+    second = server.state.found("storage.k8s.io/v1", "StorageClass", "", "standard")
     assert first
     assert second
     assert first["metadata"]["uid"] == second["metadata"]["uid"]
     assert second["spec"]["note"] == "new"
     cluster.sync(replace(made, policies=()))
-    assert server.found("storage.k8s.io/v1", "StorageClass", "", "standard") is None
+    assert server.state.found("storage.k8s.io/v1", "StorageClass", "", "standard") is None
 
 
 def test_an_update_takes_away_what_the_file_no_longer_says(
@@ -192,7 +196,7 @@ def test_an_update_takes_away_what_the_file_no_longer_says(
     for spec in (first, second):
         item = thing(NP, "NetworkPolicy", "deny", "db") | {"spec": spec}
         cluster.sync(replace(STATE, policies=(replace(POLICY, json=json.dumps(item)),)))
-    found = server.found(NP, "NetworkPolicy", REAL, "deny")
+    found = server.state.found(NP, "NetworkPolicy", REAL, "deny")
     assert found
     assert found["spec"] == second
 
@@ -202,26 +206,44 @@ def test_a_namespace_that_others_replace_is_not_used_again(
 ) -> None:
     state = replace(STATE, pods=(Pod("db", "a"),))
     cluster.sync(state)
-    server.drop("v1", "Namespace", "", REAL)
-    theirs = json.dumps(server.put(thing("v1", "Namespace", REAL)))
+    server.state.drop("v1", "Namespace", "", REAL)
+    theirs = json.dumps(server.state.put(thing("v1", "Namespace", REAL)))
     assert failing(cluster, state) == (
         f"Namespace {REAL} exists already and is not of this run\n"
         "hint: delete it, or leave out 'exact names'"
     )
-    assert server.found("v1", "Pod", REAL, "a") is None
+    assert server.state.found("v1", "Pod", REAL, "a") is None
     assert cluster.close() == ()
-    assert json.dumps(server.found("v1", "Namespace", "", REAL)) == theirs
+    assert json.dumps(server.state.found("v1", "Namespace", "", REAL)) == theirs
+
+
+def test_what_we_made_in_a_namespace_that_others_replaced_goes(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    theirs: list[str] = []
+
+    def replaced(call: Call) -> None:
+        if (call.verb, call.kind) == ("create", "NetworkPolicy"):
+            server.state.drop("v1", "Namespace", "", REAL)
+            theirs.append(json.dumps(server.state.put(thing("v1", "Namespace", REAL))))
+
+    server.before = replaced
+    cluster.sync(replace(STATE, policies=(POLICY,)))
+    assert server.state.found(NP, "NetworkPolicy", REAL, "deny")
+    assert cluster.close() == ()
+    assert server.state.found(NP, "NetworkPolicy", REAL, "deny") is None
+    assert json.dumps(server.state.found("v1", "Namespace", "", REAL)) == theirs[0]
 
 
 def test_what_others_delete_is_made_again(cluster: KubeCluster, server: ApiServer) -> None:
     state = replace(STATE, pods=(Pod("db", "a"), Pod("db", "b")))
     cluster.sync(state)
-    server.drop("v1", "Pod", REAL, "a")
+    server.state.drop("v1", "Pod", REAL, "a")
     cluster.sync(state)
-    assert server.found("v1", "Pod", REAL, "a")
-    server.drop("v1", "Namespace", "", REAL)
+    assert server.state.found("v1", "Pod", REAL, "a")
+    server.state.drop("v1", "Namespace", "", REAL)
     cluster.sync(state)
-    assert server.found("v1", "Pod", REAL, "b")
+    assert server.state.found("v1", "Pod", REAL, "b")
 
 
 def test_removed_labels_go(cluster: KubeCluster, server: ApiServer) -> None:
@@ -230,7 +252,7 @@ def test_removed_labels_go(cluster: KubeCluster, server: ApiServer) -> None:
         state = State("s", (Namespace("db", labels),), (Pod("db", "a", labels),))
         cluster.sync(state)
     for key in (("v1", "Namespace", "", REAL), ("v1", "Pod", REAL, "a")):
-        found = server.found(*key)
+        found = server.state.found(*key)
         assert found
         assert found["metadata"]["labels"]["app"] == "api"
         assert "tier" not in found["metadata"]["labels"]
@@ -242,7 +264,7 @@ def test_everything_of_ours_goes(cluster: KubeCluster, server: ApiServer) -> Non
     cluster.sync(replace(STATE, pods=(pod,), services=(service,), policies=(POLICY,)))
     cluster.sync(State("t", (Namespace("db"), Namespace("web"))))
     assert cluster.close() == ()
-    assert [key for key in server.objects if key[1] != "Node"] == []
+    assert [key for key in server.state.objects if key[1] != "Node"] == []
 
 
 # ------------------------------------------------------------------ patience
@@ -263,7 +285,7 @@ def test_a_moment_without_an_answer_ends_no_step(server: ApiServer) -> None:
 
 
 def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -> None:
-    server.refusals.append(("get", "/pods", 503, "etcdserver: leader changed"))
+    server.refusals.append(("list", "Pod", 503, "etcdserver: leader changed"))
     state = replace(STATE, pods=(Pod("db", "a"),))
     assert failing(cluster, state) == (
         "timed out after 120 s waiting for pods to become ready: etcdserver: leader changed\n"
@@ -274,17 +296,17 @@ def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -
 def test_a_create_without_an_answer_is_named_when_it_cannot_be_settled(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
-    server.refusals.append(("post", "/namespaces", 503, "no"))
+    server.refusals.append(("create", "Namespace", 503, "no"))
     assert failing(cluster, STATE) == (
         f"timed out after 60 s waiting for Namespace {REAL} to be created: no"
     )
-    server.refusals[:] = [("get", "/namespaces", 503, "no")]
+    server.refusals[:] = [("get", "Namespace", 503, "no")]
     assert cluster.close() == (f"Namespace {REAL}, perhaps: whether it exists is not known",)
 
 
 def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer) -> None:
     cluster.sync(STATE)
-    server.refusals.append(("delete", "/namespaces", 403, "namespaces is forbidden"))
+    server.refusals.append(("delete", "Namespace", 403, "namespaces is forbidden"))
     with pytest.raises(ApiError):
         cluster.sync(State("t", (Namespace("x"),)))
     (line,) = cluster.close()
@@ -323,7 +345,7 @@ def stuck(reason: str, message: str) -> dict[str, Any]:
     ],
 )
 def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, words: str) -> None:
-    server.starts_pods = False
+    server.state.delays.ready = math.inf
 
     class Stuck(DirectApi):
         def request(self, method: str, url: str, **rest: Any) -> dict[str, Any]:
@@ -332,7 +354,7 @@ def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, wo
                 for pod in answer["items"]:
                     pod["status"] = stuck(reason, message)
             if url.endswith("/events"):
-                pod = server.found("v1", "Pod", REAL, "a")
+                pod = server.state.found("v1", "Pod", REAL, "a")
                 assert pod
                 about = {"uid": pod["metadata"]["uid"]}
                 return {
@@ -355,11 +377,11 @@ def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, wo
 
 
 def test_a_secret_is_copied_beside_the_pods(server: ApiServer) -> None:
-    server.put(thing("v1", "Namespace", "infra"))
+    server.state.put(thing("v1", "Namespace", "infra"))
     secret = thing("v1", "Secret", "pull", "infra") | {"type": "t", "data": {"k": "dg=="}}
-    server.put(secret)
+    server.state.put(secret)
     connected(server, image_pull_secrets=("infra/pull",)).sync(STATE)
-    found = server.found("v1", "Secret", REAL, "pull")
+    found = server.state.found("v1", "Secret", REAL, "pull")
     assert found
     assert (found["type"], found["data"]) == ("t", {"k": "dg=="})
 
