@@ -1,37 +1,52 @@
 """On a cluster that others use, nothing of theirs is ever changed or deleted.
 
 Random sequences of States are made true on a cluster that holds strangers' objects, while any
-call may fail, also after the server has done it. Then each stranger's object is what it was,
-byte for byte, and ours are gone or named by ``close``.
+call may fail, also after the server has done it, and strangers take names from under us. Then
+each stranger's object is what it was, byte for byte, and ours are gone or named by ``close``.
+
+``NETPOL_NO_HARM_SEQUENCES`` is how many sequences are run: 300, always the same, unless it says
+otherwise. Any other number is drawn anew each time.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from harness.cluster.kube import KubeCluster, KubeSettings
-from harness.cluster.kube.objects import OWNER_LABEL, RUN_LABEL, TOKEN_ANNOTATION, WORKER_LABEL
+from harness.cluster.kube.api import Api
+from harness.cluster.kube.objects import OWNER_LABEL, RUN_LABEL, WORKER_LABEL
+from harness.cluster.kube.owned import Ref
 from harness.errors import HarnessError
 from harness.model import (
+    Destination,
     Labels,
     Manifest,
     Namespace,
+    NodeRef,
     Pod,
+    PodRef,
+    Probe,
     Service,
     ServicePort,
     ServiceType,
     State,
 )
 
-from .apiserver import ApiServer, DirectApi, Fault, Faults, Object
+from .apiserver import ApiServer, Call, Chance, DirectApi, Fault, Faults
+from .cluster_state import Key, Object, as_text
+from .serving import HttpServer, kubeconfig, serving
 
 SEQUENCES = int(os.environ.get("NETPOL_NO_HARM_SEQUENCES", "300"))
+OVER_HTTP = 15
 MINE = {OWNER_LABEL: "netpol-harness", RUN_LABEL: "r1", WORKER_LABEL: "main"}
 NODE = {
     "apiVersion": "v1",
@@ -71,17 +86,41 @@ def strangers() -> list[Object]:
     ]
 
 
-def manifest(version: str, kind: str, namespace: str, name: str, spec: str) -> Manifest:
-    item = thing(version, kind, name, namespace) | {"spec": {"podSelector": {}, "note": spec}}
+def manifest(version: str, kind: str, namespace: str, name: str, note: str) -> Manifest:
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "note": note}
+    item = thing(version, kind, name, namespace) | {"spec": spec}
     return Manifest(version, kind, namespace, name, json.dumps(item))
 
 
-NAMES = st.sampled_from(["a", "b", "c", "production"])
+def sideways(namespace: str) -> Manifest:
+    """A policy that the API server refuses."""
+    found = manifest(NP, "NetworkPolicy", namespace, "no", "1")
+    return replace(found, json=found.json.replace("Ingress", "Sideways"))
+
+
+NAMES = st.sampled_from(["a", "d", "e", "b", "c", "production"])
+"""The last three may be strangers', depending on scope and ``exact names``."""
 INCARNATIONS = st.integers(0, 2)
 LABELS = st.sampled_from([Labels(), Labels({"app": "x"}), Labels({"app": "y", "tier": "z"})])
-SERVICE_TYPES = st.sampled_from(
-    [ServiceType.CLUSTER_IP, ServiceType.HEADLESS, ServiceType.NODE_PORT]
-)
+SERVICE_TYPES = st.sampled_from(list(ServiceType))
+OF_CLUSTER = st.sampled_from([
+    manifest("storage.k8s.io/v1", "StorageClass", "", "standard", "1"),
+    manifest("storage.k8s.io/v1", "StorageClass", "", "ours", "1"),
+    manifest("storage.k8s.io/v1", "StorageClass", "", "ours", "2"),
+    manifest(FELIX, "FelixConfiguration", "", "default", "1"),
+    manifest(FELIX, "GlobalNetworkPolicy", "", "ours", "1"),
+])  # fmt: skip
+
+
+def of_namespace(name: str) -> st.SearchStrategy[Manifest]:
+    return st.sampled_from([
+        manifest(NP, "NetworkPolicy", name, "deny", "1"),
+        manifest(NP, "NetworkPolicy", name, "deny", "2"),
+        manifest(NP, "NetworkPolicy", name, "other", "1"),
+        manifest("cilium.io/v2", "CiliumNetworkPolicy", name, "deny", "1"),
+        # Of the whole cluster, although its author gives it a namespace.
+        manifest(FELIX, "FelixConfiguration", name, "ours", "1"),
+    ])  # fmt: skip
 
 
 @st.composite
@@ -98,146 +137,243 @@ def states(draw: st.DrawFn) -> State:
         for name in names
         if (kind := draw(st.none() | SERVICE_TYPES)) is not None
     )
-    objects = {
-        (item.kind, item.namespace, item.name): item
-        for name in names
-        for item in draw(st.lists(st.sampled_from([
-            manifest(NP, "NetworkPolicy", name, "deny", "1"),
-            manifest(NP, "NetworkPolicy", name, "deny", "2"),
-            manifest(NP, "NetworkPolicy", name, "other", "1"),
-            manifest("cilium.io/v2", "CiliumNetworkPolicy", name, "deny", "1"),
-            manifest("storage.k8s.io/v1", "StorageClass", "", "standard", "1"),
-            manifest("storage.k8s.io/v1", "StorageClass", "", "ours", "1"),
-            manifest("storage.k8s.io/v1", "StorageClass", "", "ours", "2"),
-            manifest(FELIX, "FelixConfiguration", "", "default", "1"),
-            manifest(FELIX, "FelixConfiguration", name, "ours", "1"),
-        ]), max_size=3))
-    }  # fmt: skip
-    policies = tuple(replace(item, incarnation=draw(INCARNATIONS)) for item in objects.values())
-    refused = draw(st.sampled_from([(), (manifest(NP, "NetworkPolicy", names[0], "no", "1"),)]))
+    exact = draw(st.booleans())
+    few = 2 if exact else draw(st.sampled_from([0, 0, 0, 1]))
+    chosen = [item for name in names for item in draw(st.lists(of_namespace(name), max_size=2))]
+    chosen += draw(st.lists(OF_CLUSTER, max_size=few))
+    policies = {(item.kind, item.namespace, item.name): item for item in chosen}
+    accepted = manifest(NP, "NetworkPolicy", names[0], "no", "1")
+    refusals = st.sampled_from([(), (), (), (sideways(names[0]),), (accepted,)])
     return State(
         scope=draw(st.sampled_from(["s", "t"])),
         namespaces=spaces,
         pods=pods,
         services=services,
-        policies=policies,
-        refused=refused,
-        exact_names=draw(st.booleans()),
+        policies=tuple(replace(p, incarnation=draw(INCARNATIONS)) for p in policies.values()),
+        refused=draw(refusals),
+        exact_names=exact,
     )
 
 
 @dataclass(frozen=True)
 class Theft:
-    """Somebody deletes a namespace and makes one of the same name, with a policy in it."""
+    """Somebody replaces our namespaces whose names end so by their own, with things in them."""
 
     name: str
 
 
-STEPS = st.lists(states() | st.builds(Theft, NAMES), min_size=1, max_size=4)
-FAULTS = st.builds(
-    Faults,
-    seed=st.integers(0, 2**32),
-    percent=st.sampled_from([0, 0, 5, 15, 30]),
-    kinds=st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple),
+@dataclass(frozen=True)
+class Look:
+    """A probe from a node, which needs a namespace of its own, and what ``describe`` tells."""
+
+    destination: PodRef
+
+
+@dataclass(frozen=True)
+class Course:
+    """A sequence of steps, the calls that go wrong, and those before which a rival acts."""
+
+    steps: tuple[State | Theft | Look, ...]
+    faults: Faults = field(default_factory=Faults)
+    rival: Chance = field(default_factory=Chance)
+
+    @property
+    def is_calm(self) -> bool:
+        return not self.faults.chance.percent and not self.rival.percent
+
+
+def chances(*percents: int) -> st.SearchStrategy[Chance]:
+    return st.builds(Chance, st.integers(0, 2**32), st.sampled_from(percents))
+
+
+KINDS_OF_FAULTS = st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple)
+STEPS = st.lists(
+    st.one_of(
+        states(),
+        states(),
+        states(),
+        st.builds(Theft, NAMES),
+        st.just(Look(PodRef("nowhere", "p"))),
+    ),
+    min_size=1,
+    max_size=4,
+).map(tuple)
+COURSES = st.builds(
+    Course,
+    STEPS,
+    st.builds(Faults, chances(0, 0, 3, 8, 20), KINDS_OF_FAULTS),
+    chances(0, 0, 0, 4, 12),
 )
 
 
-@settings(
-    max_examples=SEQUENCES,
+class World:
+    """The cluster with its strangers, and what they do while a course is run."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.server = server
+        self.theirs: dict[Key, str] = {}
+        self.seen: Counter[str] = Counter()
+        for item in strangers():
+            self._put(item)
+
+    def _put(self, item: Object) -> None:
+        metadata = item["metadata"]
+        names = (metadata.get("namespace", ""), metadata["name"])
+        key = Key(item["apiVersion"], item["kind"], *names)
+        self.theirs[key] = as_text(self.server.state.put(item))
+
+    def run(self, course: Course, api: Api) -> None:
+        """Run a course and check what it promises."""
+        cluster = KubeCluster(
+            KubeSettings(run="r1", context="double", clock=self.server.clock), api=api
+        )
+        self.server.faults = course.faults.of
+        self.server.before = lambda call: self._race(course.rival, call)
+        for step in course.steps:
+            try:
+                self._take(cluster, step)
+            except HarnessError:
+                self.seen["failed"] += 1
+        left = cluster.close()
+        self.server.faults, self.server.before = lambda _: None, lambda _: None
+        self.check(left)
+        if course.is_calm:
+            assert left == ()
+
+    def _take(self, cluster: KubeCluster, step: State | Theft | Look) -> None:
+        match step:
+            case State():
+                cluster.sync(step)
+                self.seen["synced"] += 1
+            case Theft(name):
+                for key in [key for key in self.server.state.objects if key.name.endswith(name)]:
+                    if key.kind == "Namespace":
+                        self._take_over(key)
+            case Look(destination):
+                probe = Probe(NodeRef(1), Destination(destination, 80))
+                list(cluster.probe([probe]))
+                cluster.describe([probe])
+                self.seen["looked"] += 1
+
+    def _race(self, rival: Chance, call: Call) -> None:
+        """Take a name just before a call that needs it is served."""
+        if not call.is_change or rival.draw(call) is None:
+            return
+        self.server.state.catch_up()
+        if call.namespace:
+            key = Key("v1", "Namespace", "", call.namespace)
+        else:
+            key = next((item for item in OWN_KINDS if item.kind == call.kind), None)
+            key = key and key._replace(name=call.name)
+        if key is not None:
+            self._take_over(key)
+
+    def _take_over(self, key: Key) -> None:
+        if key in self.theirs:
+            return
+        self.seen["taken"] += 1
+        self.server.state.drop(*key)
+        item = thing(key.api_version, key.kind, key.name, labels=MINE)
+        self._put(item)
+        if key.kind == "Namespace":
+            self._put(thing("v1", "ServiceAccount", "default", key.name))
+            self._put(thing(NP, "NetworkPolicy", "deny", key.name, labels=MINE))
+            self._put(thing("v1", "Pod", "p", key.name, labels=MINE) | RUNNING)
+
+    def check(self, left: tuple[str, ...]) -> None:
+        """Compare what strangers have with what they had, and look for ours."""
+        for key, before in self.theirs.items():
+            assert as_text(self.server.state.found(*key)) == before
+        for uid, key in self.server.made.items():
+            found = self.server.state.found(*key)
+            if found is None or found["metadata"]["uid"] != uid:
+                continue
+            home = self.server.state.found("v1", "Namespace", "", key.namespace)
+            inside = home is not None and home["metadata"]["uid"] in self.server.made
+            named = Ref("v1", "Namespace", "", key.namespace) if inside else Ref(*key)
+            assert str(named) in {re.split("[:,]", line)[0] for line in left}, (key, left)
+            self.seen["left"] += 1
+
+
+OWN_KINDS = (
+    Key("v1", "Namespace", "", ""),
+    Key("storage.k8s.io/v1", "StorageClass", "", ""),
+    Key(FELIX, "FelixConfiguration", "", ""),
+    Key(FELIX, "GlobalNetworkPolicy", "", ""),
+)
+
+# A smaller seed is another one, so that a failing course is shown as it was drawn.
+patient = settings(
     deadline=None,
-    derandomize=SEQUENCES == 300,
     database=None,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
-@given(STEPS, FAULTS)
-@example([State("s", (Namespace("production"),), exact_names=True)], Faults())
-@example([State("s", (Namespace("b"),))], Faults())
-@example(
-    [
-        State(
-            "s",
-            (Namespace("a"),),
-            policies=(manifest("storage.k8s.io/v1", "StorageClass", "", "standard", "1"),),
-            exact_names=True,
-        )
-    ],
-    Faults(),
-)
-@example([State("s", (Namespace("a"),)), Theft("r1-main-s-a"), State("s")], Faults())
-def test_strangers_keep_what_they_have_and_ours_goes(
-    steps: list[State | Theft], faults: Faults
-) -> None:
-    server = ApiServer()
-    theirs = [json.loads(json.dumps(server.put(item))) for item in strangers()]
-    api = DirectApi(server)
-    settings_ = KubeSettings(run="r1", context="double", clock=server.clock)
-    cluster = KubeCluster(settings_, api=api)
-    api.faults = faults
-    for step in steps:
-        if isinstance(step, Theft):
-            theirs += steal(server, step.name, theirs)
-            continue
-        try:
-            cluster.sync(step)
-        except HarnessError:
-            continue
-    left = cluster.close()
-    assert_unharmed(server, theirs)
-    remaining = [
-        item
-        for item in server.objects.values()
-        if TOKEN_ANNOTATION in item["metadata"].get("annotations", {})
-        and not item["metadata"].get("namespace")
-    ]
-    unnamed = [
-        f"{item['kind']} {item['metadata']['name']}"
-        for item in remaining
-        if not any(f"{item['kind']} {item['metadata']['name']}" in line for line in left)
-    ]
-    assert not unnamed, left
-    if not faults.percent:
-        assert left == ()
 
 
-def steal(server: ApiServer, name: str, theirs: list[Object]) -> list[Object]:
-    taken = {(item["kind"], item["metadata"]["name"]) for item in theirs}
-    found = [
-        item["metadata"]["name"]
-        for item in server.objects.values()
-        if item["kind"] == "Namespace" and item["metadata"]["name"].endswith(name)
-    ]
-    made = []
-    for real in found:
-        if ("Namespace", real) not in taken:
-            server.drop("v1", "Namespace", "", real)
-            made += [
-                server.put(thing("v1", "Namespace", real, labels=MINE)),
-                server.put(thing(NP, "NetworkPolicy", "deny", real)),
-                server.put(thing("v1", "Pod", "p", real, labels=MINE) | RUNNING),
-            ]
-    copied: list[Object] = json.loads(json.dumps(made))
-    return copied
+def test_strangers_keep_what_they_have_and_ours_goes() -> None:
+    seen: Counter[str] = Counter()
+
+    @settings(patient, max_examples=SEQUENCES, derandomize=SEQUENCES == 300, print_blob=True)
+    @given(COURSES)
+    @example(Course((State("s", (Namespace("production"),), exact_names=True),)))
+    @example(Course((State("s", (Namespace("b"),)),)))
+    @example(Course((State("s", (Namespace("a"),)), Theft("r1-main-s-a"), State("s"))))
+    def run(course: Course) -> None:
+        world = World(ApiServer())
+        world.run(course, DirectApi(world.server))
+        seen.update(world.seen)
+
+    run()
+    # Else the sequences would show little.
+    assert seen["synced"] > SEQUENCES / 3, seen
+    assert all(seen[what] > SEQUENCES / 50 for what in ("failed", "taken", "looked")), seen
 
 
-def assert_unharmed(server: ApiServer, theirs: list[Object]) -> None:
-    for item in theirs:
-        metadata = item["metadata"]
-        now = server.objects.get(
-            (item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
-        )
-        assert json.dumps(now, sort_keys=True) == json.dumps(item, sort_keys=True)
+@pytest.fixture(scope="module")
+def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[ApiServer], Api]]:
+    with serving() as server:
+        config = kubeconfig(server, tmp_path_factory.mktemp("http"))
+        yield lambda api: connected(server, api, config)
 
 
-@pytest.mark.parametrize("method", ["patch", "put", "delete", "post"])
-def test_the_comparison_can_fail(method: str) -> None:
-    server = ApiServer()
-    theirs = [json.loads(json.dumps(server.put(item))) for item in strangers()]
-    path = "/apis/storage.k8s.io/v1/storageclasses"
-    if method == "post":
-        server.handle("post", path, [], thing("storage.k8s.io/v1", "StorageClass", "new"))
-        assert_unharmed(server, theirs)
-        return
-    item = thing("storage.k8s.io/v1", "StorageClass", "standard")
-    server.handle(method, f"{path}/standard", [], None if method == "delete" else item)
+def connected(server: HttpServer, api: ApiServer, config: str) -> Api:
+    server.api = api
+    return Api(config, "kind-netpol")
+
+
+@settings(patient, max_examples=OVER_HTTP, derandomize=True)
+@given(course=COURSES)
+def test_the_same_holds_over_http(http: Callable[[ApiServer], Api], course: Course) -> None:
+    world = World(ApiServer())
+    world.run(course, http(world.server))
+
+
+@pytest.mark.parametrize("verb", ["merge", "update", "delete", "drop"])
+def test_the_comparison_can_fail(verb: str) -> None:
+    world = World(ApiServer())
+    world.check(())
+    state = world.server.state
+    key = Key("storage.k8s.io/v1", "StorageClass", "", "standard")
+    item = thing(key.api_version, key.kind, key.name) | {"provisioner": "local-path"}
+    match verb:
+        case "merge":
+            state.merge(key, {"metadata": {"labels": {"x": "y"}}})
+        case "update":
+            state.update(key, item | {"reclaimPolicy": "Retain"})
+        case "delete":
+            state.delete(key)
+        case "drop":
+            state.drop(*key)
+            state.put(item)
     with pytest.raises(AssertionError):
-        assert_unharmed(server, theirs)
+        world.check(())
+
+
+def test_what_is_left_and_not_named_is_found() -> None:
+    world = World(ApiServer())
+    DirectApi(world.server).create(thing("v1", "Namespace", "a"))
+    world.check(("Namespace a: no answer",))
+    with pytest.raises(AssertionError):
+        world.check(("Namespace ab: no answer",))

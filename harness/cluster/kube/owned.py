@@ -264,30 +264,39 @@ class Owned:
         Wait(_PATIENCE_S, clock=self.clock).until(missing, f"the deletion of {ref} to be accepted")
 
     def is_gone(self, ref: Ref) -> bool:
-        """Whether our object of these names is gone. Raises ApiError."""
+        """Whether our object of these names is gone. Raises ApiError.
+
+        With a namespace goes what was in it, unless somebody else has made one of that name in
+        between: then something of ours may be in there.
+        """
         uid = self._uids.get(ref)
         if uid is None:
             return True
         found = self._read(ref)
         if found is not None and found["metadata"]["uid"] == uid:
             return False
-        self.forget(ref)
+        if found is None:
+            self.forget(ref)
+        else:
+            with self._lock:
+                self._leaving.discard(self._uids.pop(ref, ""))
         return True
 
     def forget(self, ref: Ref) -> None:
         """Drop an object from the record, with all in it if it is a namespace."""
         with self._lock:
             self._leaving.discard(self._uids.pop(ref, ""))
-            if ref.kind == "Namespace" and ref.api_version == "v1":
+            if _is_namespace(ref):
                 for inner in [item for item in self._uids if item.namespace == ref.name]:
-                    del self._uids[inner]
+                    self._leaving.discard(self._uids.pop(inner))
                 for inner in [item for item in self._tokens if item.namespace == ref.name]:
                     del self._tokens[inner]
 
     def outermost(self) -> tuple[Ref, ...]:
-        """Return what must be deleted one by one: namespaces, and what lies in none."""
+        """Return what must be deleted one by one: all that is in no namespace of ours."""
         with self._lock:
-            return tuple(ref for ref in reversed(self._uids) if not ref.namespace)
+            homes = {ref.name for ref in self._uids if _is_namespace(ref)}
+            return tuple(ref for ref in reversed(self._uids) if ref.namespace not in homes)
 
     def settle(self) -> tuple[Ref, ...]:
         """Find out which creates without an answer were done, and record those.
@@ -313,6 +322,10 @@ class Owned:
 
     def _read(self, ref: Ref) -> Object | None:
         return self.api.get(ref.api_version, ref.kind, ref.name, ref.namespace)
+
+
+def _is_namespace(ref: Ref) -> bool:
+    return ref.kind == "Namespace" and ref.api_version == "v1"
 
 
 def _identity(found: Object) -> tuple[str, str]:

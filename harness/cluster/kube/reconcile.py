@@ -439,14 +439,11 @@ class Reconciler:
         def missing() -> str | None:
             unknown = self._owned.settle()
             left[:] = [f"{ref}, perhaps: whether it exists is not known" for ref in unknown]
-            for ref in self._owned.outermost():
-                try:
-                    if self._owned.is_gone(ref):
-                        continue
-                    self._owned.delete(ref)
-                    left.append(str(ref))
-                except ClusterError as error:
-                    left.append(f"{ref}: {error.message}")
+            seen: set[Ref] = set()
+            # A namespace that others have replaced leaves what we made in theirs.
+            while rest := [ref for ref in self._owned.outermost() if ref not in seen]:
+                left.extend(line for ref in rest if (line := self._remainder(ref)))
+                seen.update(rest)
             return ", ".join(left) or None
 
         with self._node_lock:
@@ -458,6 +455,16 @@ class Reconciler:
         finally:
             self._workers.shutdown(wait=False, cancel_futures=True)
         return ()
+
+    def _remainder(self, ref: Ref) -> str | None:
+        """Ask for the deletion of an object that is still there; return what to say of it."""
+        try:
+            if self._owned.is_gone(ref):
+                return None
+            self._owned.delete(ref)
+        except ClusterError as error:
+            return f"{ref}: {error.message}"
+        return str(ref)
 
     # ------------------------------------------------------------------ small things
 
