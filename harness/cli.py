@@ -506,9 +506,9 @@ def _probe(parsed: argparse.Namespace) -> int:
         observation = _settled(cluster, probe, wanted)
     print(f"{probe}  {observation.outcome}  ({observation.ended - observation.started:.3f} s)")
     if observation.raw:
-        print(f"in its own words: {observation.raw.strip()}")
+        print(f"probe output: {observation.raw.strip()}")
     if observation.command:
-        print(f"by hand: {observation.command}")
+        print(f"reproduce: {observation.command}")
     if not isinstance(observation.outcome, Verdict):
         return Exit.NO_VERDICT
     if wanted and observation.outcome not in wanted:

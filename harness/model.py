@@ -463,9 +463,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TruthTable:
-    """The expectations of one step; no probe stands in it twice."""
+    """The expectations of one step, row by row; no probe stands in it twice.
+
+    ``columns`` are the destinations in the author's order, since a row may leave some out.
+    """
 
     cells: tuple[Cell, ...]
+    columns: tuple[Destination, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,7 @@ def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
         return replace(cell, expected=found.gives, undefined=None, limitation=limitation)
 
     tables = [
-        TruthTable(tuple(limited(step, cell) for cell in step.table.cells))
+        replace(step.table, cells=tuple(limited(step, cell) for cell in step.table.cells))
         for step in scenario.steps
     ]
     steps = zip(scenario.steps, tables, strict=True)

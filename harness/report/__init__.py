@@ -1,10 +1,12 @@
 """Results as people and programs read them. Pure: values in, text out; no terminal, no files.
 
 ``record`` turns a StepResult into a StepRecord, which travels between processes as JSON;
-``text`` and ``results`` print StepRecords, ``explanation`` what the oracle explains.
+``grid`` arranges its cells, ``text`` and ``results`` print StepRecords, ``explanation`` what
+the oracle explains.
 """
 
 from harness.report.explanation import explained, reasons
+from harness.report.grid import Entry, Grid, grid
 from harness.report.record import (
     CellRecord,
     Outcome,
@@ -20,12 +22,15 @@ __all__ = [
     "SCHEMA_VERSION",
     "WIDTH",
     "CellRecord",
+    "Entry",
+    "Grid",
     "Outcome",
     "Results",
     "Run",
     "StepRecord",
     "explained",
     "failure",
+    "grid",
     "in_order",
     "reasons",
     "record",

@@ -5,11 +5,18 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness.model import CellResult, CellStatus, Reachability, Scenario, StepResult
+from harness.model import (
+    CellResult,
+    CellStatus,
+    Reachability,
+    Scenario,
+    StepResult,
+    TruthTable,
+)
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -67,14 +74,16 @@ class CellRecord:
     @property
     def column(self) -> str:
         """The destination, as the head of a column."""
-        return f"{self.destination} (IPv6)" if self.family == 6 else self.destination
+        return _head(self.destination, self.family)
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``).
 
-    ``ignored`` are kinds of objects that it applies and that have no effect on this cluster.
+    ``columns`` are the destinations of the table in the author's order; the cells are in the
+    order of its rows. ``ignored`` are kinds of objects that it applies and that have no effect
+    on this cluster.
     """
 
     file: str
@@ -85,6 +94,7 @@ class StepRecord:
     outcome: Outcome
     cluster: str
     message: str = ""
+    columns: tuple[str, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     actions: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
@@ -141,9 +151,11 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     """
     scenario, reachability = result.scenario, result.reachability
     index = scenario.steps.index(result.step)
+    cells = tuple(_cell(item, explain, by_hand) for item in reachability.results)
     return replace(
         unmeasured_record(scenario, index, _outcome(reachability), cluster, ""),
-        cells=tuple(_cell(item, explain, by_hand) for item in reachability.results),
+        columns=_columns(result.step.table, cells),
+        cells=cells,
         full_rounds=result.full_rounds,
         sync_s=_rounded(result.sync_s),
         probe_s=_rounded(result.probe_s),
@@ -152,10 +164,22 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     )
 
 
+def _columns(table: TruthTable, cells: Sequence[CellRecord]) -> tuple[str, ...]:
+    """Return the heads of the columns, a destination's families side by side."""
+    place = {str(destination): number for number, destination in enumerate(table.columns)}
+    heads = dict.fromkeys((cell.destination, cell.family) for cell in cells)
+    ordered = sorted(heads, key=lambda head: (place.get(head[0], len(place)), head[1]))
+    return tuple(_head(*head) for head in ordered)
+
+
+def _head(destination: str, family: int) -> str:
+    return f"{destination} (IPv6)" if family == 6 else destination
+
+
 def unmeasured_record(
     scenario: Scenario, index: int, outcome: Outcome, cluster: str, message: str
 ) -> StepRecord:
-    """Give the record of a step that was skipped, or ended before its first probe."""
+    """Return the record of a step that was skipped, or ended before its first probe."""
     step = scenario.steps[index]
     return StepRecord(
         file=scenario.path,

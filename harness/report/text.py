@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import indent
 
 from harness.model import CellStatus
+from harness.report.grid import Grid, grid
 from harness.report.record import CellRecord, Outcome, StepRecord
 
 WIDTH = 100
@@ -46,75 +47,37 @@ def table(
     ``rows`` are the sources to show, None means all. A table wider than ``width`` is
     continued below, with the same rows.
     """
-    sources = tuple(dict.fromkeys(cell.source for cell in step.cells)) if rows is None else rows
-    columns = _columns(step.cells)
-    cells = {(cell.source, cell.column): cell for cell in step.cells}
-    first = max((len(source) for source in sources), default=0)
-    grid = _Grid(tuple(sources), cells, first, colour)
-    blocks = [grid.draw(block) for block in _blocks(columns, grid, width - first)]
-    return "\n\n".join(blocks)
+    shown = grid(step) if rows is None else grid(step).only(rows)
+    first = max((len(row) for row in shown.rows), default=0)
+    columns = [_Column(shown, place, colour) for place in range(len(shown.columns))]
+    blocks = _blocks(columns, width - first)
+    return "\n\n".join(_block(shown.rows, first, block) for block in blocks)
 
 
-def _columns(cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    """The columns as the author ordered them, although a row may leave some out."""
-    ordered: list[str] = []
-    row, place = "", 0
-    for cell in cells:
-        if cell.source != row:
-            row, place = cell.source, 0
-        if cell.column in ordered:
-            place = ordered.index(cell.column) + 1
-        else:
-            ordered.insert(place, cell.column)
-            place += 1
-    return tuple(ordered)
+class _Column:
+    """A column of a grid as texts of one width."""
 
-
-class _Grid:
-    """A truth table that can be drawn a block of columns at a time."""
-
-    def __init__(
-        self,
-        sources: tuple[str, ...],
-        cells: dict[tuple[str, str], CellRecord],
-        first: int,
-        colour: bool,
-    ) -> None:
-        self._sources = sources
-        self._cells = cells
-        self._first = first
+    def __init__(self, shown: Grid, place: int, colour: bool) -> None:
+        self._entries = [row[place] for row in shown.entries]
+        self._head = shown.columns[place]
         self._colour = colour
+        self.width = max([len(self._head), *(len(entry.word) for entry in self._entries)])
 
-    def width(self, column: str) -> int:
-        words = [len(_word(self._cells.get((source, column)))) for source in self._sources]
-        return max([len(column), *words])
+    def head(self) -> str:
+        return self._head.ljust(self.width)
 
-    def draw(self, columns: tuple[str, ...]) -> str:
-        widths = [self.width(column) for column in columns]
-        head = [column.ljust(width) for column, width in zip(columns, widths, strict=True)]
-        lines = [self._line("", head)]
-        for source in self._sources:
-            words = [
-                self._painted(self._cells.get((source, column)), width)
-                for column, width in zip(columns, widths, strict=True)
-            ]
-            lines.append(self._line(source, words))
-        return "\n".join(lines)
-
-    def _line(self, source: str, words: Sequence[str]) -> str:
-        return "  ".join([f"  {source.ljust(self._first)}", *words]).rstrip()
-
-    def _painted(self, cell: CellRecord | None, width: int) -> str:
-        text = _word(cell).ljust(width)
-        code = _COLOURS.get(cell.status) if cell is not None and self._colour else None
+    def word(self, row: int) -> str:
+        entry = self._entries[row]
+        text = entry.word.ljust(self.width)
+        code = _COLOURS.get(entry.status) if self._colour and entry.status else None
         return f"\x1b[{code}m{text}\x1b[0m" if code else text
 
 
-def _blocks(columns: Iterable[str], grid: _Grid, room: int) -> Iterator[tuple[str, ...]]:
-    block: list[str] = []
+def _blocks(columns: Iterable[_Column], room: int) -> Iterator[tuple[_Column, ...]]:
+    block: list[_Column] = []
     used = 0
     for column in columns:
-        needs = grid.width(column) + 2
+        needs = column.width + 2
         if block and used + needs > room:
             yield tuple(block)
             block, used = [], 0
@@ -124,26 +87,18 @@ def _blocks(columns: Iterable[str], grid: _Grid, room: int) -> Iterator[tuple[st
         yield tuple(block)
 
 
-def _word(cell: CellRecord | None) -> str:
-    if cell is None:
-        return "-"
-    expected = f"{cell.expected} (limited)" if cell.limitation else cell.expected
-    match cell.status:
-        case CellStatus.WRONG:
-            return f"{cell.observed} != {expected}"
-        case CellStatus.NO_VERDICT:
-            return f"no verdict != {expected}"
-        case CellStatus.PROVEN:
-            return cell.observed
-        case _:
-            return f"{cell.observed} ({cell.status})"
+def _block(rows: Sequence[str], first: int, columns: Sequence[_Column]) -> str:
+    lines = [["".ljust(first), *(column.head() for column in columns)]]
+    for place, row in enumerate(rows):
+        lines.append([row.ljust(first), *(column.word(place) for column in columns)])
+    return "\n".join(f"  {'  '.join(line)}".rstrip() for line in lines)
 
 
 # ------------------------------------------------------------------ failures
 
 
 def sentence(step: StepRecord) -> str:
-    """Say in one line what is wrong with the step; empty where nothing is."""
+    """Return in one line what is wrong with the step; empty where nothing is."""
     total = len(step.cells)
     facts = []
     if wrong := step.having(CellStatus.WRONG):
@@ -162,7 +117,7 @@ def sentence(step: StepRecord) -> str:
 
 
 def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
-    """Tell what is wrong: one sentence, one table, then each cell with its place and reasons."""
+    """Describe what is wrong: one sentence, one table, then each cell with place and reasons."""
     rounds = f"{_count(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
     parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
     odd = [cell for cell in step.cells if cell.status in _ODD]
@@ -189,17 +144,17 @@ _ODD = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.UNPROVEN}
 def _detail(cell: CellRecord) -> str:
     text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
     if cell.limitation:
-        text += f"\n    known limitation, where {cell.stated} is written: {cell.limitation}"
+        text += f"\n    known limitation ({cell.stated} is written): {cell.limitation}"
         if cell.rejected or cell.observed == cell.stated:
             text += (
-                "\n    hint: the limitation is not seen any more, take it out of the CNI's profile"
+                "\n    hint: the limitation is not seen any more, remove it from the CNI's profile"
             )
     if cell.reasons:
         text += f"\n{indent(cell.reasons, '    ')}"
     if cell.raw and cell.raw not in {cell.observed, cell.reason}:
-        text += f"\n    in its own words: {cell.raw.strip()}"
+        text += f"\n    probe output: {cell.raw.strip()}"
     if cell.command:
-        text += f"\n    by hand: {cell.command}"
+        text += f"\n    reproduce: {cell.command}"
     return text
 
 
@@ -208,10 +163,14 @@ def _observed(cell: CellRecord) -> str:
         case CellStatus.NO_VERDICT:
             return f"no verdict ({cell.reason}), expected {cell.expected}"
         case CellStatus.UNPROVEN:
-            seen = f"which saw {cell.control}" if cell.control else "which did not see it"
+            also = "also " if cell.control == cell.observed else ""
+            control = (
+                f"the control step (no policies applied) {also}got {cell.control}"
+                if cell.control
+                else "no step saw this pair connect, and the control step did not probe it"
+            )
             return (
-                f"{cell.observed} as expected, but it proves nothing: without policies the pair "
-                f"does not connect either, by the control step, {seen}\n"
+                f"{cell.observed} as expected, but unproven: {control}\n"
                 "    hint: does the destination listen on that port? For a pair that never "
                 "connects, write `never-allowed`"
             )
@@ -223,12 +182,12 @@ def _observed(cell: CellRecord) -> str:
 
 
 def step_line(step: StepRecord) -> str:
-    """Say in one line how long a step took to become right."""
+    """Return in one line what a step measured and how long it took to become right."""
     if not step.cells:
         return f"{step.name}: {step.outcome}"
     words = [
         str(step.outcome),
-        _count(len(step.cells), "cell"),
+        tally(step.cells),
         _count(step.full_rounds, "full round"),
     ]
     if step.time_to_deny_s is not None:
@@ -239,7 +198,7 @@ def step_line(step: StepRecord) -> str:
 
 
 def summary(steps: Sequence[StepRecord], leftovers: Sequence[str] = ()) -> str:
-    """Sum up a run in a few lines; empty where nothing ran."""
+    """Return a few lines about a run; empty where nothing ran."""
     lines = [*_totals(steps), *_slow(steps), *_notes(steps)]
     lines += [f"not removed: {item}" for item in leftovers]
     return "\n".join(lines)

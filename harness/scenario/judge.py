@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from harness import oracle
 from harness.errors import Location, Problem
-from harness.model import Cell, Probe, Scenario, Step, TruthTable, Verdict
+from harness.model import Cell, Probe, Scenario, Step, Verdict
 
 _SHOWN = 3
 _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})
@@ -39,7 +39,7 @@ def compare(
     for step in scenario.steps:
         judge = oracle.Judge(step.state, facts)
         cells = tuple(_judged(judge, cell, against) for cell in step.table.cells)
-        steps.append(replace(step, table=TruthTable(cells)))
+        steps.append(replace(step, table=replace(step.table, cells=cells)))
     hint = (
         "correct the word or the policy; `netpol explain` tells more, and "
         "`oracle: {off: reason}` keeps both as they are"

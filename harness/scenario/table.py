@@ -300,11 +300,12 @@ class TableReader:
             return TruthTable(())
         cells: dict[Probe, Cell] = {}
         everything = _Ends(True, destinations=ends.everything())
-        self._fill(cells, _Ends(True, sources=ends.pods()), everything, (word, ends, verdict))
+        pods = _Ends(True, sources=ends.pods())
+        self._fill(cells, pods, everything, (word, ends, verdict))
         if not cells:
             fact = "there is no pod with a port, and another pod to reach it"
             self._problems.add(word.location, fact, "declare ports: [80] on a pod")
-        return TruthTable(tuple(cells.values()))
+        return _ordered(cells.values(), [pods], [everything])
 
     def _table(self, rows: list[list[_Word]], at: Location, ends: Ends) -> TruthTable:
         if len(rows) < 2:
@@ -335,7 +336,7 @@ class TableReader:
         if not cells and self._problems.met == before:
             hint = "replace a '-' by a word; a pattern means no pair of a pod with itself"
             self._problems.add(at, "nothing is probed in this step", hint)
-        return TruthTable(tuple(cells.values()))
+        return _ordered(cells.values(), [source for _, source in read], columns)
 
     def _column(self, word: _Word, ends: Ends) -> _Ends | None:
         try:
@@ -427,6 +428,22 @@ class TableReader:
             self._problems.add(word.location, fact, hint)
 
 
+def _ordered(
+    cells: Iterable[Cell], rows: Iterable[_Ends | None], columns: Iterable[_Ends | None]
+) -> TruthTable:
+    """Return the cells row by row, with rows and columns where the author first has them."""
+    sources = dict.fromkeys(source for ends in rows if ends for source in ends.sources)
+    found = dict.fromkeys(end for ends in columns if ends for end in ends.destinations)
+    row = {source: place for place, source in enumerate(sources)}
+    column = {destination: place for place, destination in enumerate(found)}
+
+    def place(cell: Cell) -> tuple[int, int, Family]:
+        probe = cell.probe
+        return row[probe.source], column[probe.destination], probe.family
+
+    return TruthTable(tuple(sorted(cells, key=place)), tuple(found))
+
+
 def never_allowed(
     reasons: Mapping[str, str],
     place: Callable[[str], Location],
@@ -453,7 +470,7 @@ def never_allowed(
         if not hits:
             problems.add(place(text), f"{text!r} matches no cell", "remove it, or see its words")
     return [
-        TruthTable(tuple(_exempted(cell, found.get(cell.probe)) for cell in table.cells))
+        replace(table, cells=tuple(_exempted(cell, found.get(cell.probe)) for cell in table.cells))
         for (table, _), found in zip(tables, exempt, strict=True)
     ]
 

@@ -72,7 +72,7 @@ scenarios/shop.yaml:24:24: shop/stranger -> shop/database:5432: observed allowed
 shop/stranger -> shop/database on TCP 5432
       NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of its own namespace, \
 but shop/stranger has app=stranger
-    by hand: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
+    reproduce: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
 shop/database:5432
 [Captured cluster call]
 a fake cluster, asked about 1 probes"""
@@ -99,8 +99,8 @@ def test_the_text_of_a_denial_that_nothing_proves(run_scenarios: RunScenarios) -
     result = run_scenarios("scenarios", "-k", "left", answer="denies_all")
     assert (
         "scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: TIMEOUT as expected, but "
-        "it proves nothing: without policies the pair does not connect either, by the control "
-        "step, which saw TIMEOUT" in section(result, "FAILURES")
+        "unproven: the control step (no policies applied) also got TIMEOUT"
+        in section(result, "FAILURES")
     )
     assert section(result, "short test summary info") == (
         "FAILED scenarios/shop.yaml::nobody is left - 2 of 2 cells unproven, never seen connecting"
@@ -252,8 +252,8 @@ def test_a_limitation_that_is_not_seen_any_more_is_a_failure(
     result.assert_outcomes(passed=2, failed=1)
     assert """
 scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: observed TIMEOUT, expected allowed
-    known limitation, where TIMEOUT is written: the frontend stays (a/b#1; v1)
-    hint: the limitation is not seen any more, take it out of the CNI's profile
+    known limitation (TIMEOUT is written): the frontend stays (a/b#1; v1)
+    hint: the limitation is not seen any more, remove it from the CNI's profile
     egress of shop/frontend: not isolated""" in section(result, "FAILURES")
 
 
@@ -265,7 +265,7 @@ def test_a_third_verdict_is_neither_the_limitation_nor_a_pass(
     result.assert_outcomes(passed=2, failed=1)
     text = section(result, "FAILURES")
     assert "shop/frontend -> shop/database:5432: observed REFUSED, expected allowed\n" in text
-    assert "known limitation, where TIMEOUT is written: the frontend stays (a/b#1; v1)" in text
+    assert "known limitation (TIMEOUT is written): the frontend stays (a/b#1; v1)" in text
     assert "not seen any more" not in text
 
 

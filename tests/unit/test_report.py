@@ -292,15 +292,6 @@ def test_a_table_marks_in_words_and_only_colours_when_asked() -> None:
     assert "\x1b" not in plain
 
 
-def test_a_table_keeps_its_columns_in_order_where_a_row_leaves_some_out() -> None:
-    made = step(
-        cell("a", "d", ALLOWED, ALLOWED),
-        *(cell("b", name, ALLOWED, ALLOWED) for name in ("c", "d", "e")),
-        cell("c", "f", ALLOWED, ALLOWED),
-    )
-    assert table(made).splitlines()[0].split() == ["y/f:80", "y/c:80", "y/d:80", "y/e:80"]
-
-
 def test_a_table_wider_than_the_terminal_goes_on_below() -> None:
     made = step(*(cell("a", f"pod-{number}", ALLOWED, ALLOWED) for number in range(3)))
     assert (
@@ -337,8 +328,40 @@ step 'it is shut': 1 of 1 cell is wrong (2 full rounds, 1.2 s of probing)
 
 s.yaml:9:5: x/a -> y/b:80: observed allowed, expected TIMEOUT
     no policy admits it
-    in its own words: raw allowed
-    by hand: netpol probe ..."""
+    probe output: raw allowed
+    reproduce: netpol probe ..."""
+    )
+
+
+@pytest.mark.parametrize(
+    ("control", "why"),
+    [
+        (REFUSED, "the control step (no policies applied) got REFUSED"),
+        (ProbeError("gone"), "the control step (no policies applied) got no verdict: gone"),
+        (TIMEOUT, "the control step (no policies applied) also got TIMEOUT"),
+        (None, "no step saw this pair connect, and the control step did not probe it"),
+    ],
+)
+def test_a_failure_tells_why_a_denial_is_unproven(
+    control: Verdict | ProbeError | None, why: str
+) -> None:
+    odd = cell("a", "b", TIMEOUT, TIMEOUT, evidence=False)
+    if control is not None:
+        odd = replace(odd, control=Observation(odd.cell.probe, 0, 1, control))
+    assert (
+        failure(step(odd))
+        == f"""\
+step 'it is shut': 1 of 1 cell unproven, never seen connecting (2 full rounds, 1.2 s of probing)
+
+       y/b:80
+  x/a  TIMEOUT (unproven)
+
+s.yaml:9:5: x/a -> y/b:80: TIMEOUT as expected, but unproven: {why}
+    hint: does the destination listen on that port? For a pair that never connects, write \
+`never-allowed`
+    no policy admits it
+    probe output: raw TIMEOUT
+    reproduce: netpol probe ..."""
     )
 
 
@@ -357,17 +380,17 @@ step 'it is shut': 1 of 2 cells is wrong (2 full rounds, 1.2 s of probing)
   (observed != expected)
 
 s.yaml:9:5: x/a -> y/b:80: observed TIMEOUT, expected allowed
-    known limitation, where TIMEOUT is written: it leaks (a/b#1; v1)
-    hint: the limitation is not seen any more, take it out of the CNI's profile
+    known limitation (TIMEOUT is written): it leaks (a/b#1; v1)
+    hint: the limitation is not seen any more, remove it from the CNI's profile
     no rule admits it
-    in its own words: raw TIMEOUT
-    by hand: netpol probe ..."""
+    probe output: raw TIMEOUT
+    reproduce: netpol probe ..."""
     )
 
 
 def test_a_failure_names_the_limitation_of_each_cell_that_is_odd() -> None:
-    known = "    known limitation, where TIMEOUT is written: it leaks (a/b#1; v1)"
-    gone = "    hint: the limitation is not seen any more, take it out of the CNI's profile"
+    known = "    known limitation (TIMEOUT is written): it leaks (a/b#1; v1)"
+    gone = "    hint: the limitation is not seen any more, remove it from the CNI's profile"
     for result, told in (
         (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK), [known]),
         (cell("a", "b", ALLOWED, ProbeError("gone"), limitation=LEAK), [known]),
@@ -460,5 +483,5 @@ def test_a_step_that_never_became_right_is_not_the_slowest() -> None:
 def test_a_step_in_one_line() -> None:
     made = step(cell("a", "b", TIMEOUT, TIMEOUT), time_to_deny_s=0.0)
     assert step_line(made) == (
-        "s.yaml::it is shut: passed, 1 cell, 2 full rounds, time-to-deny 0.00 s"
+        "s.yaml::it is shut: passed, 1 of 1 cell proven, 2 full rounds, time-to-deny 0.00 s"
     )

@@ -213,6 +213,73 @@ def test_the_topology(everything: Scenario) -> None:
     assert office.dns_names == ("api.example.com",)
 
 
+def test_a_table_keeps_the_authors_rows_and_columns(tmp_path: Path) -> None:
+    """Neither a hole in a row nor a pattern, whose row of a/p lacks its own column, moves one."""
+    path = tmp_path / "order.yaml"
+    path.write_text(
+        """\
+scenario: order
+why: The rows and columns of a table stay where they are written.
+proves: nothing-changes
+families: [4, 6]
+topology:
+  a: {pods: {p: {ports: [80]}, q: {ports: [80]}, r: {ports: [80]}}}
+steps:
+  - step: names
+    expect: |2
+           a/r:80   a/p:80   a/q:80
+      a/q  -        allowed  -
+      a/p  allowed  -        allowed
+  - step: a pattern
+    expect: |2
+           a/p:80   a/q:80
+      */*  allowed  allowed
+  - step: one word
+    expect: allowed
+""",
+        encoding="utf-8",
+    )
+    written = []
+    for step in scenario.load(path).steps:
+        columns = [str(destination) for destination in step.table.columns]
+        written.append((columns, [str(cell.probe) for cell in step.table.cells]))
+    assert written == [
+        (
+            ["a/r:80", "a/p:80", "a/q:80"],
+            [
+                "a/q -> a/p:80",
+                "a/q -> a/p:80 (IPv6)",
+                "a/p -> a/r:80",
+                "a/p -> a/r:80 (IPv6)",
+                "a/p -> a/q:80",
+                "a/p -> a/q:80 (IPv6)",
+            ],
+        ),
+        (
+            ["a/p:80", "a/q:80"],
+            [
+                "a/p -> a/q:80",
+                "a/p -> a/q:80 (IPv6)",
+                "a/q -> a/p:80",
+                "a/q -> a/p:80 (IPv6)",
+                "a/r -> a/p:80",
+                "a/r -> a/p:80 (IPv6)",
+                "a/r -> a/q:80",
+                "a/r -> a/q:80 (IPv6)",
+            ],
+        ),
+        (
+            ["a/p:80", "a/q:80", "a/r:80"],
+            [
+                f"a/{source} -> a/{destination}:80{family}"
+                for source, destinations in (("p", "qr"), ("q", "pr"), ("r", "pq"))
+                for destination in destinations
+                for family in ("", " (IPv6)")
+            ],
+        ),
+    ]
+
+
 def test_pods_without_a_node_alternate_in_the_order_of_the_file(everything: Scenario) -> None:
     first, second, third = (step.state for step in everything.steps)
     placed = {str(pod.ref): pod.node for pod in first.pods}
