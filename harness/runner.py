@@ -1,21 +1,25 @@
 """One scenario on one Cluster: the control, then for each step sync and probe until it is right.
 
 ``settle`` decides when a table is right. A denial counts only where the same pair was seen
-connecting: in an earlier step, or in the control, which is the same topology without policies.
+connecting while the same pods, nodes and outside hosts stood behind its names (``evidence``):
+in an earlier step, or in the control. The control visits topologies of the steps, without
+policies, before the first step. Later it could repair what the steps must find broken.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from harness.cluster import Cluster, KnownCell
+from harness.errors import Problem, ScenarioError
+from harness.evidence import Evidence, Topology
 from harness.model import (
     Cell,
     CellResult,
     Limitation,
     Observation,
-    Probe,
     Reachability,
     Scenario,
     State,
@@ -24,7 +28,19 @@ from harness.model import (
     TruthTable,
     Verdict,
 )
-from harness.settle import Rounds, Timing
+from harness.settle import Rounds, Satisfied, Timing
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """The step whose topology the control visits, and the cells that it probes there."""
+
+    index: int
+    needed: tuple[Cell, ...]
+    exempt: tuple[Cell, ...]
+
+
+_CONTROL = "the control step, which applies no policies,"
 
 
 class ScenarioRun:
@@ -46,67 +62,125 @@ class ScenarioRun:
         self._timing = timing or Timing()
         chosen = range(len(scenario.steps)) if selected is None else selected
         self._selected = tuple(sorted(set(chosen)))
-        self._connected: set[Probe] = set()
-        self._resolved: set[Probe] = set()
-        self._control: dict[Probe, Observation] = {}
+        self._topology = functools.cache(lambda index: Topology(scenario.steps[index].state))
+        self._connected: dict[Evidence, str] = {}
+        """By whom it was seen connecting first."""
+        self._resolved: set[Evidence] = set()
+        self._control: dict[Evidence, Observation] = {}
         self._controlled = False
         self._synced = -1
 
     def run(self, index: int) -> StepResult:
-        """Make the step's state true and measure its table. Raises ClusterError, NotRefused."""
+        """Make the step's state true and measure its table.
+
+        Raises ClusterError, NotRefused, and ScenarioError for pairs that the author declares
+        ``never-allowed`` and that were seen connecting.
+        """
         if not self._controlled:
             self._run_control()
             self._controlled = True
         step = self._scenario.steps[index]
+        self._refuse_connecting(index)
         for earlier in range(self._synced + 1, index):
             self._cluster.sync(self._scenario.steps[earlier].state)
         began = self._now()
         self._cluster.sync(step.state)
         self._synced = index
-        return self._measure(step, began)
+        return self._measure(index, began)
 
     # -------------------------------------------------------------- control
 
     def _run_control(self) -> None:
-        """See the pairs connect that a selected step will call denied and none shows before."""
+        """Probe, without policies, what a selected step needs evidence of or declares exempt."""
         synced: State | None = None
-        for step, needed in self._control_plan():
-            topology = without_policies(step.state)
-            if topology != synced:
-                self._cluster.sync(topology)
-                synced = topology
-            table = TruthTable(tuple(replace(cell, expected=Verdict.ALLOWED) for cell in needed))
-            rounds = Rounds(self._cluster, table, self._timing, self._satisfied)
-            rounds.until_right(self._now() + self._settle_s(step))
-            for observation in rounds.latest.values():
-                self._control[observation.probe] = observation
-                self._remember(observation)
+        for visit in self._control_plan():
+            step, topology = self._scenario.steps[visit.index], self._topology(visit.index)
+            state = without_policies(step.state)
+            if state != synced:
+                self._cluster.sync(state)
+                synced = state
+            opened = tuple(replace(cell, expected=Verdict.ALLOWED) for cell in visit.needed)
+            satisfied = functools.partial(self._satisfied, topology)
+            # The exempt ones later: a Service that does not work yet would hide a wrong reason.
+            for cells, right in ((opened, satisfied), (visit.exempt, _has_verdict)):
+                self._observe_control(step, topology, cells, right)
 
-    def _control_plan(self) -> Sequence[tuple[Step, tuple[Cell, ...]]]:
-        shown: set[Probe] = set()
-        plan = []
+    def _observe_control(
+        self, step: Step, topology: Topology, cells: tuple[Cell, ...], right: Satisfied
+    ) -> None:
+        if not cells:
+            return
+        rounds = Rounds(self._cluster, TruthTable(cells), self._timing, right)
+        rounds.until_right(self._now() + self._settle_s(step))
+        for observation in rounds.latest.values():
+            self._control[topology.evidence(observation.probe)] = observation
+            self._remember(topology, observation, _CONTROL)
+
+    def _control_plan(self) -> Sequence[_Visit]:
+        """Return few topologies that together show all that is needed, in the steps' order."""
+        needed, exempt = self._wanted()
+        left = {**needed, **exempt}
+        plan: list[_Visit] = []
+        while left:
+            places = [(index, self._shown_at(index, left)) for index in self._selected]
+            index, shown = max(places, key=lambda place: len(place[1]))
+            opened = tuple(left[evidence] for evidence in shown if evidence in needed)
+            exempted = tuple(left[evidence] for evidence in shown if evidence not in needed)
+            plan.append(_Visit(index, opened, exempted))
+            left = {evidence: cell for evidence, cell in left.items() if evidence not in shown}
+        return sorted(plan, key=lambda visit: visit.index)
+
+    def _wanted(self) -> tuple[dict[Evidence, Cell], dict[Evidence, Cell]]:
+        """Return what the control must show: pairs that must connect, and exempt ones."""
+        shown: set[Evidence] = set()
+        needed: dict[Evidence, Cell] = {}
+        exempt: dict[Evidence, Cell] = {}
         for index in self._selected:
-            step = self._scenario.steps[index]
-            needed = tuple(
-                cell for cell in step.table.cells if needs_proof(cell) and cell.probe not in shown
-            )
-            if needed:
-                plan.append((step, needed))
-            shown.update(cell.probe for cell in needed)
-            shown.update(c.probe for c in step.table.cells if c.expected is Verdict.ALLOWED)
-        return plan
+            evidence = self._topology(index).evidence
+            for cell in self._scenario.steps[index].table.cells:
+                if needs_proof(cell) and evidence(cell.probe) not in shown:
+                    needed.setdefault(evidence(cell.probe), cell)
+                if _is_exempt(cell):
+                    exempt.setdefault(evidence(cell.probe), cell)
+                if cell.expected is Verdict.ALLOWED:
+                    shown.add(evidence(cell.probe))
+        return needed, exempt
 
-    def _remember(self, observation: Observation) -> None:
+    def _shown_at(self, index: int, wanted: Iterable[Evidence]) -> list[Evidence]:
+        topology = self._topology(index)
+        return [item for item in wanted if topology.evidence(item.probe) == item]
+
+    def _refuse_connecting(self, index: int) -> None:
+        """Raise ScenarioError for exempt pairs of the step that were seen connecting."""
+        problems = []
+        for cell in self._scenario.steps[index].table.cells:
+            seen_by = self._connected.get(self._topology(index).evidence(cell.probe))
+            if seen_by and _is_exempt(cell):
+                problems.append(
+                    Problem(
+                        cell.location,
+                        f"{cell.probe} is declared never-allowed ({cell.never_allowed}), "
+                        f"but {seen_by} saw it {Verdict.ALLOWED}",
+                        hint="take the pair out of `never-allowed`",
+                    )
+                )
+        if problems:
+            raise ScenarioError(problems)
+
+    def _remember(self, topology: Topology, observation: Observation, seen_by: str) -> None:
+        evidence = topology.evidence(observation.probe)
         if observation.outcome is Verdict.ALLOWED:
-            self._connected.add(observation.probe)
+            self._connected.setdefault(evidence, seen_by)
         if observation.outcome in {Verdict.ALLOWED, Verdict.REFUSED}:
-            self._resolved.add(observation.probe)
+            self._resolved.add(evidence)
 
     # ----------------------------------------------------------------- step
 
-    def _measure(self, step: Step, began: float) -> StepResult:
+    def _measure(self, index: int, began: float) -> StepResult:
         accepted = self._now()
-        rounds = Rounds(self._cluster, step.table, self._timing, self._satisfied)
+        step, topology = self._scenario.steps[index], self._topology(index)
+        satisfied = functools.partial(self._satisfied, topology)
+        rounds = Rounds(self._cluster, step.table, self._timing, satisfied)
         deadline = accepted + self._settle_s(step)
         hold_s = self._timing.hold_s if step.hold_s is None else step.hold_s
         if hold_s:
@@ -114,8 +188,8 @@ class ScenarioRun:
         else:
             rounds.until_confirmed(deadline)
         for observation in rounds.latest.values():
-            self._remember(observation)
-        results = tuple(self._result(cell, rounds, accepted) for cell in step.table.cells)
+            self._remember(topology, observation, f"step '{step.name}'")
+        results = tuple(self._result(topology, c, rounds, accepted) for c in step.table.cells)
         return StepResult(
             scenario=self._scenario,
             step=step,
@@ -128,38 +202,41 @@ class ScenarioRun:
             held_s=rounds.held_s,
         )
 
-    def _result(self, cell: Cell, rounds: Rounds, accepted: float) -> CellResult:
+    def _result(
+        self, topology: Topology, cell: Cell, rounds: Rounds, accepted: float
+    ) -> CellResult:
         timeline = rounds.timelines[cell.probe]
         observation = rounds.latest.get(cell.probe)
         return CellResult(
             cell=cell,
             observation=observation,
-            evidence=not needs_proof(cell) or self._proven(cell),
-            control=self._control.get(cell.probe),
-            rejected=observation is not None and self._rejected(cell, observation),
+            evidence=not needs_proof(cell) or self._proven(topology, cell),
+            control=self._control.get(topology.evidence(cell.probe)),
+            rejected=observation is not None and self._rejected(topology, cell, observation),
             wrong_from_s=_after(accepted, timeline.wrong_from),
             wrong_until_s=_after(accepted, timeline.wrong_until),
             flapped=timeline.flaps(accepted),
         )
 
-    def _proven(self, cell: Cell) -> bool:
+    def _proven(self, topology: Topology, cell: Cell) -> bool:
+        evidence = topology.evidence(cell.probe)
         if cell.expected is Verdict.DNS:
-            return cell.probe in self._resolved
-        return cell.probe in self._connected
+            return evidence in self._resolved
+        return evidence in self._connected
 
-    def _satisfied(self, cell: Cell, observation: Observation) -> bool:
+    def _satisfied(self, topology: Topology, cell: Cell, observation: Observation) -> bool:
         if cell.undefined is not None:
-            return isinstance(observation.outcome, Verdict)
-        rejected = self._rejected(cell, observation)
+            return _has_verdict(cell, observation)
+        rejected = self._rejected(topology, cell, observation)
         return (Verdict.TIMEOUT if rejected else observation.outcome) is cell.expected
 
-    def _rejected(self, cell: Cell, observation: Observation) -> bool:
+    def _rejected(self, topology: Topology, cell: Cell, observation: Observation) -> bool:
         """Whether a refusal is this cluster's way to deny, by a pair that did connect."""
         return (
             Verdict.TIMEOUT in {cell.expected, cell.stated}
             and observation.outcome is Verdict.REFUSED
             and self._cluster.capabilities.denies_by == "reject"
-            and cell.probe in self._connected
+            and topology.evidence(cell.probe) in self._connected
         )
 
     def _now(self) -> float:
@@ -182,6 +259,16 @@ def needs_proof(cell: Cell) -> bool:
     exempt = cell.never_allowed is not None or cell.undefined is not None
     denials = {cell.expected, cell.stated} & {Verdict.TIMEOUT, Verdict.DNS}
     return bool(denials) and not exempt
+
+
+def _is_exempt(cell: Cell) -> bool:
+    """Whether the author declares that the pair of this denial never connects."""
+    declared = cell.never_allowed is not None and cell.undefined is None
+    return declared and cell.expected is not Verdict.ALLOWED
+
+
+def _has_verdict(_: Cell, observation: Observation) -> bool:
+    return isinstance(observation.outcome, Verdict)
 
 
 def without_policies(state: State) -> State:

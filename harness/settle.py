@@ -38,6 +38,10 @@ class Timing:
     clock: Clock = REAL
 
 
+Satisfied = Callable[[Cell, Observation], bool]
+"""Whether an observation is what the cell expects."""
+
+
 # ------------------------------------------------------------------ what one cell gave
 
 
@@ -114,7 +118,7 @@ class Rounds:
     cluster: Cluster
     table: TruthTable
     timing: Timing
-    satisfied: Callable[[Cell, Observation], bool]
+    satisfied: Satisfied
     full: int = 0
     late: int = 0
     held_s: float | None = None
