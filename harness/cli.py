@@ -185,7 +185,7 @@ def _add_cluster_verbs(verbs: Any) -> None:
     choose.add_argument("cluster", choices=("auto", *CLUSTERS))
     choose.add_argument("--cni", metavar="NAME", default="calico")
     clean = _verb(verbs, "clean", _clean, "remove what dead runs left on a cluster")
-    clean.add_argument("--run", metavar="ID", help="of this run, dead or not")
+    clean.add_argument("--run", metavar="ID", help="of this run, unless it is alive")
     _add_cluster_options(clean, default="kind")
     _verb(verbs, "version", _version, "print the version")
 
@@ -590,11 +590,15 @@ def _clean(parsed: argparse.Namespace) -> int:
     if choice.cluster == "netns":
         print("nothing to clean: what the embedded cluster makes ends with its process")
         return Exit.OK
-    removed = choice.sweep(parsed.run)
-    for item in removed:
+    found = choice.sweep(parsed.run)
+    for item in found.removed:
         print(f"removed: {item}")
-    print(_count(len(removed), "leftover"), "removed")
-    return Exit.OK
+    for item in found.kept:
+        print(f"kept: {item}")
+    for item in found.failed:
+        print(f"not removed: {item}", file=sys.stderr)
+    print(f"{_count(len(found.removed), 'leftover')} removed, {len(found.kept)} kept")
+    return Exit.NO_VERDICT if found.failed else Exit.OK
 
 
 def _version(_parsed: argparse.Namespace) -> int:

@@ -7,6 +7,8 @@ HarnessError
     ├── NotEnforcing     the cluster accepts policies and enforces none of them
     └── NotRefused       the API server accepted an object that the step expects it to refuse
 
+HarnessWarning           the run goes on, with less than it could have
+
 A probe that gave no verdict is not an exception: it is the value ``model.ProbeError``.
 A wrong verdict is not one either: ``model.Reachability`` lists its mismatches.
 """
@@ -86,3 +88,7 @@ class NotEnforcing(ClusterError):
 
 class NotRefused(ClusterError):
     """The API server accepted an object that the step expects it to refuse."""
+
+
+class HarnessWarning(UserWarning):
+    """The run goes on, with less than it could have; pytest shows these at its end."""

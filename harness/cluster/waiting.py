@@ -6,10 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import tenacity
 
 from harness.errors import ClusterError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +82,9 @@ class Wait:
             asking(holds)
         except tenacity.RetryError:
             raise TimedOut(what, self.limit_s, last) from None
+
+    def value(self, ask: Callable[[], _T], what: str) -> _T:
+        """Return the answer to a question, asked again while errors are transient."""
+        answers: list[_T] = []
+        self.until(lambda: answers.append(ask()), what)
+        return answers[0]

@@ -12,7 +12,7 @@ from harness.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
     from harness.cluster import Cluster
-    from harness.cluster.kube import KubeSettings
+    from harness.cluster.kube import Cleaning, KubeSettings
 
 CLUSTERS = ("netns", "kind", "current")
 KIND_NAME = os.environ.get("NETPOL_KIND_NAME") or "netpol"
@@ -97,8 +97,11 @@ class ClusterChoice:
             case _:
                 return self._current(worker)
 
-    def sweep(self, run_id: str | None) -> tuple[str, ...]:
-        """Remove what the run, or all dead ones for None, left on a shared cluster; name it."""
+    def sweep(self, run_id: str | None) -> Cleaning:
+        """Remove what all runs that are over left on a shared cluster, or what one run left.
+
+        What a run left is kept if that run is alive, but not what this process made.
+        """
         match self.cluster:
             case "kind":
                 from harness.cluster import kind
@@ -109,7 +112,9 @@ class ClusterChoice:
 
                 return kube.clean(self._kubeconfig(), self._context(), run_id)
             case _:
-                return ()
+                from harness.cluster.kube import Cleaning
+
+                return Cleaning()
 
     def _netns(self) -> Cluster:
         from harness.cluster.netns import NetnsCluster, why_unavailable

@@ -303,7 +303,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _sweep(config: pytest.Config) -> None:
     try:
-        options.choice_of(config).sweep(config.getoption("netpol_run_id"))
+        found = options.choice_of(config).sweep(config.getoption("netpol_run_id"))
+        for item in found.failed:
+            print(f"not removed: {item}", file=sys.stderr)  # noqa: T201 - see below
     except HarnessError as error:
         print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
 

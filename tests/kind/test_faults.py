@@ -274,9 +274,9 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = subprocess.run([sys.executable, "-c", script], timeout=180)
     assert done.returncode == -9
     assert _namespaces(run)
-    removed = kind.clean(NAME)
-    assert any(name.startswith(f"{run}-") for name in removed)
-    assert f"netpol-{run}-main-office" in removed
+    removed = [item.name for item in kind.clean(NAME).removed]
+    assert any(name.startswith(f"namespace {run}-") for name in removed)
+    assert f"container netpol-{run}-main-office" in removed
     _until(lambda: not _namespaces(run), 60)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from harness.cluster.kube.api import Api, ApiError, ExecError, Output, Resource
 from harness.cluster.waiting import Clock
@@ -337,6 +338,10 @@ class DirectApi(Api):
             if item["kind"] == kind:
                 return Resource(prefix, item["name"], item["namespaced"])
         raise ApiError(f"the cluster knows no {kind} of {api_version}", 404)
+
+    def now(self) -> datetime:
+        self.request("get", "/version")
+        return self._server.state.now
 
     def request(
         self,

@@ -180,6 +180,11 @@ class ClusterState:
             ]
 
     @property
+    def now(self) -> datetime:
+        """The time on the server's own clock, to the second."""
+        return _EPOCH + timedelta(seconds=int(self.clock.now()))
+
+    @property
     def version(self) -> str:
         """The resourceVersion of the last change."""
         return str(self._version)
@@ -275,8 +280,7 @@ class ClusterState:
         item["metadata"]["creationTimestamp"] = self._time()
 
     def _time(self) -> str:
-        now = _EPOCH + timedelta(seconds=self.clock.now())
-        return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _existing(self, key: Key) -> Object:
         if key not in self.objects:

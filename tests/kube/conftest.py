@@ -21,6 +21,7 @@ from harness.cluster.kube.api import Api
 GROUPS = {
     "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy", "servicecidrs": "ServiceCIDR"},
     "discovery.k8s.io/v1": {"endpointslices": "EndpointSlice"},
+    "coordination.k8s.io/v1": {"leases": "Lease"},
     "apps/v1": {"daemonsets": "DaemonSet", "deployments": "Deployment"},
     "crd.projectcalico.org/v1": {"ippools": "IPPool"},
     "cilium.io/v2": {"ciliumnetworkpolicies": "CiliumNetworkPolicy"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,18 @@ def test_an_api_server_that_is_not_there(kubeconfig: str) -> None:
     ) as caught:
         Api(kubeconfig, "kind-netpol")
     assert caught.value.hint == "is the cluster up, and the context right?"
+
+
+def test_the_servers_clock_is_in_its_answers(api: Api, server: kmock.RawHandler) -> None:
+    assert abs(api.now() - datetime.now(UTC)) < timedelta(minutes=5)
+    date = {"Date": "Thu, 01 Jan 2026 00:00:07 GMT"}
+    server.override["get /c/version"] << kmock.Response(payload={}, headers=date)
+    assert api.now() == datetime(2026, 1, 1, 0, 0, 7, tzinfo=UTC)
+
+
+def test_a_server_that_does_not_say_what_time_it_is(api: Api, server: kmock.RawHandler) -> None:
+    nonsense = {"Date": "once"}
+    server.override["get /c/version"] << kmock.Response(payload={}, headers=nonsense)
+    with pytest.raises(ApiError) as caught:
+        api.now()
+    assert str(caught.value) == "the API server does not say what time it is"

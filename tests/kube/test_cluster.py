@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,18 @@ import kmock
 import pytest
 import yaml
 
+from harness.cli import Exit, main
 from harness.cluster import Gap, KnownCell, kind, kube
 from harness.cluster.kind import profiles
-from harness.cluster.kube import KubeCluster, KubeSettings, clean, leftovers
-from harness.cluster.kube.leftovers import is_dead, process_identity
+from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube.identity import Machine, Owner
+from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL
 from harness.cluster.kube.reconcile import Limits
 from harness.errors import ClusterError
 from harness.model import Verdict
 from harness.plugin.choice import ClusterChoice
+
+from .conftest import refusal
 
 NODE = {
     "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
@@ -84,6 +87,8 @@ def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
         for verb in verbs
     }
     assert asked - granted == set()
+    for verb in ("get", "list", "create", "patch"):  # of heartbeats; a run goes on without
+        assert ("coordination.k8s.io", "leases", verb) in granted
 
 
 MINE = """
@@ -145,51 +150,46 @@ def test_any_cluster_is_known_for_what_the_profile_of_its_cni_says(
     assert can.features & {"ipblock-pod-ip", "ipblock-node-ip"} == vouched
 
 
-# ------------------------------------------------------------------ leftovers
+# ------------------------------------------------------------------ netpol clean
 
 
-def made_by(identity: str, age: timedelta = timedelta(0), name: str = "n") -> dict[str, Any]:
-    created = (datetime.now(UTC) - age).isoformat()
-    annotations = {"netpol.harness/process": identity}
-    metadata = {"name": name, "uid": f"{name}-uid", "creationTimestamp": created}
-    return {"metadata": {**metadata, "annotations": annotations}}
+def made_by(owner: Owner, name: str) -> dict[str, Any]:
+    marks = {"labels": {RUN_LABEL: "r1"}, "annotations": {PROCESS_ANNOTATION: str(owner)}}
+    return {"metadata": {"name": name, "uid": f"uid-{name}", **marks}}
 
 
-def identity(**changes: Any) -> str:
-    return json.dumps({**json.loads(process_identity()), **changes})
-
-
-@pytest.mark.parametrize(
-    ("namespace", "dead"),
-    [
-        (made_by(process_identity(), timedelta(days=9)), False),
-        (made_by(identity(pid=2**22 + 1)), True),
-        (made_by(identity(started="1")), True),
-        (made_by(identity(host="elsewhere", pid=2**22 + 1)), False),
-        (made_by(identity(host="elsewhere"), timedelta(hours=13)), True),
-        (made_by("not json"), False),
-        (made_by("not json", timedelta(hours=13)), True),
-    ],
-)
-def test_a_run_is_dead_only_when_that_is_sure(namespace: dict[str, Any], dead: bool) -> None:
-    assert is_dead(namespace, datetime.now(UTC)) is dead
-
-
-def test_the_identity_is_of_this_process() -> None:
-    assert json.loads(process_identity())["pid"] == os.getpid()
-    assert leftovers._started(os.getpid())
-
-
-def test_clean_deletes_dead_runs_only(server: kmock.RawHandler, kubeconfig: str) -> None:
-    server["get /c/api/v1/namespaces"] << {
-        "items": [
-            made_by(process_identity(), name="alive"),
-            made_by(identity(pid=2**22 + 1), name="dead"),
-        ]
-    }
+def test_clean_says_what_it_removed_and_what_it_kept(
+    server: kmock.RawHandler, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    me = Machine().this_process()
+    dead = replace(me, started="1")
+    found = [made_by(me, "alive"), made_by(dead, "dead"), made_by(dead, "stuck")]
+    server["get /c/api/v1/namespaces"] << {"items": found}
+    server["get /c/apis/coordination.k8s.io/v1/leases"] << EMPTY
     server["delete /c/api/v1/namespaces/dead"] << {}
-    assert clean(kubeconfig, "kind-netpol") == ("dead",)
-    (deleted,) = list(server["delete"])
-    assert deleted.data["preconditions"] == {"uid": "dead-uid"}
+    server["delete /c/api/v1/namespaces/stuck"] << refusal(403, "no")
+    command = ["clean", "--cluster=current", "--context=production", f"--kubeconfig={kubeconfig}"]
+    assert main(command) == Exit.NO_VERDICT
+    ended = f"process {me.pid} on this machine has ended"
+    assert capsys.readouterr() == (
+        f"removed: namespace dead: {ended}\n"
+        f"kept: namespace alive: process {me.pid} on this machine is running\n"
+        "1 leftover removed, 1 kept\n",
+        "not removed: namespace stuck: no\n",
+    )
+    (request,) = list(server["delete /c/api/v1/namespaces/dead"])
+    assert request.data["preconditions"] == {"uid": "uid-dead"}
     (request,) = list(server["get /c/api/v1/namespaces"])
     assert request.params.get("labelSelector") == "netpol.harness/run"
+
+
+def test_clean_of_a_run_asks_for_that_run_only(
+    server: kmock.RawHandler, kubeconfig: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server["get /c/api/v1/namespaces"] << EMPTY
+    server["get /c/apis/coordination.k8s.io/v1/leases"] << EMPTY
+    command = ["clean", "--cluster=current", "--context=production", f"--kubeconfig={kubeconfig}"]
+    assert main([*command, "--run=r7"]) == Exit.OK
+    assert capsys.readouterr().out == "0 leftovers removed, 0 kept\n"
+    (request,) = list(server["get /c/api/v1/namespaces"])
+    assert request.params.get("labelSelector") == "netpol.harness/run=r7"

@@ -45,6 +45,8 @@ from .apiserver import ApiServer, Call, Chance, DirectApi, Fault, Faults
 from .cluster_state import Key, Object, as_text
 from .serving import HttpServer, kubeconfig, serving
 
+pytestmark = pytest.mark.filterwarnings("ignore::harness.errors.HarnessWarning")
+
 SEQUENCES = int(os.environ.get("NETPOL_NO_HARM_SEQUENCES", "300"))
 OVER_HTTP = 15
 MINE = {OWNER_LABEL: "netpol-harness", RUN_LABEL: "r1", WORKER_LABEL: "main"}
@@ -79,6 +81,7 @@ def strangers() -> list[Object]:
         # Names and labels that this run would give, in namespaces that it did not make.
         thing("v1", "Namespace", "r1-main-s-b", labels=MINE),
         thing("v1", "Namespace", "r1-main-node-processes", labels=MINE),
+        thing("coordination.k8s.io/v1", "Lease", "heartbeat", "production", labels=MINE),
         thing("v1", "Namespace", "c", labels=MINE, annotations=other_run),
         thing("v1", "Namespace", "r2-main-s-a", labels={**MINE, RUN_LABEL: "r2"}),
         thing("storage.k8s.io/v1", "StorageClass", "standard") | {"provisioner": "local-path"},

@@ -296,12 +296,16 @@ def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -
 def test_a_create_without_an_answer_is_named_when_it_cannot_be_settled(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
+    cluster.sync(State("s"))
     server.refusals.append(("create", "Namespace", 503, "no"))
     assert failing(cluster, STATE) == (
         f"timed out after 60 s waiting for Namespace {REAL} to be created: no"
     )
     server.refusals[:] = [("get", "Namespace", 503, "no")]
-    assert cluster.close() == (f"Namespace {REAL}, perhaps: whether it exists is not known",)
+    assert cluster.close() == (
+        f"Namespace {REAL}, perhaps: whether it exists is not known",
+        "Namespace r1-main-heartbeat: it is kept until the rest is gone",
+    )
 
 
 def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer) -> None:
@@ -309,8 +313,10 @@ def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer
     server.refusals.append(("delete", "Namespace", 403, "namespaces is forbidden"))
     with pytest.raises(ApiError):
         cluster.sync(State("t", (Namespace("x"),)))
-    (line,) = cluster.close()
-    assert line == f"Namespace {REAL}: namespaces is forbidden"
+    assert cluster.close() == (
+        f"Namespace {REAL}: namespaces is forbidden",
+        "Namespace r1-main-heartbeat: it is kept until the rest is gone",
+    )
 
 
 # ------------------------------------------------------------------ pods

@@ -8,8 +8,8 @@ from pathlib import Path
 from harness.cluster.kind import lifecycle, outside
 from harness.cluster.kind.outside import Outside, Place
 from harness.cluster.kind.profiles import Profile
-from harness.cluster.kube import KubeCluster, KubeSettings, Pool
-from harness.cluster.kube import clean as clean_namespaces
+from harness.cluster.kube import Cleaning, KubeCluster, KubeSettings, Pool, leftovers
+from harness.cluster.kube.api import Api
 
 _VOUCHED = frozenset({"ipblock-pod-ip", "ipblock-node-ip"})
 """Features that no API shows; a profile takes away those that its CNI has not."""
@@ -50,11 +50,10 @@ def knowing(profile: Profile, settings: KubeSettings) -> KubeSettings:
     )
 
 
-def clean(name: str, run: str | None = None) -> tuple[str, ...]:
-    """Remove what dead runs, or the run named, left on and beside the cluster; name it."""
+def clean(name: str, run: str | None = None) -> Cleaning:
+    """Remove what runs that are over left on and beside the cluster; see ``kube.clean``."""
     lifecycle.require(name, None)
     config = lifecycle.kubeconfig(name)
-    return (
-        *outside.clean(name, config.parent, run),
-        *clean_namespaces(str(config), f"kind-{name}", run),
-    )
+    api = Api(str(config), f"kind-{name}")
+    known = leftovers.runs(api, run)
+    return outside.clean(name, config.parent, known) + leftovers.clean(api, known)

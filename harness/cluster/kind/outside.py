@@ -15,13 +15,13 @@ import json
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 from harness import agnhost
 from harness.cluster.kind import command, resolver
-from harness.cluster.kube.leftovers import is_dead, process_identity
+from harness.cluster.kube.identity import Machine
+from harness.cluster.kube.leftovers import Cleaning, Leftover, Runs
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, WORKER_LABEL
 from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError, HarnessError
@@ -136,7 +136,7 @@ class Outside:
         labels = {
             RUN_LABEL: self.run,
             WORKER_LABEL: self.worker,
-            PROCESS_ANNOTATION: process_identity(),
+            PROCESS_ANNOTATION: str(Machine().this_process()),
             _CLUSTER_LABEL: self.place.cluster,
             _ADDRESSES_LABEL: ",".join(external.addresses),
         }
@@ -231,29 +231,30 @@ def node_network(addresses: Sequence[str], host: str) -> str:
     return "\n".join(lines)
 
 
-def clean(cluster: str, folder: Path, run: str | None = None) -> tuple[str, ...]:
-    """Remove the outside hosts of dead runs, or of the run named, alive or not; name them."""
+def clean(cluster: str, folder: Path, runs: Runs) -> Cleaning:
+    """Remove the outside hosts of runs that are over."""
     ids = command.check(
         ["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={_CLUSTER_LABEL}={cluster}"]
     ).split()
     if not ids:
-        return ()
-    removed = []
+        return Cleaning()
+    cleaning = Cleaning()
     for item in json.loads(command.check(["docker", "inspect", *ids])):
         labels = item["Config"]["Labels"]
-        owner = {
-            "metadata": {
-                "annotations": {PROCESS_ANNOTATION: labels.get(PROCESS_ANNOTATION, "")},
-                "creationTimestamp": item["Created"][:19] + "+00:00",
-            }
-        }
-        if (labels[RUN_LABEL] == run) if run else is_dead(owner, datetime.now(UTC)):
-            name = item["Name"].removeprefix("/")
-            _remove(cluster, name, labels[_ADDRESSES_LABEL].split(","))
+        name = f"container {item['Name'].removeprefix('/')}"
+        fate = runs.fate(labels[RUN_LABEL], labels.get(PROCESS_ANNOTATION, ""))
+        if not fate.remove:
+            cleaning += Cleaning(kept=(Leftover(name, fate.why),))
+            continue
+        try:
+            _remove(cluster, item["Id"], labels[_ADDRESSES_LABEL].split(","))
             whose = f"{labels[RUN_LABEL]}-{labels[WORKER_LABEL]}"
             resolver.publish(cluster, folder, whose, {})
-            removed.append(name)
-    return tuple(removed)
+        except HarnessError as error:
+            cleaning += Cleaning(failed=(Leftover(name, error.message),))
+        else:
+            cleaning += Cleaning(removed=(Leftover(name, fate.why),))
+    return cleaning
 
 
 def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:

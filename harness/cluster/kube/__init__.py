@@ -3,6 +3,8 @@
 ``KubeCluster`` is the seam's implementation. Behind it ``api`` speaks to the API server,
 ``objects`` (pure) turns values into Kubernetes objects and names, ``live`` (pure) reads them
 back, ``reconcile`` makes a State true, ``probing`` runs the probes and asks for proof of life.
+``identity`` and ``heartbeat`` say whether a run is alive, and ``leftovers`` removes what dead
+runs left behind.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from types import TracebackType
 from typing import Literal, Self
 
 from harness.cluster import Capabilities, Gap, KnownCell
-from harness.cluster.kube import diagnosis
+from harness.cluster.kube import diagnosis, leftovers
 from harness.cluster.kube.api import Api, resolve_context
-from harness.cluster.kube.leftovers import clean, process_identity
+from harness.cluster.kube.heartbeat import Heartbeat
+from harness.cluster.kube.identity import Machine
+from harness.cluster.kube.leftovers import Cleaning, Leftover
 from harness.cluster.kube.objects import Image, Naming
 from harness.cluster.kube.owned import Owned
 from harness.cluster.kube.probing import Manner, OutsideHosts, Prober
@@ -26,7 +30,16 @@ from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, State
 
-__all__ = ["KubeCluster", "KubeSettings", "OutsideHosts", "Pool", "clean", "resolve_context"]
+__all__ = [
+    "Cleaning",
+    "KubeCluster",
+    "KubeSettings",
+    "Leftover",
+    "OutsideHosts",
+    "Pool",
+    "clean",
+    "resolve_context",
+]
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
@@ -78,6 +91,7 @@ class KubeSettings:
     cluster_domain: str = "cluster.local"
     limits: Limits = field(default_factory=Limits)
     clock: Clock = REAL
+    machine: Machine = field(default_factory=Machine)
 
 
 class KubeCluster:
@@ -112,12 +126,18 @@ class KubeCluster:
         )
         naming = Naming(settings.run, settings.worker)
         self._reconciler = Reconciler(
-            Owned(self._api, naming.labels, process_identity(), settings.clock),
+            self._owned(naming),
             naming,
             Image(settings.image, settings.image_pull_secrets),
             settings.limits,
             self._prober.serves,
+            Heartbeat(self._owned(naming), naming),
         )
+
+    def _owned(self, naming: Naming) -> Owned:
+        settings = self._settings
+        process = str(settings.machine.this_process())
+        return Owned(self._api, naming.labels, process, settings.clock)
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -201,3 +221,12 @@ class KubeCluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def clean(kubeconfig: str | None, context: str, run: str | None = None) -> Cleaning:
+    """Delete the namespaces of runs that are over; of the run named, unless it is alive.
+
+    Raises ClusterError when nothing can be found out.
+    """
+    api = Api(kubeconfig, context)
+    return leftovers.clean(api, leftovers.runs(api, run))

@@ -15,6 +15,8 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -187,6 +189,22 @@ class Api:
         """Ask for the deletion of the object that has this uid; 409 if another has its name."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         self.request("delete", self._url(api_version, kind, namespace, name), body=body)
+
+    def now(self) -> datetime:
+        """Return the time on the API server's own clock, to the second. Raises ApiError."""
+        with _in_words("GET /version"):
+            answer = self._dynamic.request(
+                "get",
+                "/version",
+                header_params={},
+                serialize=False,
+                _request_timeout=_REQUEST_TIMEOUT_S,
+            )
+            answer.read()  # gives the connection back
+        try:
+            return parsedate_to_datetime(answer.headers["Date"])
+        except (KeyError, ValueError):
+            raise ApiError("the API server does not say what time it is") from None
 
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of a kind live in a namespace, by discovery."""

@@ -1,69 +1,151 @@
-"""Whose namespaces are whose, and the removal of what dead runs left behind.
+"""Which runs are over, and the removal of what they left behind.
 
-Every namespace that we make carries the identity of the process that made it: a host, a
-process id there, and when that process started. Nothing but the labels and that annotation
-is needed to tell a dead run from one at work.
+Everything that a run makes names its process (``identity``). Here a run is over when that
+process has ended. From another machine, container or boot it is over only when its heartbeat
+stopped ten minutes ago; without a heartbeat nothing is known, and what it made is kept.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from harness.cluster.kube.api import Api
+from harness.cluster.kube import heartbeat
+from harness.cluster.kube.api import Api, ApiError
+from harness.cluster.kube.heartbeat import STOPPED_S, Heartbeats
+from harness.cluster.kube.identity import Life, Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, Object
+from harness.cluster.waiting import REAL, Clock, Wait
+from harness.errors import ClusterError
 
-_FOREIGN_AGE = timedelta(hours=12)
-"""A run on another host is taken for dead after this: nobody here can ask for its process."""
-
-
-def process_identity() -> str:
-    """Identify this process to every other: host, process id and start time, as JSON."""
-    pid = os.getpid()
-    return json.dumps({"host": _host(), "pid": pid, "started": _started(pid)}, sort_keys=True)
+_PATIENCE_S = 30.0
 
 
-def clean(kubeconfig: str | None, context: str, run: str | None = None) -> tuple[str, ...]:
-    """Delete the namespaces of dead runs, or of the run named, alive or not; name them.
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Something that a run made, and why it was removed or not."""
 
-    A run is dead if its process was on this host and is gone, or if it was on another host
-    and began half a day ago.
+    name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaning:
+    """What was removed, what was kept, and what could not be removed."""
+
+    removed: tuple[Leftover, ...] = ()
+    kept: tuple[Leftover, ...] = ()
+    failed: tuple[Leftover, ...] = ()
+
+    def __add__(self, other: Cleaning) -> Cleaning:
+        return Cleaning(
+            self.removed + other.removed, self.kept + other.kept, self.failed + other.failed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Whether what a run made is to be removed, and why or why not."""
+
+    remove: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """What is known of the runs on a cluster.
+
+    ``named`` is the run whose things alone are removed, unless it is known to be alive. None
+    means all runs that are known to be over.
     """
-    api = Api(kubeconfig, context)
-    selector = f"{RUN_LABEL}={run}" if run else RUN_LABEL
-    found = api.find("v1", "Namespace", selector=selector)
-    dead = [item for item in found if run or is_dead(item, datetime.now(UTC))]
-    for item in dead:
-        api.delete("v1", "Namespace", "", item["metadata"]["name"], item["metadata"]["uid"])
-    return tuple(str(item["metadata"]["name"]) for item in dead)
+
+    heartbeats: Heartbeats
+    named: str | None = None
+    machine: Machine = field(default_factory=Machine)
+
+    def fate(self, run: str, process: str) -> Fate:
+        """Decide about something that names ``run`` and, as the text of an Owner, a process."""
+        if self.named not in {None, run}:
+            return Fate(False, f"it is of run {run}")
+        owner = Owner.parse(process)
+        if owner is None:
+            return Fate(False, "it does not name the process that made it")
+        if self.named and owner == self.machine.this_process():
+            return Fate(True, "this process made it")
+        life, why = self._life(owner, process)
+        if self.named:
+            return Fate(life is not Life.RUNNING, why)
+        if life is Life.UNKNOWN:
+            why += f"; `netpol clean --run={run}` removes it"
+        return Fate(life is Life.OVER, why)
+
+    def _life(self, owner: Owner, process: str) -> tuple[Life, str]:
+        match self.machine.life(owner):
+            case Life.RUNNING:
+                return Life.RUNNING, f"process {owner.pid} on this machine is running"
+            case Life.OVER:
+                return Life.OVER, f"process {owner.pid} on this machine has ended"
+            case Life.UNKNOWN:
+                return self._elsewhere(owner, process)
+
+    def _elsewhere(self, owner: Owner, process: str) -> tuple[Life, str]:
+        who = f"process {owner.pid} on {owner.host} cannot be seen from here"
+        if self.heartbeats.fault is not None:
+            fault = self.heartbeats.fault
+            return Life.UNKNOWN, f"{who}, and heartbeats cannot be read: {fault}"
+        age_s = self.heartbeats.ages_s.get(process)
+        if age_s is None:
+            return Life.UNKNOWN, f"{who}, and has no heartbeat"
+        if age_s < STOPPED_S:
+            return Life.RUNNING, f"{who}, and had a heartbeat {max(age_s, 0.0):.0f} s ago"
+        return Life.OVER, f"{who}, and its heartbeat stopped {age_s / 60:.0f} minutes ago"
 
 
-def is_dead(namespace: Object, now: datetime) -> bool:
-    """Whether the run that made this namespace is surely over."""
-    metadata = namespace["metadata"]
+def runs(api: Api, named: str | None, clock: Clock = REAL) -> Runs:
+    """Read what is known of the runs on a cluster. Raises ClusterError."""
+    wait = Wait(_PATIENCE_S, clock=clock)
+    return Runs(wait.value(lambda: heartbeat.read(api), "the heartbeats to be read"), named)
+
+
+def clean(api: Api, known: Runs, clock: Clock = REAL) -> Cleaning:
+    """Delete the namespaces of runs that are over. Raises ClusterError if they cannot be listed.
+
+    Those with heartbeats go last: a clean that breaks off leaves what another one needs.
+    """
+    selector = f"{RUN_LABEL}={known.named}" if known.named else RUN_LABEL
+    wait = Wait(_PATIENCE_S, clock=clock)
+    found = wait.value(
+        lambda: api.find("v1", "Namespace", selector=selector), "the namespaces to be listed"
+    )
+    found.sort(key=lambda item: item["metadata"]["name"] in known.heartbeats.namespaces)
+    cleaning = Cleaning()
+    for item in found:
+        cleaning += _clean(api, item, known, wait)
+    return cleaning
+
+
+def _clean(api: Api, item: Object, known: Runs, wait: Wait) -> Cleaning:
+    metadata = item["metadata"]
+    name = f"namespace {metadata['name']}"
+    if metadata.get("deletionTimestamp"):
+        return Cleaning(kept=(Leftover(name, "it is being deleted already"),))
+    process = (metadata.get("annotations") or {}).get(PROCESS_ANNOTATION, "")
+    fate = known.fate(metadata["labels"][RUN_LABEL], process)
+    if not fate.remove:
+        return Cleaning(kept=(Leftover(name, fate.why),))
+
+    def delete() -> None:
+        try:
+            api.delete("v1", "Namespace", "", metadata["name"], metadata["uid"])
+        except ApiError as error:
+            # 404: it is gone. 409: it is being deleted, or gone and another has its name.
+            if error.status not in {404, 409}:
+                raise
+
     try:
-        owner = json.loads((metadata.get("annotations") or {})[PROCESS_ANNOTATION])
-        host, pid, started = owner["host"], int(owner["pid"]), owner["started"]
-    except (KeyError, ValueError, TypeError):
-        host, pid, started = "", 0, ""
-    if host == _host():
-        return bool(_started(pid) != started)
-    created = datetime.fromisoformat(metadata["creationTimestamp"])
-    return now - created > _FOREIGN_AGE
-
-
-def _host() -> str:
-    """This host and its process ids: containers may share a host's name, not these."""
-    return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}"
-
-
-def _started(pid: int) -> str:
-    """When that process started, in the kernel's ticks; empty if it is gone."""
-    try:
-        # The name of the process stands in brackets and may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+        wait.value(delete, f"the deletion of {name} to be accepted")
+    except ClusterError as error:
+        return Cleaning(failed=(Leftover(name, error.message),))
+    return Cleaning(removed=(Leftover(name, fate.why),))

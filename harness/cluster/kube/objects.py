@@ -99,6 +99,11 @@ class Naming:
         """The namespace of the pods that stand for processes on the nodes."""
         return f"{self.run}-{self.worker}-node-processes"
 
+    @property
+    def heartbeat(self) -> str:
+        """The namespace of the Lease that shows that this run and worker is alive."""
+        return f"{self.run}-{self.worker}-heartbeat"
+
 
 # ------------------------------------------------------------------ namespaces
 
@@ -125,6 +130,32 @@ def node_namespace(naming: Naming) -> Object:
             "name": naming.nodes,
             "labels": {_PSA_LABEL: "privileged", **naming.labels},
         },
+    }
+
+
+def heartbeat_namespace(naming: Naming) -> Object:
+    """Return the namespace of the run's heartbeat."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": naming.heartbeat,
+            "labels": {_PSA_LABEL: "restricted", **naming.labels},
+        },
+    }
+
+
+def heartbeat(naming: Naming, renewed: str) -> Object:
+    """Return the Lease that is the run's heartbeat; ``renewed`` is when it was last renewed."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {
+            "name": "heartbeat",
+            "namespace": naming.heartbeat,
+            "labels": naming.labels,
+        },
+        "spec": {"renewTime": renewed},
     }
 
 

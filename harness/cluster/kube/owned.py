@@ -43,6 +43,14 @@ def ref_of(item: Object) -> Ref:
     return Ref(item["apiVersion"], item["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What of ours is still there, and whether all of it is being deleted."""
+
+    left: tuple[str, ...]
+    all_going: bool
+
+
 class Exists(ClusterError):
     """An object of that name is there, and no create of ours made it."""
 
@@ -318,10 +326,38 @@ class Owned:
                 self._tokens.pop(ref, None)
         return tuple(unknown)
 
+    def remaining(self) -> tuple[str, ...]:
+        """Name what is ours, and delete nothing."""
+        unknown = self.settle()
+        return (*map(_perhaps, unknown), *map(str, self.outermost()))
+
+    def clear(self) -> Rest:
+        """Ask for the deletion of all that is ours; to be called until nothing is left."""
+        unknown = self.settle()
+        left = [_perhaps(ref) for ref in unknown]
+        all_going = not unknown
+        seen: set[Ref] = set()
+        # A namespace that others have replaced leaves what we made in theirs.
+        while rest := [ref for ref in self.outermost() if ref not in seen]:
+            seen.update(rest)
+            for ref in rest:
+                try:
+                    if not self.is_gone(ref):
+                        self.delete(ref)
+                        left.append(str(ref))
+                except ClusterError as error:
+                    left.append(f"{ref}: {error.message}")
+                    all_going = False
+        return Rest(tuple(left), all_going)
+
     # ------------------------------------------------------------------ small things
 
     def _read(self, ref: Ref) -> Object | None:
         return self.api.get(ref.api_version, ref.kind, ref.name, ref.namespace)
+
+
+def _perhaps(ref: Ref) -> str:
+    return f"{ref}, perhaps: whether it exists is not known"
 
 
 def _is_namespace(ref: Ref) -> bool:

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from harness.cluster.kube import live, objects
 from harness.cluster.kube.api import ApiError
+from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.live import LiveNode, LivePod, LiveService, View
 from harness.cluster.kube.objects import Image, Naming, Object, Scope
 from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
@@ -43,7 +44,7 @@ class Reconciler:
     """Owns every object that one run and worker makes on a cluster.
 
     ``serves`` is asked of each new pod: it returns None once the pod listens on its ports,
-    else what is wrong.
+    else what is wrong. ``heartbeat`` begins before anything else is made and is removed last.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Reconciler:
         image: Image,
         limits: Limits,
         serves: Callable[[LivePod, Pod], str | None],
+        heartbeat: Heartbeat,
     ) -> None:
         self._api = owned.api
+        self._heartbeat = heartbeat
         self._owned = owned
         self._naming = naming
         self._image = image
@@ -95,6 +98,7 @@ class Reconciler:
             pods=self._remaining_pods(state),
             names={item.name: naming.namespace(item.name) for item in state.namespaces},
         )
+        self._heartbeat.start()
         self._make_namespaces(state)
         self._apply_manifests(manifests, wanted)
         self._try_refused(state.refused, refused)
@@ -437,13 +441,9 @@ class Reconciler:
         left: list[str] = []
 
         def missing() -> str | None:
-            unknown = self._owned.settle()
-            left[:] = [f"{ref}, perhaps: whether it exists is not known" for ref in unknown]
-            seen: set[Ref] = set()
-            # A namespace that others have replaced leaves what we made in theirs.
-            while rest := [ref for ref in self._owned.outermost() if ref not in seen]:
-                left.extend(line for ref in rest if (line := self._remainder(ref)))
-                seen.update(rest)
+            rest = self._owned.clear()
+            left[:] = rest.left
+            left.extend(self._heartbeat.remove() if rest.all_going else self._heartbeat.keep())
             return ", ".join(left) or None
 
         with self._node_lock:
@@ -453,18 +453,9 @@ class Reconciler:
         except ClusterError:
             return tuple(left)
         finally:
+            self._heartbeat.stop()
             self._workers.shutdown(wait=False, cancel_futures=True)
         return ()
-
-    def _remainder(self, ref: Ref) -> str | None:
-        """Ask for the deletion of an object that is still there; return what to say of it."""
-        try:
-            if self._owned.is_gone(ref):
-                return None
-            self._owned.delete(ref)
-        except ClusterError as error:
-            return f"{ref}: {error.message}"
-        return str(ref)
 
     # ------------------------------------------------------------------ small things
 
@@ -491,9 +482,7 @@ class Reconciler:
 
     def _read(self, ask: Callable[[], _T], what: str) -> _T:
         """Ask the API server something; ride out a moment in which it cannot answer."""
-        answers: list[_T] = []
-        self._until(lambda: answers.append(ask()), _READ_S, what)
-        return answers[0]
+        return Wait(_READ_S, clock=self._owned.clock).value(ask, what)
 
     def _each(self, work: Callable[..., object], items: Iterable[object]) -> list:  # type: ignore[type-arg]
         """Do the work on all items at once; raise the first failure when all are through."""
