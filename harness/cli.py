@@ -298,6 +298,8 @@ def _check(parsed: argparse.Namespace) -> int:
             continue
         cells = sum(len(step.table.cells) for step in found.steps)
         print(f"{path}: good, {_count(len(found.steps), 'step')}, {_count(cells, 'cell')}")
+        for note in found.notes:
+            print(f"  note: {note}")
     return status
 
 

@@ -538,6 +538,7 @@ class Scenario:
     exact_names: bool = False
     oracle_off: str | None = None
     weak: bool = False
+    notes: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------ results

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
+
+_MOST_COMPARED = 500
+_LONGEST_COMPARED = 100
+"""A comparison takes time with the product of both lengths: a hint is not worth minutes."""
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
@@ -12,7 +17,8 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     Case does not count. Short words need not match as well: one slip is a large part of them.
     A beginning of at least three letters stands for its word, if for one only.
     """
-    by_fold = {name.lower(): name for name in known}
+    by_fold = {name.lower(): name for name in itertools.islice(known, _MOST_COMPARED)}
+    word = word[:_LONGEST_COMPARED]
     cutoff = 0.6 if len(word) < 5 else 0.7
     near = difflib.get_close_matches(word.lower(), by_fold, n=1, cutoff=cutoff)
     if near:

@@ -59,7 +59,9 @@ class ScenarioFile(pytest.File):
 
     def collect(self) -> Iterator[ScenarioStep]:
         try:
-            self.scenario = scenario.load(_as_given(self.path, self.config))
+            self.scenario = scenario.load(
+                _as_given(self.path, self.config), [self.config.rootpath]
+            )
         except HarnessError as error:
             raise self.CollectError(str(error)) from None
         self._run: ScenarioRun | None = None

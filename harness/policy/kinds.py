@@ -114,7 +114,7 @@ def meant(api_version: object, kind: object) -> PolicyKind | None:
         return None
     group = builtin.group_of(api_version) if isinstance(api_version, str) else ""
     for entry in KINDS:
-        if group == entry.group and closest(kind, [entry.kind]):
+        if group == entry.group and (kind == entry.kind or closest(kind, [entry.kind])):
             return entry
         custom = "." in group and not builtin.is_builtin(group)
         if kind == entry.kind and (not custom or closest(group, [entry.group])):

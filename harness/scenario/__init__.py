@@ -31,11 +31,12 @@ from harness.model import (
 from harness.policy import builtin, kinds, parsed
 from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
+from harness.scenario.files import Project, Unreadable, display, read_bytes
 from harness.scenario.fold import Fold, Folded
 from harness.scenario.manifests import Manifests
 from harness.scenario.networks import with_outside
-from harness.scenario.source import Document, Problems, display, documents, read_text
-from harness.scenario.table import Ends, TableReader, never_allowed
+from harness.scenario.source import Document, Problems, documents, read_text
+from harness.scenario.table import Budget, Ends, TableReader, never_allowed
 from harness.scenario.validation import validate
 from harness.scenario.wire import ScenarioWire, schema, seconds
 
@@ -65,12 +66,12 @@ def _is_scenario(path: Path, folder: Path) -> bool:
     return path.suffix in {".yaml", ".yml"} and not hidden and not aside and path.is_file()
 
 
-def load(path: Path) -> Scenario:
+def load(path: Path, roots: Iterable[Path] = ()) -> Scenario:
     """Read a scenario and compare it with the oracle; what the API leaves open is marked.
 
     Raises ScenarioError with every problem.
     """
-    scenario, problems = _compare(read(path))
+    scenario, problems = _compare(read(path, roots))
     if problems:
         raise ScenarioError(problems)
     return scenario
@@ -84,16 +85,19 @@ def disagreements(scenario: Scenario) -> tuple[Problem, ...]:
 def _compare(scenario: Scenario) -> tuple[Scenario, tuple[Problem, ...]]:
     problems = Problems()
     path = Path(scenario.path)
-    with contextlib.suppress(OSError, ValueError):  # gone since it was read: no excerpts then
-        problems.register(display(path), path.read_bytes().decode("utf-8"))
-    return judge.compare(scenario, problems.line)
+    with contextlib.suppress(Unreadable, ValueError):  # gone since it was read: no excerpts then
+        problems.register(display(path), read_bytes(path).decode("utf-8"))
+    return judge.compare(scenario, problems.excerpt)
 
 
-def read(path: Path) -> Scenario:
-    """Read a scenario file and the files it names. Raises ScenarioError with every problem."""
+def read(path: Path, roots: Iterable[Path] = ()) -> Scenario:
+    """Read a scenario file and the files it names. Raises ScenarioError with every problem.
+
+    Files may be named below the scenario's folder, the current folder, and ``roots``.
+    """
     problems = Problems()
     shown = display(path)
-    scenario = _Reading(path, problems).scenario()
+    scenario = _Reading(path, Project.around(path, roots), problems).scenario()
     if scenario is None or problems.found:
         raise ScenarioError(problems.in_order(shown))
     return scenario
@@ -102,8 +106,9 @@ def read(path: Path) -> Scenario:
 class _Reading:
     """One file on its way to a Scenario."""
 
-    def __init__(self, path: Path, problems: Problems) -> None:
+    def __init__(self, path: Path, project: Project, problems: Problems) -> None:
         self.path = path
+        self.project = project
         self.shown = display(path)
         self.problems = problems
 
@@ -116,7 +121,7 @@ class _Reading:
         wire = validate(document, self.problems) if document else None
         if document is None:
             return None
-        manifests = Manifests(document, self.path.parent, self.problems)
+        manifests = Manifests(document, self.path.parent, self.project, self.problems)
         if wire is None:
             manifests.check_all()
             return None
@@ -148,7 +153,28 @@ class _Reading:
             hint = "it begins with `scenario:`; `netpol init` writes an example"
             self.problems.add(found[0].at(()), "a scenario is a mapping of keys", hint)
             return None
+        if found and self._is_something_else(found[0]):
+            return None
         return found[0] if found else None
+
+    def _is_something_else(self, document: Document) -> bool:
+        """Report a Kubernetes object or a kustomization that was taken for a scenario."""
+        body = document.value
+        if not isinstance(body, dict) or "scenario" in body:
+            return False
+        kind = body.get("kind")
+        if self.path.stem == "kustomization" or kind == "Kustomization":
+            fact = "this is a kustomization, not a scenario"
+            hint = (
+                "render it, like `kubectl kustomize FOLDER > rendered.yaml`, and apply the result"
+            )
+        elif isinstance(kind, str) and "apiVersion" in body:
+            fact = f"this is a manifest ({kind}), not a scenario"
+            hint = f"a step of a scenario applies it: `apply: [{self.path.name}]`"
+        else:
+            return False
+        self.problems.add(document.at(()), fact, hint)
+        return True
 
     def _check_name(self) -> None:
         stem = self.path.stem
@@ -179,9 +205,10 @@ class _Reading:
         reader = TableReader(self.shown, self.problems.line, self.problems)
         services: dict[tuple[str, str], Service] = {}
         tables: list[tuple[TruthTable, Ends]] = []
+        budget = Budget()
         for index, step in enumerate(folded):
             services |= {(s.namespace, s.name): s for s in step.state.services}
-            ends = Ends(step.state, families, dict(services))
+            ends = Ends(step.state, families, dict(services), budget)
             node = document.node(("steps", index, "expect"))
             tables.append((reader.read(node, ends), ends))
         return never_allowed(
@@ -223,6 +250,7 @@ class _Reading:
             exact_names=wire.exact_names,
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,
+            notes=tuple(self.problems.notes),
         )
 
     def _check_proof(self, document: Document, wire: ScenarioWire, scenario: Scenario) -> None:

@@ -89,7 +89,23 @@ def _match_all(patterns: tuple[str, ...], fields: tuple[str, ...]) -> bool:
 
 
 def _glob(pattern: str, text: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, re.split(r"\*+", pattern))), text) is not None
+    """Whether ``*`` in the pattern can stand for parts of the text.
+
+    Each part between two stars is taken where it first occurs; no other choice can match more.
+    """
+    first, *parts = pattern.split("*")
+    if not parts:
+        return pattern == text
+    *middle, last = parts
+    if not text.startswith(first) or len(text) < len(first) + len(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return text.endswith(last)
 
 
 def _shape(host: Source | Host) -> tuple[str, tuple[str, ...]]:

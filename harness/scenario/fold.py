@@ -277,7 +277,8 @@ class Fold:
                 self._actions.append(f"see {manifest} refused")
 
     def _demand(self, verb: str, step: StepWire) -> Demand:
-        return Demand(verb, step.namespace, self._wire.exact_names)
+        labels = {item.name: item.labels for item in self._namespaces.values()}
+        return Demand(verb, step.namespace, self._wire.exact_names, labels)
 
     def _in_topology(self, manifest: Manifest, step: StepWire) -> bool:
         namespace = manifest.namespace

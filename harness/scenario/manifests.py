@@ -5,26 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import Location
-from harness.model import Manifest
+from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
+from harness.scenario.files import Project, Unreadable, display
+from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
 from harness.scenario.source import (
     Document,
     Place,
     Problems,
-    display,
     documents,
     read_text,
     walk,
 )
 
 _TOPOLOGY = {
-    "Namespace": "a namespace is written in topology, or made by a step's create",
     "Service": "a Service is written in topology, or made by a step's create",
     **dict.fromkeys(
         (
@@ -69,23 +69,35 @@ _KEY_ALONE = re.compile(r"([a-z0-9]+[:.])?(projectcalico\.org/name|kubernetes\.i
 
 
 _ANY_NAMESPACE = "any"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_SET_BY_SERVER = frozenset({
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
+    "managedFields", "resourceVersion", "selfLink", "uid",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a step says about its manifests: ``verb`` is ``apply`` or ``refused``."""
+    """What a step says about its manifests: ``verb`` is ``apply`` or ``refused``.
+
+    ``namespaces`` are those of the step, with their labels.
+    """
 
     verb: str
     namespace: str | None
     exact_names: bool
+    namespaces: Mapping[str, Labels] = field(default_factory=dict)
 
 
 class Manifests:
     """Reads the manifests of one scenario; a file that several steps name is read once."""
 
-    def __init__(self, scenario: Document, folder: Path, problems: Problems) -> None:
+    def __init__(
+        self, scenario: Document, folder: Path, project: Project, problems: Problems
+    ) -> None:
         self._scenario = scenario
         self._folder = folder
+        self._project = project
         self.problems = problems
         self._files: dict[Path, tuple[Document, ...]] = {}
 
@@ -94,9 +106,7 @@ class Manifests:
         for index, entry in enumerate(entries):
             here = (*place, index)
             if isinstance(entry, dict):
-                found = self._manifest(_Source(self._scenario, here, entry), demand)
-                if found:
-                    yield found
+                yield from self._objects(_Source(self._scenario, here, entry), demand)
             elif isinstance(entry, str):
                 yield from self._file(entry, self._scenario.at(here), demand)
 
@@ -111,21 +121,36 @@ class Manifests:
                 tuple(self.read(entries, ("steps", index, "apply"), demand))
 
     def _file(self, name: str, mentioned: Location, demand: Demand) -> Iterator[Manifest]:
-        path = self._folder / name
+        """The manifests of a file, of the files of a folder, or of those a pattern names."""
+        if not name:
+            self.problems.add(mentioned, "the path is empty", "name a file")
+            return
+        try:
+            paths = self._project.expand(self._folder, name)
+        except Unreadable as error:
+            self.problems.add(mentioned, error.fact, error.hint)
+            return
+        for path in paths:
+            for document in self._documents(path, mentioned):
+                yield from self._objects(_Source(document, (), document.value), demand)
+
+    def _objects(self, source: _Source, demand: Demand) -> Iterator[Manifest]:
+        """The object that stands there, or those of a list as kubectl prints it."""
+        for item in source.items() or (source,):
+            found = self._manifest(item, demand)
+            if found:
+                yield found
+
+    def _documents(self, path: Path, mentioned: Location) -> tuple[Document, ...]:
         if path not in self._files:
-            text = read_text(path, mentioned, self.problems) if name else None
-            if not name:
-                self.problems.add(mentioned, "the path is empty", "name a file")
+            text = read_text(path, mentioned, self.problems)
             before = self.problems.met
             read = () if text is None else documents(display(path), text, self.problems)
             if text is not None and not read and self.problems.met == before:
                 fact = f"{display(path)} holds no object"
                 self.problems.add(mentioned, fact, "a manifest has apiVersion, kind, metadata")
             self._files[path] = read
-        for document in self._files[path]:
-            found = self._manifest(_Source(document, (), document.value), demand)
-            if found:
-                yield found
+        return self._files[path]
 
     def _manifest(self, source: _Source, demand: Demand) -> Manifest | None:
         before = self.problems.met
@@ -133,6 +158,13 @@ class Manifests:
         if not isinstance(body, dict):
             source.add(self.problems, (), "a manifest is a mapping", "apiVersion, kind, ...")
             return None
+        if demand.verb == "apply":
+            body = self._cleaned(source, body)
+            source = replace(source, value=body)
+            if body.get("kind") == "Namespace" and body.get("apiVersion") == "v1":
+                self._compare_namespace(source, body, demand)
+                return None
+        self._refuse_own_words(source, body)
         kind, version = body.get("kind"), body.get("apiVersion")
         policy = kinds.meant(version, kind)
         if demand.verb == "apply" and policy:
@@ -165,6 +197,54 @@ class Manifests:
             namespace_from_step=bool(namespace) and not body["metadata"].get("namespace"),
         )
 
+    def _cleaned(self, source: _Source, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out what the API server sets itself; a strict server refuses some of it."""
+        metadata = body.get("metadata")
+        dropped = ["status"] if "status" in body else []
+        kept = {key: value for key, value in body.items() if key != "status"}
+        if isinstance(metadata, dict):
+            dropped += [f"metadata.{key}" for key in metadata if key in _SET_BY_SERVER]
+            mine = {key: value for key, value in metadata.items() if key not in _SET_BY_SERVER}
+            if mine.get("namespace") == "":
+                del mine["namespace"]
+            annotations = mine.get("annotations")
+            if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
+                dropped.append(f"the annotation {_LAST_APPLIED}")
+                mine["annotations"] = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
+            kept["metadata"] = mine
+        if dropped:
+            called = f"{body.get('kind')} {kept.get('metadata', {}).get('name')}"
+            self.problems.note(source.at(()), f"{called}: {', '.join(dropped)} left out")
+        return kept
+
+    def _refuse_own_words(self, source: _Source, body: Mapping[str, Any]) -> None:
+        """Labels and annotations under ``netpol.harness/`` tell the harness what is its own."""
+        metadata = body.get("metadata")
+        for key in ("labels", "annotations"):
+            words = metadata.get(key) if isinstance(metadata, dict) else None
+            for word in words if isinstance(words, dict) else ():
+                if isinstance(word, str) and word.startswith(RESERVED_PREFIX):
+                    place = ("metadata", key, word)
+                    source.add(self.problems, place, reserved_fact(word), RESERVED_HINT)
+
+    def _compare_namespace(self, source: _Source, body: Mapping[str, Any], demand: Demand) -> None:
+        """A Namespace is the topology's; one in a manifest must say the same."""
+        metadata = body.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        known = demand.namespaces.get(str(name))
+        if known is None:
+            fact = f"there is no namespace {name!r} in this step"
+            source.add(self.problems, ("metadata", "name"), fact, "write it in topology")
+            return
+        labels = metadata.get("labels") if isinstance(metadata, dict) else None
+        for key, value in (labels if isinstance(labels, dict) else {}).items():
+            if key != "kubernetes.io/metadata.name" and known.get(str(key)) != value:
+                has = f"{key}={known[key]}" if key in known else f"no label {key}"
+                fact = f"namespace {name} has {key}={value} here, and {has} in the scenario"
+                hint = f"topology: {{{name}: {{labels: {{{key}: {value}}}}}}}"
+                source.add(self.problems, ("metadata", "labels", key), fact, hint)
+        self.problems.note(source.at(()), f"Namespace {name} left out: the topology makes it")
+
     def _policy(self, source: _Source, kind: PolicyKind) -> None:
         for fault in kind.faults(source.value):
             source.add(self.problems, fault.path, fault.message, fault.hint)
@@ -193,9 +273,6 @@ class Manifests:
         if not isinstance(metadata.get("namespace", ""), str):
             fact = f"metadata.namespace of {name!r} is not a name"
             source.add(self.problems, ("metadata", "namespace"), fact, "quote it")
-        if body.get("kind") == "List" or "items" in body:
-            hint = "write its items as documents, separated by ---"
-            source.add(self.problems, ("kind",), "a List cannot be applied", hint)
 
     def _namespace(self, source: _Source, body: Mapping[str, Any], demand: Demand) -> str | None:
         """The namespace the object belongs to, ``""`` for a cluster-scoped kind, or None."""
@@ -239,6 +316,24 @@ class _Source:
 
     def at(self, path: Place) -> Location:
         return self.document.key_at((*self.base, *path))
+
+    def items(self) -> tuple[_Source, ...] | None:
+        """The objects of a list (``List``, ``NetworkPolicyList``), or None if this is none."""
+        body = self.value
+        if not isinstance(body, dict) or not isinstance(body.get("items"), list):
+            return None
+        kind = body.get("kind")
+        if not isinstance(kind, str) or not kind.endswith("List"):
+            return None
+        of_items = {"apiVersion": body.get("apiVersion"), "kind": kind.removesuffix("List")}
+        return tuple(
+            replace(
+                self,
+                base=(*self.base, "items", index),
+                value={**of_items, **item} if kind != "List" and isinstance(item, dict) else item,
+            )
+            for index, item in enumerate(body["items"])
+        )
 
     def add(self, problems: Problems, path: Place, message: str, hint: str | None) -> None:
         problems.add(self.at(path), message, hint)

@@ -16,14 +16,18 @@ from pathlib import Path
 import yaml
 
 from harness.errors import Location, Problem
-from harness.suggest import nearest
+from harness.scenario.files import Unreadable, display, read_bytes
 
 Step = str | int
 Place = tuple[Step, ...]
 """A way to a value: keys and list indices from the root of a document."""
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000
+_MOST_PROBLEMS = 100
+_MOST_SHOWN = 200
+"""How many characters of a line an excerpt shows."""
 
 
 @dataclass(slots=True)
@@ -34,6 +38,8 @@ class Problems:
     met: int = 0
     """How often something wrong was met, repetitions included."""
     _lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    _known: set[tuple[Location, str]] = field(default_factory=set)
 
     def register(self, path: str, text: str) -> None:
         """Make the lines of a file known, for the excerpts."""
@@ -44,22 +50,44 @@ class Problems:
         lines = self._lines.get(location.path, ())
         return lines[location.line - 1] if location.line <= len(lines) else ""
 
-    def _excerpt(self, location: Location) -> str:
-        """The line, without what a terminal would take for an order."""
-        return re.sub(
-            r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", self.line(location)
-        )
+    def excerpt(self, location: Location) -> str:
+        """Return the line with control characters replaced, or the part of a long one."""
+        line, around = self.line(location), location.column - 1
+        if len(line) > _MOST_SHOWN:
+            room = _MOST_SHOWN - 6
+            begin = max(0, min(around - room // 2, len(line) - room))
+            before, behind = "..." * (begin > 0), "..." * (begin + room < len(line))
+            line = f"{before}{line[begin : begin + room]}{behind}"
+        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", line)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether there are so many that no more are recorded."""
+        return len(self.found) >= _MOST_PROBLEMS
 
     def add(self, location: Location, message: str, hint: str | None = None) -> None:
         """Record a problem once, however often it is met."""
         self.met += 1
-        problem = Problem(location, message, self._excerpt(location), hint)
-        if problem not in self.found:
-            self.found.append(problem)
+        key = (location, message)
+        if key in self._known or self.are_many:
+            return
+        self._known.add(key)
+        self.found.append(Problem(location, message, self.excerpt(location), hint))
+
+    def note(self, location: Location, text: str) -> None:
+        """Record something that is no problem, and that the author should know."""
+        self.notes.setdefault(f"{location}: {text}")
 
     def in_order(self, first: str) -> tuple[Problem, ...]:
-        """All of them by line; those of the file ``first`` before those of others."""
-        return tuple(sorted(self.found, key=lambda p: (p.location.path != first, p.location)))
+        """Return them by line; those of the file ``first`` before those of others.
+
+        A last one says so if there may be more.
+        """
+        shown = sorted(self.found, key=lambda p: (p.location.path != first, p.location))
+        if self.are_many:
+            fact = f"only the first {_MOST_PROBLEMS} problems are shown"
+            shown.append(Problem(Location(first, 1, 1), fact, hint="correct these first"))
+        return tuple(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +97,9 @@ class Document:
     path: str
     value: object
     root: yaml.Node
+    _children: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def node(self, place: Place) -> yaml.Node:
         """The node at ``place``, or the nearest around it that exists."""
@@ -88,21 +119,41 @@ class Document:
     def _walk(self, place: Place) -> tuple[yaml.Node, yaml.Node]:
         key, node = self.root, self.root
         for step in place:
-            found = _child(node, step)
+            found = self._child(node, step)
             if found is None:
                 break
             key, node = found
         return key, node
 
+    def _child(self, node: yaml.Node, step: Step) -> tuple[yaml.Node, yaml.Node] | None:
+        if isinstance(node, yaml.MappingNode):
+            known = self._children.get(id(node))
+            if known is None:
+                known = self._children[id(node)] = {}
+                for key, value in node.value:
+                    if isinstance(key, yaml.ScalarNode) and not _is_merge(key):
+                        known.setdefault(key.value, (key, value))
+                for merged in _merged_into(node):
+                    for key, value in merged.value:
+                        if isinstance(key, yaml.ScalarNode):
+                            known.setdefault(key.value, (key, value))
+            return known.get(str(step))
+        is_item = isinstance(node, yaml.SequenceNode) and isinstance(step, int)
+        if is_item and 0 <= int(step) < len(node.value):
+            return node.value[int(step)], node.value[int(step)]
+        return None
 
-def _child(node: yaml.Node, step: Step) -> tuple[yaml.Node, yaml.Node] | None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value == str(step):
-                return key, value
-    if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step]
-    return None
+
+def _is_merge(key: yaml.Node) -> bool:
+    return key.tag == f"{_TAG}merge" and not getattr(key, "style", None)
+
+
+def _merged_into(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
+    """Yield the mappings that merge keys (``<<``) name, the strongest first."""
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and _is_merge(key):
+            named = value.value if isinstance(value, yaml.SequenceNode) else [value]
+            yield from (item for item in named if isinstance(item, yaml.MappingNode))
 
 
 def location_of(path: str, mark: yaml.Mark | None) -> Location:
@@ -110,32 +161,17 @@ def location_of(path: str, mark: yaml.Mark | None) -> Location:
     return Location(path, mark.line + 1, mark.column + 1) if mark else Location(path, 1, 1)
 
 
-def display(path: Path) -> str:
-    """The path as a message shows it: relative to the current directory if it lies in there."""
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
-
-
 def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None:
-    """The text of a file; what is wrong with it is reported where the file is mentioned."""
-    shown = display(path)
+    """Return the text of a file; what is wrong with it is reported where it is mentioned."""
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        problems.add(mentioned, f"there is no file {shown}", _near_file(path))
-        return None
-    except IsADirectoryError:
-        problems.add(mentioned, f"{shown} is a folder", "name the files in it, one by one")
-        return None
-    except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
-        problems.add(mentioned, f"{shown} cannot be read: {words}")
+        raw = read_bytes(path)
+    except Unreadable as error:
+        problems.add(mentioned, error.fact, error.hint)
         return None
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        shown = display(path)
         before = raw[: error.start].decode("utf-8")
         line = len(_LINE_END.split(before))
         here = Location(shown, line, len(_LINE_END.split(before)[-1]) + 1)
@@ -150,26 +186,37 @@ def _code(character: object) -> int:
     return character if isinstance(character, int) else ord(str(character))
 
 
-def _near_file(path: Path) -> str | None:
-    try:
-        names = sorted(item.name for item in path.parent.iterdir())
-    except OSError:
-        return f"nor is there a folder {display(path.parent)}"
-    return nearest(path.name, names) or "paths are relative to the scenario's own folder"
+_TEMPLATE = re.compile(r"\{\{-?\s*[.$\w/]")
 
 
 def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
-    """The YAML documents of a text, without the empty ones; problems are recorded."""
+    """Return the YAML documents of a text, without the empty ones; problems are recorded."""
     problems.register(path, text)
+    before, met = len(problems.found), problems.met
+    found = _documents(path, text, problems)
+    template = _TEMPLATE.search(text) if problems.met > met else None
+    if template is None:
+        return found
+    del problems.found[before:]
+    lines = _LINE_END.split(text[: template.start()])
+    problems.add(
+        Location(path, len(lines), len(lines[-1]) + 1),
+        "this is a template, not YAML",
+        "render it, like `helm template CHART > rendered.yaml`, and name the result in apply",
+    )
+    return ()
+
+
+def _documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
     found: list[Document] = []
     try:
-        for root in yaml.compose_all(_with_indentation(text), Loader=yaml.SafeLoader):
+        for root in _roots(_with_indentation(text)):
             value = _Reader(path, problems).value(root)
             if value is not None:
                 found.append(Document(path, value, root))
     except _TooMuch:
-        fact = f"with its aliases written out, the file holds over {_MOST_VALUES} values"
-        problems.add(Location(path, 1, 1), fact, "write fewer of them")
+        fact = f"the file holds over {_MOST_VALUES:,} values, with its aliases written out"
+        problems.add(Location(path, 1, 1), fact, "split it, or use fewer aliases")
     except yaml.reader.ReaderError as error:
         before = _LINE_END.split(text[: error.position])
         fact = f"character U+{_code(error.character):04X} cannot stand in a YAML file"
@@ -182,6 +229,38 @@ def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
         # PyYAML checks neither the year of a %YAML directive nor a \U escape beyond Unicode.
         problems.add(Location(path, 1, 1), "a number in a directive or an escape is out of range")
     return tuple(found)
+
+
+_Fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML has it: ten times as fast, with the same positions."""
+_DEEPEST = 100
+_QUICKLY_READ = 128 * 1024
+"""A text this short is read again by PyYAML itself if libyaml refuses it: it says more."""
+
+
+def _roots(text: str) -> Iterator[yaml.Node]:
+    """Yield the root of each document. Raises _TooMuch or RecursionError before it is made."""
+    try:
+        _measure(text)
+        yield from list(yaml.compose_all(text, Loader=_Fast))
+    except yaml.YAMLError:
+        if len(text) > _QUICKLY_READ or _Fast is yaml.SafeLoader:
+            raise
+        yield from yaml.compose_all(text, Loader=yaml.SafeLoader)
+
+
+def _measure(text: str) -> None:
+    """Refuse a text that holds too much, or too deeply, while it is parsed event by event."""
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Fast)):
+        if count > 2 * _MOST_VALUES:
+            raise _TooMuch
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise RecursionError
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 _TABLE = re.compile(r"(?P<before>(?P<outer> *(?:- +)*)expect: +\|)(?P<behind>[+-]?(?: +#.*)?)")
@@ -200,16 +279,17 @@ def _with_indentation(text: str) -> str:
         if not opens:
             continue
         outer = len(opens["outer"])
-        below = [len(row) - len(row.lstrip(" ")) for row in _block(lines[number + 1 :], outer)]
+        below = [len(row) - len(row.lstrip(" ")) for row in _block(lines, number + 1, outer)]
         if below and min(below) < below[0] and min(below) - outer <= 9:
             ending = line[len(line.rstrip("\r\n")) :]
             lines[number] = f"{opens['before']}{min(below) - outer}{opens['behind']}{ending}"
     return "".join(lines)
 
 
-def _block(lines: Sequence[str], outer: int) -> Iterator[str]:
-    """The lines with something on them that are indented further than ``outer``."""
-    for line in lines:
+def _block(lines: Sequence[str], first: int, outer: int) -> Iterator[str]:
+    """Yield the lines from ``first`` on that hold something and are indented beyond ``outer``."""
+    for number in range(first, len(lines)):
+        line = lines[number]
         if not line.strip():
             continue
         if len(line) - len(line.lstrip(" ")) <= outer:
@@ -221,7 +301,6 @@ def _block(lines: Sequence[str], outer: int) -> Iterator[str]:
 
 
 _TRUE = frozenset({"yes", "true", "on"})
-_TAG = "tag:yaml.org,2002:"
 
 
 class _TooMuch(Exception):
@@ -234,7 +313,7 @@ class _Reader:
     def __init__(self, path: str, problems: Problems) -> None:
         self.path = path
         self.problems = problems
-        self.open: list[int] = []
+        self.open: set[int] = set()
         self.budget = _MOST_VALUES
 
     def add(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
@@ -247,7 +326,7 @@ class _Reader:
         if id(node) in self.open:
             self.add(node, "an alias stands inside of what it repeats", "write the values out")
             return {} if isinstance(node, yaml.MappingNode) else []
-        self.open.append(id(node))
+        self.open.add(id(node))
         try:
             match node:
                 case yaml.ScalarNode():
@@ -259,7 +338,7 @@ class _Reader:
                 case _:
                     raise AssertionError(f"YAML has no node {node!r}")
         finally:
-            self.open.pop()
+            self.open.discard(id(node))
 
     def mapping(self, node: yaml.MappingNode) -> dict[str, object]:
         found: dict[str, object] = {}
@@ -268,8 +347,8 @@ class _Reader:
             if not isinstance(key, yaml.ScalarNode):
                 self.add(key, "a list or mapping cannot be a key", "a key is text")
                 continue
-            if key.tag == f"{_TAG}merge" and key.style is None:
-                self.add(key, "merge keys (<<) are not known here", "write the keys out")
+            if _is_merge(key):
+                self._check_merge(key, value)
                 continue
             if key.value in found:
                 fact = f"key {key.value!r} stands here and in line {lines[key.value]}"
@@ -277,7 +356,18 @@ class _Reader:
                 continue
             found[key.value] = self.value(value)
             lines[key.value] = key.start_mark.line + 1 if key.start_mark else 0
+        for merged in _merged_into(node):
+            inner = self.value(merged)
+            if isinstance(inner, dict):
+                found = {**inner, **found}
         return found
+
+    def _check_merge(self, key: yaml.Node, value: yaml.Node) -> None:
+        named = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        if not all(isinstance(item, yaml.MappingNode) for item in named):
+            self.add(
+                key, "the value of '<<' must be a mapping, or a list of them", "write <<: *name"
+            )
 
     def scalar(self, node: yaml.ScalarNode) -> object:
         text = node.value

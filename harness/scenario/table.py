@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import yaml
@@ -16,10 +17,12 @@ from harness.model import (
     Address,
     Cell,
     Destination,
+    External,
     ExternalRef,
     Family,
     Host,
     NodePortRef,
+    Pod,
     PodRef,
     Probe,
     Protocol,
@@ -56,7 +59,31 @@ _HOW = "write `expect: |2` and the table on the lines below, or one word for all
 # ------------------------------------------------------------------ what an end may be
 
 
-@dataclass(frozen=True, slots=True)
+class TooLarge(Exception):
+    """The tables of a file name more than can be read in a reasonable time."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """How much work the tables of one file may be: cells, and ends compared with patterns."""
+
+    cells: int = 50_000
+    comparisons: int = 1_000_000
+
+    def spend_cells(self, number: int) -> None:
+        """Raise TooLarge when the tables name too many pairs."""
+        self.cells -= number
+        if self.cells < 0:
+            raise TooLarge
+
+    def spend_comparisons(self, number: int) -> None:
+        """Raise TooLarge when too many patterns meet too many ends."""
+        self.comparisons -= number
+        if self.comparisons < 0:
+            raise TooLarge
+
+
+@dataclass(frozen=True)
 class Ends:
     """What the ends of one step's table can be.
 
@@ -67,11 +94,34 @@ class Ends:
     state: State
     families: tuple[Family, ...]
     services: Mapping[tuple[str, str], Service]
+    budget: Budget = field(default_factory=Budget)
+
+    @cached_property
+    def _pods(self) -> Mapping[PodRef, Pod]:
+        return {pod.ref: pod for pod in self.state.pods}
+
+    @cached_property
+    def _services(self) -> Mapping[tuple[str, str], Service]:
+        return {(item.namespace, item.name): item for item in self.state.services}
+
+    @cached_property
+    def _behind(self) -> Mapping[tuple[str, str], frozenset[PodRef]]:
+        """The endpoints of each Service."""
+        self.budget.spend_comparisons(len(self.state.services) * len(self.state.pods))
+        return {
+            name: frozenset(pod.ref for pod in self.state.endpoints(item))
+            for name, item in self._services.items()
+        }
+
+    @cached_property
+    def _externals(self) -> Mapping[str, External]:
+        return {item.name: item for item in self.state.externals}
 
     def sources(self, pattern: SourcePattern) -> tuple[Source, ...]:
         """The sources that a row means. Raises UsageError."""
         literal = pattern.literal
         if literal is None:
+            self.budget.spend_comparisons(len(self.state.pods) + len(self.state.externals))
             known = [s for s in self._all_sources() if pattern.matches(s)]
             return self._some(tuple(known), pattern.text, "pods", map(str, self._refs()))
         self._check_exists(literal)
@@ -81,8 +131,10 @@ class Ends:
         """The destinations that a column means. Raises UsageError."""
         literal = pattern.literal
         if literal is None:
-            known = [d for d in self._all_destinations(pattern) if pattern.matches(d)]
-            written = dict.fromkeys(str(d) for d in self._all_destinations(pattern))
+            candidates = tuple(self._all_destinations(pattern))
+            self.budget.spend_comparisons(len(candidates))
+            known = [d for d in candidates if pattern.matches(d)]
+            written = (str(d) for d in candidates)
             return self._some(tuple(known), pattern.text, "ends of that kind", written)
         self._check_exists(literal.host)
         self._check_port(literal)
@@ -106,9 +158,7 @@ class Ends:
             case PodRef():
                 return source == host
             case ServiceRef() | ServiceName() | NodePortRef():
-                service = self.state.service(host.namespace, host.name)
-                pods = self.state.endpoints(service) if service else ()
-                return any(pod.ref == source for pod in pods)
+                return source in self._behind.get((host.namespace, host.name), ())
             case _:
                 return False
 
@@ -157,17 +207,17 @@ class Ends:
 
     def _check_exists(self, host: Source | Host) -> None:
         match host:
-            case PodRef(namespace, _) if self.state.pod(host) is None:
+            case PodRef(namespace, _) if host not in self._pods:
                 hint = nearest_or_all(str(host), map(str, self._refs()), "pods")
-                if self.state.service(namespace, host.name):
+                if (namespace, host.name) in self._services:
                     hint = f"the Service is written svc/{host}"
                 raise UsageError(f"there is no pod '{host}' in this step", hint)
-            case ExternalRef(name) if self.state.external(name) is None:
+            case ExternalRef(name) if name not in self._externals:
                 known = (external.name for external in self.state.externals)
                 hint = nearest_or_all(name, known, "externals")
                 raise UsageError(f"there is no external {name!r}", hint)
             case ServiceRef() | NodePortRef():
-                self._check_service(host, self.state.service(host.namespace, host.name))
+                self._check_service(host, self._services.get((host.namespace, host.name)))
             case ServiceName():
                 self._check_service(host, self.services.get((host.namespace, host.name)))
             case _:
@@ -213,7 +263,7 @@ class Ends:
             case Address(ip):
                 return _families_of([ip])
             case ExternalRef(name):
-                external = self.state.external(name)
+                external = self._externals.get(name)
                 return _families_of(external.addresses if external else ())
             case AbsoluteName(name):
                 owners = [e for e in self.state.externals if name in e.dns_names]
@@ -259,7 +309,16 @@ class TableReader:
         self._problems = problems
 
     def read(self, node: yaml.Node, ends: Ends) -> TruthTable:
-        """The cells of an ``expect``."""
+        """Return the cells of an ``expect``."""
+        try:
+            return self._read(node, ends)
+        except TooLarge:
+            at = location_of(self._path, node.start_mark)
+            fact = "up to here, the tables of this file name too many pairs"
+            self._problems.add(at, fact, "name fewer pods, or split the file")
+            return TruthTable(())
+
+    def _read(self, node: yaml.Node, ends: Ends) -> TruthTable:
         text = str(node.value)
         words = text.split()
         at = location_of(self._path, node.start_mark)
@@ -276,12 +335,11 @@ class TableReader:
 
     def _rows(self, node: yaml.Node, at: Location) -> Iterator[list[_Word]]:
         """The words of each line of a literal block, without comments."""
-        for number in range(at.line + 1, at.line + 1 + str(node.value).count("\n") + 1):
+        last = at.line + 1 + str(node.value).rstrip("\n").count("\n")
+        if node.end_mark:
+            last = min(last, node.end_mark.line + 1)
+        for number in range(at.line + 1, last + 1):
             line = self._lines(Location(self._path, number, 1))
-            if node.end_mark and number > node.end_mark.line + 1:
-                return
-            if number == at.line + 1 + str(node.value).rstrip("\n").count("\n") + 1:
-                return
             code = re.split(r"(?:^|(?<=\s))#", line, maxsplit=1)[0]
             yield [
                 _Word(found[0], Location(self._path, number, found.start() + 1))
@@ -348,6 +406,8 @@ class TableReader:
         return _Ends(pattern.literal is None, destinations=found)
 
     def _row(self, word: _Word, ends: Ends) -> _Ends | None:
+        if self._problems.are_many:
+            return None
         if word.text in _WORDS:
             hint = "a row begins with its source; is the line above broken in two?"
             self._problems.add(word.location, f"{word.text!r} is not a source", hint)
@@ -414,6 +474,7 @@ class TableReader:
                 if (row.pattern or column.pattern) and ends.is_itself(source, destination.host):
                     continue
                 families = ends.families_of(source, destination.host)
+                ends.budget.spend_cells(len(families))
                 skipped = skipped or (not families and verdict is not None)
                 for family in families:
                     probe = Probe(source, destination, family)
@@ -458,8 +519,16 @@ def never_allowed(
         except UsageError as error:
             problems.add(place(text), error.message, error.hint)
             continue
+        if problems.are_many:
+            break
         hits = 0
         for number, (table, ends) in enumerate(tables):
+            try:
+                ends.budget.spend_comparisons(len(table.cells))
+            except TooLarge:
+                fact = "up to here, never-allowed is compared with too many cells"
+                problems.add(place(text), fact, "use fewer entries, with '*'")
+                return [table for table, _ in tables]
             for cell in table.cells:
                 probe = cell.probe
                 if not matches(probe.source, probe.destination):

@@ -38,6 +38,8 @@ def validate(document: Document, problems: Problems) -> ScenarioWire | None:
             return ScenarioWire.model_validate(value)
         except WireError as error:
             details = error.errors(include_url=False, include_input=True)
+        if len(details) > _MOST_DETAILS:
+            details, value = details[:_MOST_DETAILS], None
         meant = {(_place(d)[:-1], _meant(d)) for d in details if d["type"] == "extra_forbidden"}
         for detail in details:
             if detail["type"] == "missing" and (_place(detail)[:-1], _place(detail)[-1]) in meant:
@@ -64,6 +66,7 @@ def _place(detail: ErrorDetails) -> Place:
     )
 
 
+_MOST_DETAILS = 500
 _HARMLESS = frozenset({"covers", "catches", "needs", "scenario", "why", "oracle", "proves"})
 
 
@@ -165,7 +168,7 @@ def _wrong_shape(
     given, wanted = shapes
     written = getattr(document.node(place), "value", "")
     owner = _owner(place[:-1], document.value)
-    if place[-1:] == ("oracle",) and given in {False, "off"}:
+    if place[-1:] == ("oracle",) and (given is False or given == "off"):
         fact, hint = "oracle is switched off without a reason", "oracle: {off: the reason}"
     elif not isinstance(written, str):
         fact, hint = _not_of_kind(f"{_called(place)}{owner}", place, (given, wanted))

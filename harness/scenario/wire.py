@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from harness.model import FEATURES, RESERVED_NAMESPACES
 from harness.policy import selectors
 from harness.policy.selectors import BadWord
+from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
 from harness.suggest import nearest_or_all
 
 # ------------------------------------------------------------------ words with a syntax
@@ -53,6 +54,12 @@ def _service(text: str) -> str:
     if text[0].isdigit():
         raise _fault(f"the Service name {text!r} begins with a digit", "begin it with a letter")
     return text
+
+
+def _own_label_key(text: str) -> str:
+    if text.startswith(RESERVED_PREFIX):
+        raise _fault(reserved_fact(text), RESERVED_HINT)
+    return _label_key(text)
 
 
 def _label_key(text: str) -> str:
@@ -179,15 +186,32 @@ def _sentence(text: str) -> str:
     return text
 
 
+def _title(text: str) -> str:
+    odd = next((sign for sign in text if not sign.isprintable()), None)
+    if odd is not None:
+        raise _fault(
+            f"a title is one printable line, and this one holds U+{ord(odd):04X}", "remove it"
+        )
+    return _sentence(text)
+
+
+def _step_title(text: str) -> str:
+    if "::" in text:
+        raise _fault("pytest cannot address a name that holds '::'", "use a single ':'")
+    if text != text.strip():
+        raise _fault("the name begins or ends with a space", "remove it")
+    return _title(text)
+
+
 _Text = Annotated[str, AfterValidator(_sentence)]
 _Name = Annotated[str, AfterValidator(_dns_label)]
 _NamespaceName = Annotated[str, AfterValidator(_namespace)]
 _ServiceName = Annotated[str, AfterValidator(_service)]
 _Labels = dict[
-    Annotated[str, AfterValidator(_label_key)], Annotated[str, AfterValidator(_label_value)]
+    Annotated[str, AfterValidator(_own_label_key)], Annotated[str, AfterValidator(_label_value)]
 ]
 _LabelChange = dict[
-    Annotated[str, AfterValidator(_label_key)],
+    Annotated[str, AfterValidator(_own_label_key)],
     Annotated[str, AfterValidator(_label_value)] | None,
 ]
 _Number = Annotated[int, AfterValidator(_port_number)]
@@ -342,7 +366,9 @@ _Duration = Annotated[
 class StepWire(_Wire):
     """Changes, and what is reachable after them."""
 
-    step: _Text = Field(description="The step's name, a sentence.")
+    step: Annotated[str, AfterValidator(_step_title)] = Field(
+        description="The step's name, a sentence."
+    )
     namespace: str | None = Field(None, description="Of the step's manifests that name none.")
     apply: list[_Manifest] = Field(
         default_factory=list, description="Paths beside the scenario file, or objects inline."
@@ -386,7 +412,7 @@ def _only_ipv4() -> list[Literal[4, 6]]:
 class ScenarioWire(_Wire):
     """A topology, and steps that change something and state a truth table."""
 
-    scenario: _Text = Field(description="Its title.")
+    scenario: Annotated[str, AfterValidator(_title)] = Field(description="Its title.")
     why: _Text = Field(description="What it shows, in one or two sentences.")
     covers: list[Annotated[str, AfterValidator(_requirement_id)]] = Field(
         default_factory=list, description="Requirements, R01 to R86: docs/semantics.md."
@@ -417,7 +443,7 @@ class ScenarioWire(_Wire):
     )
     oracle: OracleWire | None = None
     proves: Literal["nothing-changes"] | None = None
-    steps: list[StepWire] = Field(min_length=1)
+    steps: list[StepWire] = Field(min_length=1, max_length=1_000)
 
 
 def schema() -> str:

@@ -817,3 +817,56 @@ def test_probes_stand_once_in_a_table(everything: Scenario) -> None:
         probes: list[Probe] = [cell.probe for cell in step.table.cells]
         assert len(set(probes)) == len(probes)
     assert {c.expected for c in everything.steps[1].table.cells} == {Verdict.TIMEOUT}
+
+
+KUBECTL = """\
+apiVersion: v1
+kind: List
+metadata: {resourceVersion: ""}
+items:
+  - apiVersion: networking.k8s.io/v1
+    kind: NetworkPolicy
+    metadata:
+      name: p
+      namespace: ""
+      uid: 7d1c1d0e
+      resourceVersion: "12"
+      creationTimestamp: "2024-05-01T10:00:00Z"
+      annotations: {kubectl.kubernetes.io/last-applied-configuration: "{}", mine: kept}
+    spec: &spec {podSelector: {}}
+    status: {}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicyList
+items:
+  - metadata: {name: q, namespace: app}
+    spec: {<<: *spec, policyTypes: [Egress]}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: app, labels: {team: blue}}}
+"""
+
+
+def test_what_kubectl_prints_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text(KUBECTL.replace("*spec", "{podSelector: {}}"))
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "scenario: S\nwhy: W.\n"
+        "topology: {app: {labels: {team: blue}, pods: {a: {}, b: {ports: [80]}}}}\n"
+        "steps:\n  - {step: s, namespace: app, apply: [all.yaml], expect: TIMEOUT}\n"
+    )
+    found = scenario.read(path)
+    first, second = found.steps[0].state.policies
+    assert json.loads(first.json) == {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "p", "namespace": "app", "annotations": {"mine": "kept"}},
+        "spec": {"podSelector": {}},
+    }
+    assert json.loads(second.json)["spec"] == {"podSelector": {}, "policyTypes": ["Egress"]}
+    shown = tmp_path / "all.yaml"
+    assert found.notes == (
+        f"{shown}:5:5: NetworkPolicy p: status, metadata.uid, metadata.resourceVersion, "
+        "metadata.creationTimestamp, the annotation "
+        "kubectl.kubernetes.io/last-applied-configuration left out",
+        f"{shown}:23:1: Namespace app left out: the topology makes it",
+    )

@@ -30,6 +30,7 @@ from harness.model import (
 
 Object = dict[str, Any]
 
+MARK_PREFIX = "netpol.harness/"
 RUN_LABEL = "netpol.harness/run"
 WORKER_LABEL = "netpol.harness/worker"
 OWNER_LABEL = "app.kubernetes.io/managed-by"

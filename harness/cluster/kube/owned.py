@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.cluster.kube.api import Api, ApiError
-from harness.cluster.kube.objects import PROCESS_ANNOTATION, TOKEN_ANNOTATION, Object
+from harness.cluster.kube.objects import MARK_PREFIX, PROCESS_ANNOTATION, TOKEN_ANNOTATION, Object
 from harness.cluster.waiting import REAL, Clock, Wait
 from harness.errors import ClusterError
 
@@ -173,7 +173,7 @@ class Owned:
         metadata = found["metadata"]
         annotations = metadata.get("annotations") or {}
         return (
-            self.labels.items() <= (metadata.get("labels") or {}).items()
+            _marks(self.labels).items() <= (metadata.get("labels") or {}).items()
             and annotations.get(PROCESS_ANNOTATION) == self.process
             and annotations.get(TOKEN_ANNOTATION) in tokens
         )
@@ -362,6 +362,11 @@ def _perhaps(ref: Ref) -> str:
 
 def _is_namespace(ref: Ref) -> bool:
     return ref.kind == "Namespace" and ref.api_version == "v1"
+
+
+def _marks(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels that no author may set: those under our own prefix."""
+    return {key: value for key, value in labels.items() if key.startswith(MARK_PREFIX)}
 
 
 def _identity(found: Object) -> tuple[str, str]:
