@@ -286,7 +286,7 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    from harness import scenario
+    from harness import report, scenario
 
     status = Exit.OK
     for path in list(_files(parsed.files)):
@@ -296,8 +296,8 @@ def _check(parsed: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
             status = Exit.INVALID
             continue
-        cells = sum(len(step.table.cells) for step in found.steps)
-        print(f"{path}: good, {_count(len(found.steps), 'step')}, {_count(cells, 'cell')}")
+        cells = report.prospect(report.as_written(found))
+        print(f"{path}: good, {_count(len(found.steps), 'step')}, {cells}")
         for note in found.notes:
             print(f"  note: {note}")
     return status

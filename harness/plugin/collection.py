@@ -166,13 +166,7 @@ class ScenarioStep(pytest.Item):
 
     def _publish(self, record: report.StepRecord) -> None:
         """Put the step's numbers where JUnit files show them."""
-        self.user_properties.append(("rounds", record.full_rounds))
-        for name, seconds in (
-            ("time-to-deny", record.time_to_deny_s),
-            ("time-to-allow", record.time_to_allow_s),
-        ):
-            if seconds is not None:
-                self.user_properties.append((name, seconds))
+        self.user_properties += report.properties(record)
 
     def _explain(self, result: CellResult) -> str:
         facts = oracle.Facts(features=self.file.scenario.needs.features)

@@ -1,37 +1,47 @@
 """Results as people and programs read them. Pure: values in, text out; no terminal, no files.
 
 ``record`` turns a StepResult into a StepRecord, which travels between processes as JSON;
-``grid`` arranges its cells, ``text`` and ``results`` print StepRecords, ``explanation`` what
-the oracle explains.
+``grid`` arranges its cells, ``tally`` counts them; ``text``, ``results`` and ``junit`` print
+StepRecords, ``explanation`` what the oracle explains.
 """
 
 from harness.report.explanation import explained, reasons
 from harness.report.grid import Entry, Grid, grid
+from harness.report.junit import properties
 from harness.report.record import (
     CellRecord,
+    FlapRecord,
     Outcome,
     StepRecord,
+    as_written,
     in_order,
     record,
     unmeasured_record,
 )
 from harness.report.results import SCHEMA_VERSION, Results, Run, schema
-from harness.report.text import WIDTH, failure, sentence, step_line, summary, table, tally
+from harness.report.tally import counted, excuses, prospect, tally
+from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
 
 __all__ = [
     "SCHEMA_VERSION",
     "WIDTH",
     "CellRecord",
     "Entry",
+    "FlapRecord",
     "Grid",
     "Outcome",
     "Results",
     "Run",
     "StepRecord",
+    "as_written",
+    "counted",
+    "excuses",
     "explained",
     "failure",
     "grid",
     "in_order",
+    "properties",
+    "prospect",
     "reasons",
     "record",
     "schema",

@@ -55,6 +55,10 @@ def _entry(cell: CellRecord | None) -> Entry:
 
 
 def _word(cell: CellRecord) -> str:
+    return f"{_status_word(cell)} (flapped)" if cell.flapped else _status_word(cell)
+
+
+def _status_word(cell: CellRecord) -> str:
     expected = f"{cell.expected} (limited)" if cell.limitation else cell.expected
     match cell.status:
         case CellStatus.WRONG:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from harness.model import (
     CellResult,
     CellStatus,
+    Observation,
     Reachability,
     Scenario,
     StepResult,
@@ -39,6 +40,15 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class FlapRecord:
+    """A wrong verdict of a cell that had been right before (see ``model.Flap``)."""
+
+    observed: str
+    from_s: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class CellRecord:
     """One cell: ends, expected and observed words, and the place of the expectation.
 
@@ -61,6 +71,7 @@ class CellRecord:
     rejected: bool = False
     limitation: str = ""
     wrong_until_s: float | None = None
+    flapped: tuple[FlapRecord, ...] = ()
     reasons: str = ""
     command: str = ""
     raw: str = ""
@@ -106,6 +117,7 @@ class StepRecord:
     probe_s: float = 0.0
     time_to_deny_s: float | None = None
     time_to_allow_s: float | None = None
+    held_s: float | None = None
 
     @property
     def name(self) -> str:
@@ -161,6 +173,7 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
         probe_s=_rounded(result.probe_s),
         time_to_deny_s=_rounded_or_none(result.time_to_deny_s),
         time_to_allow_s=_rounded_or_none(result.time_to_allow_s),
+        held_s=_rounded_or_none(result.held_s),
     )
 
 
@@ -174,6 +187,23 @@ def _columns(table: TruthTable, cells: Sequence[CellRecord]) -> tuple[str, ...]:
 
 def _head(destination: str, family: int) -> str:
     return f"{destination} (IPv6)" if family == 6 else destination
+
+
+def as_written(scenario: Scenario) -> tuple[CellRecord, ...]:
+    """Return all cells as a cluster shows them that gives each written verdict, with evidence.
+
+    Their statuses are the best that a run can give.
+    """
+    results = (
+        CellResult(cell, Observation(cell.probe, 0, 0, cell.expected))
+        for step in scenario.steps
+        for cell in step.table.cells
+    )
+    return tuple(_cell(result, _nothing, _nothing) for result in results)
+
+
+def _nothing(_result: CellResult) -> str:
+    return ""
 
 
 def unmeasured_record(
@@ -229,6 +259,10 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         rejected=result.rejected,
         limitation=cell.limitation.reason if cell.limitation else "",
         wrong_until_s=_rounded_or_none(result.wrong_until_s),
+        flapped=tuple(
+            FlapRecord(str(flap.verdict), _rounded(flap.from_s), _rounded(flap.until_s))
+            for flap in result.flapped
+        ),
         reasons="" if fine else explain(result),
         command="" if fine else ((seen.command if seen else "") or by_hand(result)),
         raw="" if fine or seen is None else seen.raw,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import indent
 
 from harness.model import CellStatus
 from harness.report.grid import Grid, grid
 from harness.report.record import CellRecord, Outcome, StepRecord
+from harness.report.tally import counted, excuses, flaps, tally
 
 WIDTH = 100
 """Columns of a table before it is continued below, where no terminal says otherwise."""
@@ -18,9 +18,6 @@ _DETAILS = 10
 """A failure explains no more cells than this; all of them are marked in the table."""
 
 _WORTH_TELLING_S = 0.01
-
-_REASONS = 5
-"""The summary lists no more reasons than this for each kind of cell, the most frequent first."""
 
 _COLOURS = {
     CellStatus.WRONG: "31",
@@ -102,23 +99,26 @@ def sentence(step: StepRecord) -> str:
     total = len(step.cells)
     facts = []
     if wrong := step.having(CellStatus.WRONG):
-        facts.append(f"{len(wrong)} of {_count(total, 'cell')} {_be(wrong)} wrong")
+        facts.append(f"{len(wrong)} of {counted(total, 'cell')} {_be(wrong)} wrong")
     if silent := step.having(CellStatus.NO_VERDICT):
-        facts.append(f"no verdict on {len(silent)} of {_count(total, 'cell')}")
+        facts.append(f"no verdict on {len(silent)} of {counted(total, 'cell')}")
     if unproven := step.having(CellStatus.UNPROVEN):
-        facts.append(f"{len(unproven)} of {_count(total, 'cell')} unproven, never seen connecting")
+        facts.append(
+            f"{len(unproven)} of {counted(total, 'cell')} unproven, never seen connecting"
+        )
     if step.outcome is Outcome.LIMITED:
         limited = step.having(CellStatus.LIMITED)
         reasons = "; ".join(dict.fromkeys(cell.limitation for cell in limited))
-        facts.append(f"{len(limited)} of {_count(total, 'cell')} limited: {reasons}")
+        facts.append(f"{len(limited)} of {counted(total, 'cell')} limited: {reasons}")
     if step.outcome is Outcome.NO_VERDICT and not step.cells:
         facts.append("no verdict: the table has no cells")
-    return ", ".join(facts) or step.message.partition("\n")[0]
+    held = "" if step.held_s is None else f"was right for {step.held_s:.1f} s, then "
+    return held + ", ".join(facts) or step.message.partition("\n")[0]
 
 
 def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     """Describe what is wrong: one sentence, one table, then each cell with place and reasons."""
-    rounds = f"{_count(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
+    rounds = f"{counted(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
     parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
     odd = [cell for cell in step.cells if cell.status in _ODD]
     sources = tuple(dict.fromkeys(cell.source for cell in step.cells))
@@ -128,12 +128,12 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     parts.append(table(step, width, colour, shown))
     notes = ["observed != expected"] if step.outcome in {Outcome.WRONG, Outcome.NO_VERDICT} else []
     if len(shown) < len(sources):
-        notes.append(f"{_count(len(sources) - len(shown), 'row')} as expected not shown")
+        notes.append(f"{counted(len(sources) - len(shown), 'row')} as expected not shown")
     if notes:
         parts[-1] += f"\n  ({'; '.join(notes)})"
     parts += [_detail(cell) for cell in odd[:_DETAILS]]
     if len(odd) > _DETAILS:
-        parts.append(f"... and {_count(len(odd) - _DETAILS, 'more cell')}, marked in the table")
+        parts.append(f"... and {counted(len(odd) - _DETAILS, 'more cell')}, marked in the table")
     return "\n\n".join(parts)
 
 
@@ -188,7 +188,7 @@ def step_line(step: StepRecord) -> str:
     words = [
         str(step.outcome),
         tally(step.cells),
-        _count(step.full_rounds, "full round"),
+        counted(step.full_rounds, "full round"),
     ]
     if step.time_to_deny_s is not None:
         words.append(f"time-to-deny {step.time_to_deny_s:.2f} s")
@@ -212,19 +212,9 @@ def _totals(steps: Sequence[StepRecord]) -> Iterator[str]:
     files = len({step.file for step in measured})
     clusters = ", ".join(sorted({step.cluster for step in measured}))
     yield (
-        f"{tally(cells)}, in {_count(len(measured), 'step')} of "
-        f"{_count(files, 'scenario')} on {clusters}"
+        f"{tally(cells)}, in {counted(len(measured), 'step')} of "
+        f"{counted(files, 'scenario')} on {clusters}"
     )
-
-
-def tally(cells: Sequence[CellRecord]) -> str:
-    """Count the cells by status: those proven first, then the gravest; none that is zero."""
-    counts = Counter(cell.status for cell in cells)
-    if counts[CellStatus.PROVEN] == len(cells):
-        return f"{len(cells)} of {_count(len(cells), 'cell')} proven"
-    order = (CellStatus.PROVEN, *(each for each in CellStatus if each is not CellStatus.PROVEN))
-    words = [f"{counts[status]} {status}" for status in order if counts[status]]
-    return f"{_count(len(cells), 'cell')}: {', '.join(words)}"
 
 
 def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
@@ -237,7 +227,7 @@ def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
             yield f"slowest {word} {seconds:.2f} s: {name}"
     slow = [step for step in steps if step.full_rounds > 2]
     if slow:
-        yield f"{_count(len(slow), 'step')} needed more than two full rounds:"
+        yield f"{counted(len(slow), 'step')} needed more than two full rounds:"
         yield from (f"  {step.full_rounds} rounds: {step.name}" for step in slow)
 
 
@@ -249,11 +239,13 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     cells = [cell for step in steps for cell in step.cells]
     if rejected := sum(cell.rejected for cell in cells):
         yield (
-            f"{_count(rejected, 'denial')} came as REFUSED: this cluster denies by rejecting, "
+            f"{counted(rejected, 'denial')} came as REFUSED: this cluster denies by rejecting, "
             "and the pairs were seen connecting before"
         )
-    for status, title in _EXCUSED.items():
-        yield from _reasons(title, [cell for cell in cells if cell.status is status])
+    if flapped := sum(bool(cell.flapped) for cell in cells):
+        yield f"{counted(flapped, 'cell')} flapped, wrong after having been right:"
+        yield from (f"  {line}" for line in flaps(cells))
+    yield from excuses(cells)
 
 
 def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
@@ -264,38 +256,6 @@ def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], l
         if step.file not in files:
             files.append(step.file)
     return found
-
-
-_EXCUSED = {
-    CellStatus.LIMITED: "limited, known to be wrong on this cluster",
-    CellStatus.UNDEFINED: "undefined by the API",
-    CellStatus.EXEMPT: "exempt, declared never-allowed",
-    CellStatus.NOT_JUDGED: "not judged by the oracle",
-}
-"""The statuses that fail no step and prove nothing about the policies, in words."""
-
-
-def _reasons(title: str, cells: Sequence[CellRecord]) -> Iterator[str]:
-    """Yield a line for each reason, the most frequent first, with the first cell that has it."""
-    if not cells:
-        return
-    yield f"{_count(len(cells), 'cell')} {title}:"
-    having: dict[str, list[CellRecord]] = {}
-    for cell in cells:
-        having.setdefault(cell.reason, []).append(cell)
-    ordered = sorted(having.items(), key=lambda item: -len(item[1]))
-    for reason, found in ordered[:_REASONS]:
-        surprises = [cell for cell in found if cell.observed != cell.stated and not cell.rejected]
-        example = (surprises or found)[0]
-        seen = f", {example.observed} where {example.stated} is written" if surprises else ""
-        number = "" if len(found) == 1 else f"{len(found)} cells, for example "
-        yield f"  {reason}: {number}{example.location}: {example.pair}{seen}"
-    if len(ordered) > _REASONS:
-        yield f"  ... and {_count(len(ordered) - _REASONS, 'more reason')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _be(items: Sequence[object]) -> str:

@@ -333,7 +333,71 @@ nobody is left  [passed]
     assert [len(step["cells"]) for step in document["steps"]] == [2, 2, 2]
     suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
     names = {item.get("name") for item in suite.iter("property")}
-    assert names == {"rounds", "time-to-deny", "time-to-allow"}
+    assert names == {"rounds", "time-to-deny", "time-to-allow", "cells", "proven"}
+
+
+CLOSED = """\
+scenario: A port that nobody serves
+why: Its denials show nothing about the policy.
+topology:
+  shop:
+    pods:
+      database: {labels: {app: database}, ports: [5432]}
+      frontend: {labels: {app: frontend}}
+never-allowed: {"*/* -> */*:81": nobody listens on 81}
+steps:
+  - step: all is shut
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: deny, namespace: shop}
+        spec: {podSelector: {matchLabels: {app: database}}}
+    expect: |2
+                       shop/database:5432  shop/database:81
+        shop/frontend  TIMEOUT             TIMEOUT
+"""
+
+
+@IN_ONE_PROCESS_AND_TWO
+def test_an_exempt_cell_is_counted_apart_everywhere(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    write(pytester, "scenarios/closed.yaml", CLOSED)
+    result = run_scenarios(
+        *("scenarios", "--tables", "--junitxml=junit.xml", "--results=results.json", *spread),
+        conftest=CONFTEST.replace("fakes.{answer}", "closed")
+        + """
+from harness.model import Verdict
+
+def closed(state, probe):
+    served = probe.destination.port != 81
+    return fakes.by_the_book(state, probe) if served else Verdict.TIMEOUT
+""",
+    )
+    result.assert_outcomes(passed=1)
+    place = "scenarios/closed.yaml:18:44: shop/frontend -> shop/database:81"
+    assert (
+        section(result, "NetworkPolicy")
+        == f"""\
+2 cells: 1 proven, 1 exempt, in 1 step of 1 scenario on fake
+1 cell exempt, declared never-allowed:
+  nobody listens on 81: {place}"""
+    )
+    assert "  shop/frontend  TIMEOUT             TIMEOUT (exempt)" in result.outlines
+    summary = json.loads((pytester.path / "results.json").read_text())["summary"]["cells"]
+    assert {status: count for status, count in summary.items() if count} == {
+        "total": 2,
+        "exempt": 1,
+        "proven": 1,
+    }
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
+    found = {item.get("name"): item.get("value") for item in suite.iter("property")}
+    assert {name: found.get(name) for name in ("cells", "proven", "exempt", "exempt because")} == {
+        "cells": "2",
+        "proven": "1",
+        "exempt": "1",
+        "exempt because": f"nobody listens on 81: {place}",
+    }
 
 
 def test_without_xdist_loaded(run_scenarios: RunScenarios) -> None:

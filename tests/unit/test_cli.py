@@ -107,6 +107,48 @@ def test_what_cannot_be_is_said_without_a_traceback(
     assert capsys.readouterr().err == text
 
 
+def test_check_counts_apart_what_no_run_can_prove(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "closed.yaml").write_text(
+        """\
+scenario: A closed port and a pod on the node's network
+why: Neither shows anything about the policy.
+topology:
+  a:
+    pods:
+      web: {ports: [80], node: 1}
+      host: {hostNetwork: true, node: 2}
+  b: {pods: {c: {node: 2}}}
+never-allowed: {"b/c -> a/web:81": nobody listens on 81}
+steps:
+  - step: own namespace
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: own, namespace: a}
+        spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}
+    expect: |2
+              a/web:80  a/web:81
+      a/host  TIMEOUT   -
+      b/c     TIMEOUT   TIMEOUT
+""",
+        encoding="utf-8",
+    )
+    assert main(["check", "closed.yaml"]) == Exit.OK
+    assert (
+        capsys.readouterr().out
+        == """\
+closed.yaml: good, 1 step, 3 cells: 1 provable, 1 undefined, 1 exempt
+  1 cell undefined by the API:
+    whether a hostNetwork pod is a pod or its node to policy is not defined (R83): \
+closed.yaml:19:15: a/host -> a/web:80
+  1 cell exempt, declared never-allowed:
+    nobody listens on 81: closed.yaml:20:25: b/c -> a/web:81
+"""
+    )
+
+
 def test_an_empty_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "empty").mkdir()
     for verb in ("check", "run"):

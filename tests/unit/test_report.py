@@ -16,6 +16,7 @@ from harness.model import (
     CellStatus,
     Destination,
     Family,
+    Flap,
     Limitation,
     Observation,
     PodRef,
@@ -32,7 +33,10 @@ from harness.model import (
 from harness.report import (
     Outcome,
     StepRecord,
+    as_written,
     failure,
+    properties,
+    prospect,
     record,
     sentence,
     step_line,
@@ -472,6 +476,110 @@ def test_the_summary_bounds_the_reasons_of_each_kind_of_cell() -> None:
   reason 2: s.yaml:9:5: x/a -> y/b:80
   reason 3: s.yaml:9:5: x/a -> y/b:80
   ... and 2 more reasons"""
+    )
+
+
+FLAPS = (Flap(ALLOWED, 1.25, 3.0), Flap(ALLOWED, 5.0, 5.0))
+
+
+def test_a_cell_that_flapped_is_marked_beside_its_status() -> None:
+    made = step(
+        cell("a", "b", TIMEOUT, TIMEOUT, flapped=FLAPS),
+        cell("a", "c", TIMEOUT, TIMEOUT, never_allowed="nobody listens", flapped=FLAPS[:1]),
+        cell("a", "d", TIMEOUT, ALLOWED, flapped=FLAPS[:1]),
+    )
+    assert [item.status for item in made.cells] == [
+        CellStatus.PROVEN,
+        CellStatus.EXEMPT,
+        CellStatus.WRONG,
+    ]
+    assert StepRecord.from_json(made.to_json()) == made
+    assert (
+        table(made)
+        == """\
+       y/b:80             y/c:80                      y/d:80
+  x/a  TIMEOUT (flapped)  TIMEOUT (exempt) (flapped)  allowed != TIMEOUT (flapped)"""
+    )
+    assert (
+        summary([made])
+        == """\
+3 cells: 1 proven, 1 wrong, 1 exempt, in 1 step of 1 scenario on fake
+3 cells flapped, wrong after having been right:
+  s.yaml:9:5: x/a -> y/b:80: allowed from 1.25 s to 3.00 s, allowed from 5.00 s to 5.00 s
+  s.yaml:9:5: x/a -> y/c:80: allowed from 1.25 s to 3.00 s
+  s.yaml:9:5: x/a -> y/d:80: allowed from 1.25 s to 3.00 s
+1 cell exempt, declared never-allowed:
+  nobody listens: s.yaml:9:5: x/a -> y/c:80"""
+    )
+
+
+def test_the_summary_bounds_the_cells_that_flapped() -> None:
+    flapped = cell("a", "b", TIMEOUT, TIMEOUT, flapped=FLAPS[:1])
+    lines = summary([step(*[flapped] * 12)]).splitlines()
+    assert lines[1] == "12 cells flapped, wrong after having been right:"
+    assert lines[2:] == ["  s.yaml:9:5: x/a -> y/b:80: allowed from 1.25 s to 3.00 s"] * 10 + [
+        "  ... and 2 more cells"
+    ]
+
+
+def test_a_table_that_did_not_hold_says_how_long_it_was_right() -> None:
+    made = step(cell("a", "b", TIMEOUT, ALLOWED), cell("a", "c", TIMEOUT, TIMEOUT), held_s=13.2471)
+    assert sentence(made) == "was right for 13.2 s, then 1 of 2 cells is wrong"
+
+
+def test_the_properties_of_a_step_in_junit_files() -> None:
+    made = step(
+        cell("a", "b", TIMEOUT, TIMEOUT, flapped=FLAPS[:1]),
+        cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
+        cell("a", "d", TIMEOUT, TIMEOUT, never_allowed="nobody listens"),
+        cell("a", "e", TIMEOUT, TIMEOUT, never_allowed="nobody listens"),
+        cell("a", "f", TIMEOUT, TIMEOUT, never_allowed="gone"),
+        time_to_deny_s=1.5,
+        held_s=2.0,
+    )
+    assert list(properties(made)) == [
+        ("rounds", 2),
+        ("time-to-deny", 1.5),
+        ("held", 2.0),
+        ("cells", 5),
+        ("undefined", 1),
+        ("exempt", 3),
+        ("proven", 1),
+        (
+            "undefined because",
+            "hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed where TIMEOUT is written",
+        ),
+        ("exempt because", "nobody listens: 2 cells, for example s.yaml:9:5: x/a -> y/d:80"),
+        ("exempt because", "gone: s.yaml:9:5: x/a -> y/f:80"),
+        ("flapped", "s.yaml:9:5: x/a -> y/b:80: allowed from 1.25 s to 3.00 s"),
+    ]
+
+
+def test_what_a_scenario_can_show_at_best() -> None:
+    stated = (
+        cell("a", "b", TIMEOUT, None),
+        cell("a", "c", ALLOWED, None),
+        cell("a", "d", TIMEOUT, None, never_allowed="nobody listens", not_judged="CRD"),
+        cell("a", "e", TIMEOUT, None, undefined="hairpins differ", never_allowed="gone"),
+        cell("a", "f", TIMEOUT, None, not_judged="CRD"),
+    )
+
+    def best(count: int) -> str:
+        table_ = TruthTable(tuple(result.cell for result in stated[:count]))
+        made = Step("s", Location("s.yaml", 7, 3), (), State("s"), table_)
+        return prospect(as_written(Scenario("s.yaml", "Shut", "s", "because", (made,))))
+
+    assert best(2) == "2 cells"
+    assert (
+        best(5)
+        == """\
+5 cells: 2 provable, 1 undefined, 1 exempt, 1 not judged
+  1 cell undefined by the API:
+    hairpins differ: s.yaml:9:5: x/a -> y/e:80
+  1 cell exempt, declared never-allowed:
+    nobody listens: s.yaml:9:5: x/a -> y/d:80
+  1 cell not judged by the oracle:
+    CRD: s.yaml:9:5: x/a -> y/f:80"""
     )
 
 

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.model import CellStatus
 from harness.report import (
     CellRecord,
+    FlapRecord,
     Outcome,
     Results,
     Run,
@@ -52,8 +53,10 @@ RUN = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
 
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 """No clock gives another number."""
-NUMBERS = dict.fromkeys(("duration_s", "sync_s", "probe_s"), SECONDS) | dict.fromkeys(
-    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s"), st.none() | SECONDS
+NUMBERS = dict.fromkeys(
+    ("duration_s", "sync_s", "probe_s", "from_s", "until_s"), SECONDS
+) | dict.fromkeys(
+    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s", "held_s"), st.none() | SECONDS
 )
 
 
@@ -64,7 +67,8 @@ def records(kind: type, **parts: object) -> st.SearchStrategy:  # type: ignore[t
     return st.builds(kind, **{name: given_.get(name, ...) for name in names})
 
 
-CELLS = st.lists(records(CellRecord), max_size=3).map(tuple)
+FLAPS = st.lists(records(FlapRecord), max_size=2).map(tuple)
+CELLS = st.lists(records(CellRecord, flapped=FLAPS), max_size=3).map(tuple)
 STEPS = st.lists(records(StepRecord, cells=CELLS), max_size=3).map(tuple)
 
 
@@ -209,7 +213,7 @@ def test_every_field_of_the_schema_is_described() -> None:
     document = json.loads(schema())
     words = {f"run.{name}" for name in document["$defs"]["Run"]["properties"]}
     words |= {f"summary.{name}" for name in document["$defs"]["Summary"]["properties"]}
-    for part in ("StepRecord", "CellRecord"):
+    for part in ("StepRecord", "CellRecord", "FlapRecord"):
         words |= set(document["$defs"][part]["properties"])
     words |= {*Outcome, *CellStatus}
     assert sorted(word for word in words if f"`{word}`" not in text) == []

@@ -1,0 +1,34 @@
+"""A step as the properties of a test case in JUnit files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from harness.model import CellStatus
+from harness.report.record import StepRecord
+from harness.report.tally import excuses_by_status, flaps
+
+
+def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
+    """Yield names and values: rounds, times, cells by status, and why some prove nothing.
+
+    The name of a reason is repeated for each of them.
+    """
+    yield "rounds", step.full_rounds
+    for name, seconds in (
+        ("time-to-deny", step.time_to_deny_s),
+        ("time-to-allow", step.time_to_allow_s),
+        ("held", step.held_s),
+    ):
+        if seconds is not None:
+            yield name, seconds
+    yield "cells", len(step.cells)
+    counts = Counter(cell.status for cell in step.cells)
+    for status in CellStatus:
+        if counts[status]:
+            yield str(status), counts[status]
+    for status, line in excuses_by_status(step.cells):
+        yield f"{status} because", line
+    for line in flaps(step.cells):
+        yield "flapped", line

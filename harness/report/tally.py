@@ -1,0 +1,100 @@
+"""How many cells have each status, and why those that fail no step prove nothing, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.model import CellStatus
+from harness.report.record import CellRecord
+
+_REASONS = 5
+"""No more reasons than this are listed for each status, the most frequent first."""
+_FLAPS = 10
+"""No more cells that flapped are listed than this."""
+
+_EXCUSED = {
+    CellStatus.LIMITED: "limited, known to be wrong on this cluster",
+    CellStatus.UNDEFINED: "undefined by the API",
+    CellStatus.EXEMPT: "exempt, declared never-allowed",
+    CellStatus.NOT_JUDGED: "not judged by the oracle",
+}
+"""The statuses that fail no step and prove nothing about the policies."""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun: 1 cell, 2 cells."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tally(cells: Sequence[CellRecord]) -> str:
+    """Count the cells by status: those proven first, then the gravest; none that is zero."""
+    return _by_status(cells, "proven") or f"{len(cells)} of {counted(len(cells), 'cell')} proven"
+
+
+def prospect(cells: Sequence[CellRecord]) -> str:
+    """Count what a run can show at best (see ``record.as_written``), with reasons below."""
+    first = _by_status(cells, "provable") or counted(len(cells), "cell")
+    return "\n".join([first, *(f"  {line}" for line in excuses(cells))])
+
+
+def _by_status(cells: Sequence[CellRecord], proven: str) -> str:
+    """Return the number of cells of each status; empty where all are proven."""
+    counts = Counter(cell.status for cell in cells)
+    if counts[CellStatus.PROVEN] == len(cells):
+        return ""
+    words = [f"{counts[CellStatus.PROVEN]} {proven}"] if counts[CellStatus.PROVEN] else []
+    words += [
+        f"{counts[status]} {status}"
+        for status in CellStatus
+        if counts[status] and status is not CellStatus.PROVEN
+    ]
+    return f"{counted(len(cells), 'cell')}: {', '.join(words)}"
+
+
+# ------------------------------------------------------------------ reasons
+
+
+def excuses(cells: Sequence[CellRecord]) -> Iterator[str]:
+    """Yield the reasons of the cells that fail no step and prove nothing, by status."""
+    for status, title in _EXCUSED.items():
+        of_status = [cell for cell in cells if cell.status is status]
+        if of_status:
+            yield f"{counted(len(of_status), 'cell')} {title}:"
+            yield from (f"  {line}" for line in _reasons(of_status))
+
+
+def excuses_by_status(cells: Sequence[CellRecord]) -> Iterator[tuple[CellStatus, str]]:
+    """Yield the same reasons, one line each, beside their status."""
+    for status in _EXCUSED:
+        for line in _reasons(cell for cell in cells if cell.status is status):
+            yield status, line
+
+
+def _reasons(cells: Iterable[CellRecord]) -> Iterator[str]:
+    """Yield a line for each reason, the most frequent first, with the first cell that has it."""
+    having: dict[str, list[CellRecord]] = {}
+    for cell in cells:
+        having.setdefault(cell.reason, []).append(cell)
+    ordered = sorted(having.items(), key=lambda item: -len(item[1]))
+    for reason, found in ordered[:_REASONS]:
+        surprises = [cell for cell in found if cell.observed != cell.stated and not cell.rejected]
+        example = (surprises or found)[0]
+        seen = f", {example.observed} where {example.stated} is written" if surprises else ""
+        number = "" if len(found) == 1 else f"{len(found)} cells, for example "
+        yield f"{reason}: {number}{example.location}: {example.pair}{seen}"
+    if len(ordered) > _REASONS:
+        yield f"... and {counted(len(ordered) - _REASONS, 'more reason')}"
+
+
+# ------------------------------------------------------------------ flaps
+
+
+def flaps(cells: Iterable[CellRecord]) -> Iterator[str]:
+    """Yield a line for each cell that was wrong after having been right, up to a number."""
+    flapped = [cell for cell in cells if cell.flapped]
+    for cell in flapped[:_FLAPS]:
+        times = (f"{f.observed} from {f.from_s:.2f} s to {f.until_s:.2f} s" for f in cell.flapped)
+        yield f"{cell.location}: {cell.pair}: {', '.join(times)}"
+    if len(flapped) > _FLAPS:
+        yield f"... and {counted(len(flapped) - _FLAPS, 'more cell')}"
