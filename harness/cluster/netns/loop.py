@@ -10,14 +10,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 READABLE, WRITABLE = select.EPOLLIN, select.EPOLLOUT
 _EVENTS_AT_ONCE = 512
 
 
+class Poller(Protocol):
+    """The part of ``select.epoll`` that a Loop needs."""
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+
+    def unregister(self, fd: int, /) -> None: ...
+
+    def poll(self, timeout: float, maxevents: int, /) -> list[tuple[int, int]]: ...
+
+
 @dataclass(order=True, slots=True)
 class Deadline:
-    """A moment (``time.monotonic()``) after which something is called, unless cancelled."""
+    """A moment of the loop's clock after which something is called, unless cancelled."""
 
     at: float
     serial: int
@@ -34,8 +45,11 @@ class Loop:
     not take for silence an answer that waits in a queue of its own.
     """
 
-    def __init__(self) -> None:
-        self._epoll = select.epoll()
+    def __init__(
+        self, poller: Poller | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._poller = poller or select.epoll()
+        self._now = now
         self._handlers: dict[int, Callable[[], None]] = {}
         self._soon: deque[Callable[[], None]] = deque()
         self._deadlines: list[Deadline] = []
@@ -48,13 +62,13 @@ class Loop:
 
     def watch(self, descriptor: int, events: int, handler: Callable[[], None]) -> None:
         """Call ``handler`` whenever the descriptor is ready, or in error."""
+        self._poller.register(descriptor, events)
         self._handlers[descriptor] = handler
-        self._epoll.register(descriptor, events)
 
     def forget(self, descriptor: int) -> None:
         """Stop watching; to be called before the descriptor is closed."""
         del self._handlers[descriptor]
-        self._epoll.unregister(descriptor)
+        self._poller.unregister(descriptor)
 
     def soon(self, call: Callable[[], None]) -> None:
         """Call it in the loop's next turn. Other threads may use it."""
@@ -77,7 +91,7 @@ class Loop:
     def after(self, seconds: float, call: Callable[[], None]) -> Deadline:
         """Call it when so much time has passed and nothing else waits."""
         self._serial += 1
-        deadline = Deadline(time.monotonic() + seconds, self._serial, call)
+        deadline = Deadline(self._now() + seconds, self._serial, call)
         heapq.heappush(self._deadlines, deadline)
         return deadline
 
@@ -87,7 +101,7 @@ class Loop:
             self._turn()
 
     def _turn(self) -> None:
-        ready = self._epoll.poll(self._patience(), _EVENTS_AT_ONCE)
+        ready = self._poller.poll(self._patience(), _EVENTS_AT_ONCE)
         for descriptor, _ in ready:
             handler = self._handlers.get(descriptor)
             if handler:
@@ -105,10 +119,10 @@ class Loop:
             return 0
         if not self._deadlines:
             return -1
-        return max(0.0, self._deadlines[0].at - time.monotonic())
+        return max(0.0, self._deadlines[0].at - self._now())
 
     def _expire(self) -> None:
-        now = time.monotonic()
+        now = self._now()
         while self._deadlines and self._deadlines[0].at <= now:
             call = heapq.heappop(self._deadlines).call
             if call:

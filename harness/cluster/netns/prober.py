@@ -42,22 +42,22 @@ from harness.model import (
 
 _SOURCE_PORTS = range(33000, 65000)
 _STARTS_A_TURN = 32
-_OUR_FAULT = frozenset(
-    {
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOBUFS,
-        errno.ENOMEM,
-        errno.EADDRINUSE,
-        errno.EADDRNOTAVAIL,
-        errno.EPROTONOSUPPORT,
-        errno.ESOCKTNOSUPPORT,
-        errno.EAFNOSUPPORT,
-        errno.EBADF,
-        errno.EINVAL,
-    }
-)
-"""Errors that say nothing about the network: no verdict."""
+_VERDICTS = {
+    0: Verdict.ALLOWED,
+    errno.ECONNREFUSED: Verdict.REFUSED,
+    errno.ETIMEDOUT: Verdict.TIMEOUT,
+    **dict.fromkeys(
+        (
+            # ICMP errors, as the kernel gives them to a socket.
+            *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENONET),
+            *(errno.EACCES, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EPROTO),
+            errno.EPERM,  # dropped on the way out of a node
+            *(errno.ECONNRESET, errno.ECONNABORTED),
+        ),
+        Verdict.OTHER,
+    ),
+}
+"""What a connection's error says about the network. Every other error is no verdict."""
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
@@ -202,20 +202,25 @@ class _Attempt:
 
     def start(self) -> None:
         self._started = time.monotonic()
+        self._attempt(self._begin)
+
+    def _begin(self) -> None:
+        view = self._view()
+        if view is None:
+            raise NoVerdict("the cluster holds nothing yet")
+        host = _host(view, self._probe)
+        target = resolve(view, self._probe)
+        if isinstance(target, str):
+            self._ask(view, host, target)
+        else:
+            self._connect(host, *target)
+
+    def _attempt(self, call: Callable[[], None]) -> None:
+        """Call it; end the probe without a verdict if it fails."""
         try:
-            view = self._view()
-            if view is None:
-                raise NoVerdict("the cluster holds nothing yet")
-            host = _host(view, self._probe)
-            target = resolve(view, self._probe)
-            if isinstance(target, str):
-                self._ask(view, host, target)
-            else:
-                self._connect(host, *target)
+            call()
         except NoVerdict as reason:
             self._finish(ProbeError(str(reason)), "")
-        except OSError as error:
-            self._judge(error.errno or errno.EINVAL)
         except Exception as error:  # noqa: BLE001 - one probe must not end the others
             self._finish(ProbeError(f"the probe failed: {error!r}"), "")
 
@@ -227,9 +232,12 @@ class _Attempt:
         if server is None:
             raise NoVerdict(f"this cluster has no IPv{family}")
         self._query = ask(name, family)
-        self._dial(host, server, 53, Protocol.UDP, lambda: self._hear_name(host, name))
         self._await(lambda: self._finish(Verdict.DNS, f"no answer about {name}"))
-        self._say(self._query)
+        try:
+            self._dial(host, server, 53, Protocol.UDP, lambda: self._hear_name(host, name))
+            self._say(self._query)
+        except OSError as error:
+            self._judge_lookup(name, error)
 
     def _hear_name(self, host: Host, name: str) -> None:
         sock = self._sock
@@ -240,7 +248,7 @@ class _Attempt:
         except BlockingIOError:
             return
         except OSError as error:
-            self._finish(Verdict.DNS, f"{name}: {_word(error.errno or errno.EINVAL)}")
+            self._judge_lookup(name, error)
             return
         if found is None:
             return
@@ -250,41 +258,45 @@ class _Attempt:
         elif not found:
             self._finish(Verdict.DNS, f"{name}: no address of IPv{self._probe.family}")
         else:
-            self._follow(host, found[0])
+            ip = found[0]
+            self._attempt(lambda: self._connect(host, ip, self._probe.destination.port))
 
-    def _follow(self, host: Host, ip: str) -> None:
-        try:
-            self._connect(host, ip, self._probe.destination.port)
-        except OSError as error:
-            self._judge(error.errno or errno.EINVAL)
+    def _judge_lookup(self, name: str, error: OSError) -> None:
+        outcome = outcome_of(_code(error))
+        lost = isinstance(outcome, ProbeError)
+        self._finish(outcome if lost else Verdict.DNS, f"{name}: {_word(_code(error))}")
 
     # -------------------------------------------------------------- the connection
 
     def _connect(self, host: Host, ip: str, port: int) -> None:
         protocol = self._probe.destination.protocol
         udp = protocol is Protocol.UDP
-        self._dial(host, ip, port, protocol, self._hear_reply if udp else self._connected)
         self._await(lambda: self._finish(Verdict.TIMEOUT, f"nothing in {self._timeout_s} s"))
-        if udp:
-            self._say(b"who is there?")
+        try:
+            self._dial(host, ip, port, protocol, self._hear_reply if udp else self._connected)
+            if udp:
+                self._say(b"who is there?")
+        except OSError as error:
+            self._judge(_code(error))
 
     def _dial(
         self, host: Host, ip: str, port: int, protocol: Protocol, handler: Callable[[], None]
     ) -> None:
-        """Open a socket at the source and point it at the target. Raises OSError."""
-        enter(host.netns)
-        sock = _open(family_of(ip), protocol)
+        """Open a socket at the source and point it at the target.
+
+        Raises OSError where the network refuses, NoVerdict where there is no socket to use.
+        """
+        sock = _bound(host, family_of(ip), protocol)
         try:
-            host.source_ports.bind(sock)
             code = sock.connect_ex((ip, port))
             if code not in {0, errno.EINPROGRESS}:
                 raise OSError(code, os.strerror(code))
+            events = READABLE if protocol is Protocol.UDP else WRITABLE
+            self._prober.loop.watch(sock.fileno(), events, handler)
         except OSError:
             sock.close()
             raise
         self._sock = sock
-        events = READABLE if protocol is Protocol.UDP else WRITABLE
-        self._prober.loop.watch(sock.fileno(), events, handler)
 
     def _say(self, words: bytes) -> None:
         if self._sock:
@@ -302,7 +314,7 @@ class _Attempt:
         except BlockingIOError:
             return
         except OSError as error:
-            self._judge(error.errno or errno.EINVAL)
+            self._judge(_code(error))
         else:
             self._judge(0)
 
@@ -312,20 +324,7 @@ class _Attempt:
         self._deadline = self._prober.loop.after(self._timeout_s, silence)
 
     def _judge(self, code: int) -> None:
-        word = _word(code)
-        if code in _OUR_FAULT:
-            self._finish(ProbeError(f"the probe's socket failed: {word}"), word)
-            return
-        match code:
-            case 0:
-                verdict = Verdict.ALLOWED
-            case errno.ECONNREFUSED:
-                verdict = Verdict.REFUSED
-            case errno.ETIMEDOUT:
-                verdict = Verdict.TIMEOUT
-            case _:
-                verdict = Verdict.OTHER
-        self._finish(verdict, word)
+        self._finish(outcome_of(code), _word(code))
 
     def _hang_up(self) -> None:
         if self._deadline:
@@ -412,6 +411,30 @@ def _host(view: View, probe: Probe) -> Host:
     return host
 
 
+def outcome_of(code: int) -> Verdict | ProbeError:
+    """Return what an error number of a connection says; 0 is a connection."""
+    verdict = _VERDICTS.get(code)
+    return verdict or ProbeError(f"the probe's socket failed: {_word(code)}")
+
+
+def _bound(host: Host, family: Family, protocol: Protocol) -> socket.socket:
+    """Return a socket of the source with a fresh port; moves the calling thread.
+
+    Raises NoVerdict: what fails here fails on this machine, before any packet.
+    """
+    try:
+        enter(host.netns)
+        sock = _open(family, protocol)
+    except OSError as error:
+        raise NoVerdict(f"the probe has no socket: {_word(_code(error))}") from error
+    try:
+        host.source_ports.bind(sock)
+    except OSError as error:
+        sock.close()
+        raise NoVerdict(f"the probe has no source port: {_word(_code(error))}") from error
+    return sock
+
+
 def _open(family: Family, protocol: Protocol) -> socket.socket:
     domain = socket.AF_INET6 if family is Family.V6 else socket.AF_INET
     kind = socket.SOCK_DGRAM if protocol is Protocol.UDP else socket.SOCK_STREAM
@@ -422,6 +445,10 @@ def _open(family: Family, protocol: Protocol) -> socket.socket:
     # A connection ends by a reset: no port waits in TIME_WAIT, and conntrack forgets it.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
     return sock
+
+
+def _code(error: OSError) -> int:
+    return error.errno or errno.EINVAL
 
 
 def _word(code: int) -> str:

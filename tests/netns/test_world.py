@@ -1,0 +1,119 @@
+"""Parts of the embedded cluster in a process of their own, where a test sees what it does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SETUP = """
+import errno, os, resource, socket, threading
+from dataclasses import replace
+from harness.cluster.netns import compiler, kernel
+from harness.cluster.netns.loop import Loop
+from harness.cluster.netns.prober import Prober
+from harness.cluster.netns.world import World
+from harness.errors import ClusterError
+from harness.model import *
+
+kernel.leave_host()
+loop = Loop()
+rules = {}
+def compile_(state, addresses):
+    return rules or compiler.compile(state, addresses, defect=None)
+world = World(loop, (Family.V4,), compile_)
+threading.Thread(target=loop.run, daemon=True).start()
+client = Pod("x", "client")
+server = Pod("x", "server", node=2, ports=(ContainerPort(80),))
+state = State("test", (Namespace("x"),), (client, server))
+
+def probe(*probes):
+    found, done = [], threading.Event()
+    def report(outcome):
+        found.append(outcome)
+        if len(found) == len(probes):
+            done.set()
+    prober = Prober(loop, 64)
+    loop.soon(lambda: prober.start(probes, 2.0, lambda: world.view, report))
+    done.wait()
+    return [item.outcome for item in found]
+"""
+
+NEW_PODS_AND_BROKEN_RULES = """
+world.sync(state)
+def namespaces():
+    links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
+    return sum(os.path.lexists(link) and os.readlink(link).startswith("net:") for link in links)
+before = namespaces()
+rules.update({1: "no rules at all", 2: "no rules at all"})
+try:
+    world.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
+except ClusterError:
+    print("refused, and", namespaces() - before, "new namespaces")
+rules.clear()
+world.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
+print("accepted, and", namespaces() - before, "new namespace")
+"""
+
+SOURCE_PORTS = """
+world.sync(state)
+kernel.enter(world.view.hosts[server.ref].netns)
+listening = socket.create_server((world.view.addresses.pods[server.ref][0], 81), backlog=64)
+one = Probe(client.ref, Destination(server.ref, 81))
+assert probe(*[one] * 40) == [Verdict.ALLOWED] * 40
+peers = sorted(listening.accept()[1][1] for _ in range(40))
+print(peers == list(range(33000, 33040)))
+"""
+
+NO_DESCRIPTORS = """
+world.sync(state)
+to_pod = Probe(client.ref, Destination(server.ref, 80))
+to_name = Probe(client.ref, Destination(AbsoluteName("web.x.svc.cluster.local"), 80))
+print(*probe(to_pod, to_name))
+held = [os.dup(0) for _ in range(8)]
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, hard))
+try:
+    while True:
+        held.append(os.dup(0))
+except OSError as error:
+    assert error.errno == errno.EMFILE
+print(*probe(to_pod, to_name), sep="\\n")
+"""
+
+
+def run(script: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP + script + "\nos._exit(0)\n"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.usefixtures("available")
+def test_a_pod_is_not_made_before_the_rules_about_it_are_loaded() -> None:
+    assert run(NEW_PODS_AND_BROKEN_RULES) == [
+        "refused, and 0 new namespaces",
+        "accepted, and 1 new namespace",
+    ]
+
+
+@pytest.mark.usefixtures("available")
+def test_every_probe_comes_from_the_next_source_port() -> None:
+    assert run(SOURCE_PORTS) == ["True"]
+
+
+@pytest.mark.usefixtures("available")
+def test_a_process_without_descriptors_gives_no_verdict() -> None:
+    error = "no verdict: the probe has no socket: EMFILE: Too many open files"
+    assert run(NO_DESCRIPTORS) == ["allowed DNS", error, error]
