@@ -644,6 +644,8 @@ class CellResult:
                 return cell.never_allowed or ""
             case CellStatus.NOT_JUDGED:
                 return cell.not_judged or ""
+            case CellStatus.WRONG if cell.never_allowed and self.outcome is Verdict.ALLOWED:
+                return f"declared never-allowed: {cell.never_allowed}"
             case CellStatus.WRONG | CellStatus.UNPROVEN | CellStatus.PROVEN:
                 return ""
 

@@ -175,7 +175,8 @@ def _observed(cell: CellRecord) -> str:
                 "connects, write `never-allowed`"
             )
         case _:
-            return f"observed {cell.observed}, expected {cell.expected}"
+            reason = f"\n    {cell.reason}" if cell.reason else ""
+            return f"observed {cell.observed}, expected {cell.expected}{reason}"
 
 
 # ------------------------------------------------------------------ the end of a run

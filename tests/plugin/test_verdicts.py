@@ -400,6 +400,27 @@ def closed(state, probe):
     }
 
 
+def test_a_pair_that_is_declared_never_allowed_and_connects_is_an_error_of_its_step(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    never = """never-allowed: {"shop/stranger -> *": nobody listens}
+steps:"""
+    text = SCENARIO.replace("steps:", never, 1).replace("expect: allowed", EXPECT_ONE, 1)
+    write(pytester, "scenarios/shop.yaml", text)
+    result = run_scenarios("scenarios")
+    result.assert_outcomes(passed=1, errors=2)
+    assert (
+        "scenarios/shop.yaml:27:24: shop/stranger -> shop/database:5432 is declared never-allowed "
+        "(nobody listens), but the control step, which applies no policies, saw it allowed\n"
+        "hint: take the pair out of `never-allowed`" in section(result, "ERRORS")
+    )
+
+
+EXPECT_ONE = """expect: |2
+                       shop/database:5432
+        shop/frontend  allowed"""
+
+
 def test_without_xdist_loaded(run_scenarios: RunScenarios) -> None:
     run_scenarios("scenarios", "-p", "no:xdist").assert_outcomes(passed=3)
 

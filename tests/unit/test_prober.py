@@ -11,7 +11,14 @@ from itertools import islice, pairwise
 import pytest
 
 from harness.cluster.netns.loop import Loop
-from harness.cluster.netns.prober import Outcome, Prober, SourcePorts, View, outcome_of
+from harness.cluster.netns.prober import (
+    Outcome,
+    Prober,
+    SourcePorts,
+    View,
+    outcome_of,
+    outcome_of_lookup,
+)
 from harness.model import Destination, PodRef, Probe, ProbeError, Verdict
 
 NETWORK = {
@@ -36,6 +43,7 @@ NETWORK = {
 @pytest.mark.parametrize("code", NETWORK)
 def test_an_error_of_the_network_is_a_verdict(code: int) -> None:
     assert outcome_of(code) is NETWORK[code]
+    assert outcome_of_lookup(code) is Verdict.DNS
 
 
 @pytest.mark.parametrize("code", sorted(set(errno.errorcode) - set(NETWORK)))
@@ -43,6 +51,7 @@ def test_every_other_error_is_no_verdict(code: int) -> None:
     """EMFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, ...: nothing about the network."""
     word = f"{errno.errorcode[code]}: {os.strerror(code)}"
     assert outcome_of(code) == ProbeError(f"the probe's socket failed: {word}")
+    assert outcome_of_lookup(code) == outcome_of(code)
 
 
 class OneTurn(Loop):

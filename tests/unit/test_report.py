@@ -110,7 +110,7 @@ KINDS = (
         cell("a", "b", TIMEOUT, ALLOWED, never_allowed="closed"),
         Outcome.WRONG,
         CellStatus.WRONG,
-        "",
+        "declared never-allowed: closed",
     ),
     (cell("a", "b", TIMEOUT, TIMEOUT, evidence=False), Outcome.UNPROVEN, CellStatus.UNPROVEN, ""),
     (
@@ -220,11 +220,14 @@ def test_each_cell_has_one_status_and_the_counts_add_up(results: list[CellResult
     order = list(CellStatus)
     for result in results:
         assert result.status is min(applicable(result), key=order.index)
-        reasoned = result.status not in {
-            CellStatus.WRONG,
-            CellStatus.UNPROVEN,
-            CellStatus.PROVEN,
-        }
+        match result.status:
+            case CellStatus.UNPROVEN | CellStatus.PROVEN:
+                reasoned = False
+            case CellStatus.WRONG:
+                declared = result.cell.never_allowed is not None
+                reasoned = declared and result.outcome is ALLOWED
+            case _:
+                reasoned = True
         assert bool(result.reason) == reasoned
     parts = [Reachability(tuple(results)).having(status) for status in CellStatus]
     assert sorted(map(id, itertools.chain(*parts))) == sorted(map(id, results))
@@ -593,3 +596,11 @@ def test_a_step_in_one_line() -> None:
     assert step_line(made) == (
         "s.yaml::it is shut: passed, 1 of 1 cell proven, 2 full rounds, time-to-deny 0.00 s"
     )
+
+
+def test_a_wrong_cell_that_is_declared_never_allowed_says_so() -> None:
+    made = step(cell("a", "b", TIMEOUT, ALLOWED, never_allowed="the port is closed"))
+    assert """
+s.yaml:9:5: x/a -> y/b:80: observed allowed, expected TIMEOUT
+    declared never-allowed: the port is closed
+""" in failure(made)

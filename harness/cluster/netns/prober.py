@@ -262,9 +262,7 @@ class _Attempt:
             self._attempt(lambda: self._connect(host, ip, self._probe.destination.port))
 
     def _judge_lookup(self, name: str, error: OSError) -> None:
-        outcome = outcome_of(_code(error))
-        lost = isinstance(outcome, ProbeError)
-        self._finish(outcome if lost else Verdict.DNS, f"{name}: {_word(_code(error))}")
+        self._finish(outcome_of_lookup(_code(error)), f"{name}: {_word(_code(error))}")
 
     # -------------------------------------------------------------- the connection
 
@@ -415,6 +413,12 @@ def outcome_of(code: int) -> Verdict | ProbeError:
     """Return what an error number of a connection says; 0 is a connection."""
     verdict = _VERDICTS.get(code)
     return verdict or ProbeError(f"the probe's socket failed: {_word(code)}")
+
+
+def outcome_of_lookup(code: int) -> Verdict | ProbeError:
+    """Return what the error number of a question to the DNS server says."""
+    outcome = outcome_of(code)
+    return outcome if isinstance(outcome, ProbeError) else Verdict.DNS
 
 
 def _bound(host: Host, family: Family, protocol: Protocol) -> socket.socket:
