@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp.web
 import kmock
 import pytest
 
@@ -147,3 +152,88 @@ def test_a_server_that_does_not_say_what_time_it_is(api: Api, server: kmock.RawH
     with pytest.raises(ApiError) as caught:
         api.now()
     assert str(caught.value) == "the API server does not say what time it is"
+
+
+# ------------------------------------------------------------------ how an exec ends
+
+
+@contextmanager
+def exec_that_sends(frames: Sequence[bytes], folder: Path) -> Iterator[Api]:
+    """An API server whose execs send these frames and close."""
+    loop = asyncio.new_event_loop()
+    ready, stop = threading.Event(), asyncio.Event()
+    ports: list[int] = []
+
+    async def answer(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        if not request.path.endswith("/exec"):
+            return aiohttp.web.json_response({"kind": "APIGroupList", "groups": []})
+        link = aiohttp.web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
+        await link.prepare(request)
+        for frame in frames:
+            await link.send_bytes(frame)
+        await link.close()
+        return link
+
+    async def serve() -> None:
+        application = aiohttp.web.Application()
+        application.router.add_route("*", "/{path:.*}", answer)
+        runner = aiohttp.web.AppRunner(application)
+        await runner.setup()
+        site = aiohttp.web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        ports.append(runner.addresses[0][1])
+        ready.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    path = folder / "exec-kubeconfig"
+    path.write_text(json.dumps({
+        "apiVersion": "v1", "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{ports[0]}"}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    }))  # fmt: skip
+    try:
+        yield Api(str(path), "x")
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+def ended(**status: str) -> bytes:
+    return b"\x03" + json.dumps(status).encode()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [ended(status="Success"), ended(status="Failure", reason="NonZeroExitCode")],
+    ids=["success", "failure"],
+)
+def test_an_exec_that_ran_to_its_end_gives_what_it_printed(tmp_path: Path, last: bytes) -> None:
+    with exec_that_sends([b"\x01= begin", b"\x01 1\n", last], tmp_path) as api:
+        assert api.execute("x", "a", ["/bin/sh"], "", 5).text == "= begin 1\n"
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (
+            [ended(status="Failure", reason="InternalError", message="container not running")],
+            "container not running",
+        ),
+        ([], "the exec ended without a status"),
+    ],
+)
+def test_an_exec_that_broke_off_is_an_error_with_what_it_printed(
+    tmp_path: Path, frames: list[bytes], message: str
+) -> None:
+    with (
+        exec_that_sends([b"\x01= begin 1\n", *frames], tmp_path) as api,
+        pytest.raises(ExecError) as caught,
+    ):
+        api.execute("x", "a", ["/bin/sh"], "", 5)
+    assert (caught.value.message, caught.value.output) == (message, "= begin 1\n")

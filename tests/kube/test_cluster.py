@@ -61,6 +61,24 @@ def test_every_missing_right_is_named(cluster: KubeCluster, server: kmock.RawHan
     )
 
 
+def test_a_run_on_any_cluster_begins_with_its_rights_and_its_workers_do_not(
+    server: kmock.RawHandler, kubeconfig: str
+) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    server[f"post {REVIEWS}"] << {"status": {"allowed": False}}
+    choice = ClusterChoice(
+        cluster="current", context="production", kubeconfig=Path(kubeconfig), run_id="r1"
+    )
+    choice.make("gw0")
+    assert list(server[f"post {REVIEWS}"]) == []
+    with pytest.raises(ClusterError) as caught:
+        choice.make("main")
+    assert str(caught.value).startswith(
+        "context 'production' lacks the rights to list nodes, get namespaces, "
+    )
+    assert caught.value.hint == "docs/rbac.yaml is a ClusterRole with all that is needed"
+
+
 def test_with_all_rights_preflight_is_silent(
     cluster: KubeCluster, server: kmock.RawHandler
 ) -> None:

@@ -114,6 +114,22 @@ def test_cilium_services_are_translated() -> None:
     assert found == {"serviceName": "web", "namespace": "r1-gw0-demo-app1"}
 
 
+@pytest.mark.parametrize(
+    ("name", "real"),
+    [
+        ("default", "default"),
+        ("kube-system", "kube-system"),
+        ("kube-public", "kube-public"),
+        ("calico-system", "calico-system"),
+        ("gatekeeper-system", "gatekeeper-system"),
+        ("system", "r1-gw0-demo-system"),
+        ("production", "r1-gw0-demo-production"),
+    ],
+)
+def test_the_clusters_own_namespaces_are_selected_by_their_own_names(name: str, real: str) -> None:
+    assert NAMING.selected(name) == real
+
+
 def test_what_cannot_be_translated_is_refused() -> None:
     spec = {"namespaceSelector": "projectcalico.org/name == 'app1'"}
     with pytest.raises(ClusterError, match="words that cannot be translated") as caught:

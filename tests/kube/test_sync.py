@@ -11,6 +11,7 @@ import pytest
 
 from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.api import ApiError
+from harness.cluster.kube.objects import Naming
 from harness.errors import ClusterError, Location, NotRefused
 from harness.model import Labels, Manifest, Namespace, Pod, Service, ServicePort, State
 
@@ -316,6 +317,41 @@ def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer
     assert cluster.close() == (
         f"Namespace {REAL}: namespaces is forbidden",
         "Namespace r1-main-heartbeat: it is kept until the rest is gone",
+    )
+
+
+# ------------------------------------------------------------------ endpoints
+
+EMPTY = Service("db", "s", Labels({"app": "none"}), (ServicePort(80, 80),))
+
+
+def put_stale_slice(server: ApiServer) -> None:
+    """What the endpoint controller has not yet removed."""
+    labels = {**Naming("r1", "main").labels, "kubernetes.io/service-name": "s"}
+    endpoints = [{"addresses": ["10.0.0.9"], "conditions": {"ready": True}}]
+    item = thing("discovery.k8s.io/v1", "EndpointSlice", "stale", REAL, labels=labels)
+    server.state.put(item | {"endpoints": endpoints})
+
+
+def test_a_service_without_pods_is_awaited_until_it_has_no_endpoints(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    put_stale_slice(server)
+
+    def removes(call: Call) -> None:
+        if (call.verb, call.kind, call.nth) == ("list", "EndpointSlice", 3):
+            server.state.drop("discovery.k8s.io/v1", "EndpointSlice", REAL, "stale")
+
+    server.before = removes
+    cluster.sync(replace(STATE, services=(EMPTY,)))
+    assert server.state.found("discovery.k8s.io/v1", "EndpointSlice", REAL, "stale") is None
+
+
+def test_endpoints_that_stay_are_named(cluster: KubeCluster, server: ApiServer) -> None:
+    put_stale_slice(server)
+    assert failing(cluster, replace(STATE, services=(EMPTY,))) == (
+        "timed out after 120 s waiting for the endpoints of the Services: "
+        "s has ['10.0.0.9'], not []"
     )
 
 

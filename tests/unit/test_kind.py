@@ -16,7 +16,7 @@ import yaml
 from harness.cluster import kind
 from harness.cluster.kind import binary, lifecycle, manifest, outside, resolver
 from harness.errors import ClusterError, UsageError
-from harness.model import ContainerPort, Protocol
+from harness.model import ContainerPort, External, Protocol
 
 CALICO = kind.profile("calico")
 CONFIG = Path(__file__).parents[2] / "kind-config.yaml"
@@ -336,3 +336,17 @@ def test_node_has_a_way_to_an_outside_host():
     assert lines[-1] == "ip route replace 10.10.0.5/32 dev netpol0"
     assert "bridge fdb append 00:00:00:00:00:00 dev netpol0 dst 172.18.0.9 via eth0" in lines
     assert "2001:db8::5" not in "".join(lines)
+
+
+def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path):
+    """Else two runs would wait for each other."""
+    place = outside.Place("netpol", tmp_path, "10.0.0.0/16", "agnhost")
+    words = [f"192.0.2.{number}" for number in range(8)]
+    held = []
+    for order in (words, words[::-1]):
+        externals = [External(f"h{index}", (word,)) for index, word in enumerate(order)]
+        hosts = outside.Outside(place, "r1", "main")
+        hosts._claim(externals)
+        held.append([Path(lock.name).name for lock in hosts._locks])
+        assert hosts.close() == ()
+    assert held == [words, words]
