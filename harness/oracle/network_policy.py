@@ -214,7 +214,8 @@ def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> 
     excepted = any_of(_contains(topology, cidr, party, family) for cidr in block.excepts)
     value = all_of((inside, None if excepted is None else not excepted))
     if value is False:
-        shown = ", ".join(party.addresses or ()) or f"IPv{family.value}"
+        asked = [ip for ip in party.addresses or () if ipaddress.ip_address(ip).version == family]
+        shown = ", ".join(asked) or f"IPv{family.value}"
         fact = "is excepted" if excepted and inside is not False else "is not in it"
         return Match(False, f"ipBlock {block}, but {party.name} ({shown}) {fact}")
     if party.feature is not None and party.feature not in topology.facts.features:

@@ -34,6 +34,7 @@ from harness.oracle.rulings import (
     agree,
     both,
     indented,
+    listed,
     undefined,
     without_policy,
 )
@@ -293,15 +294,19 @@ class Path:
                     yield words, both(leave, enter)
 
     def merged(self, found: Sequence[tuple[Pod, Prediction]]) -> Prediction:
-        """Return one prediction for endpoints of which any may answer."""
+        """Return one prediction for endpoints of which any may answer.
+
+        Endpoints that would answer differently leave the verdict undefined, also where the
+        policies agree on them.
+        """
         first = found[0][1]
         if all(prediction.words == first.words for _, prediction in found):
             return first
+        cause = "the endpoints behind the Service differ, and any may answer"
         readings = [(f"endpoint {pod.ref}", prediction.judgement) for pod, prediction in found]
-        judgement = agree(readings, "the Service's endpoints differ, and any may answer")
-        if judgement.ruling is Ruling.ALLOWED:
-            words = frozenset[Verdict]().union(*(prediction.words for _, prediction in found))
-            return Prediction(words, judgement)
+        judgement = agree(readings, cause)
+        if judgement.ruling is not Ruling.UNDEFINED:
+            judgement = replace(judgement, reasons=listed(readings), undefined=cause)
         return Prediction(frozenset(), judgement)
 
     # -- policy and listeners

@@ -87,11 +87,16 @@ def agree(readings: Sequence[tuple[str, Judgement]], cause: str) -> Judgement:
     first = readings[0][1]
     if all(judgement.ruling is first.ruling for _, judgement in readings):
         return first
-    lines = []
+    own = [j.undefined for _, j in readings if j.undefined is not None]
+    return Judgement(Ruling.UNDEFINED, listed(readings), own[0] if own else cause)
+
+
+def listed(readings: Sequence[tuple[str, Judgement]]) -> tuple[str, ...]:
+    """Return each reading with its ruling, and its reasons below."""
+    lines: list[str] = []
     for words, judgement in readings:
         lines += [f"{words}: {judgement.ruling.value}", *indented(judgement.reasons)]
-    own = [j.undefined for _, j in readings if j.undefined is not None]
-    return Judgement(Ruling.UNDEFINED, tuple(lines), own[0] if own else cause)
+    return tuple(lines)
 
 
 def indented(lines: Iterable[str]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def reasons(explanation: Explanation, stated: Verdict) -> str:
 def _head(explanation: Explanation) -> str:
     prediction = explanation.prediction
     words = " or ".join(str(word) for word in Verdict if word in prediction.words)
-    return f"{explanation.probe}  {words or prediction.judgement.ruling.value}"
+    return f"{explanation.probe}  {words or 'undefined'}"
 
 
 def _path(explanation: Explanation) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 ``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` is
 the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
-``fold`` turns verbs into States, ``ends`` and ``table`` read truth tables, ``judge`` compares
-them with the oracle.
+``fold`` turns verbs into States, ``ends``, ``table`` and ``exemptions`` read truth tables,
+``judge`` compares them with the oracle.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,17 +30,18 @@ from harness.model import (
 from harness.policy import builtin, kinds, parsed
 from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
-from harness.scenario.files import Project, Unreadable, display, read_bytes
+from harness.scenario.exemptions import Exemption, exempted
+from harness.scenario.files import Project, display
 from harness.scenario.fold import Fold, Folded
 from harness.scenario.manifests import Manifests
 from harness.scenario.networks import with_outside
 from harness.scenario.source import Document, Problems, documents, read_text
-from harness.scenario.table import Budget, Ends, TableReader, never_allowed
+from harness.scenario.table import Budget, Ends, TableReader
 from harness.scenario.validation import validate
 from harness.scenario.wire import ScenarioWire, schema, seconds
 
 __all__ = [
-    "disagreements",
+    "examine",
     "find",
     "load",
     "parse_destination",
@@ -67,40 +67,37 @@ def _is_scenario(path: Path, folder: Path) -> bool:
 
 
 def load(path: Path, roots: Iterable[Path] = ()) -> Scenario:
-    """Read a scenario and compare it with the oracle; what the API leaves open is marked.
+    """Read a scenario whose tables agree with its policies, and prove something.
 
     Raises ScenarioError with every problem.
     """
-    scenario, problems = _compare(read(path, roots))
+    scenario, problems = examine(path, roots)
     if problems:
         raise ScenarioError(problems)
     return scenario
 
 
-def disagreements(scenario: Scenario) -> tuple[Problem, ...]:
-    """The words of the author's tables that the policies contradict, with the verdict path."""
-    return _compare(scenario)[1]
+def examine(path: Path, roots: Iterable[Path] = ()) -> tuple[Scenario, tuple[Problem, ...]]:
+    """Read a scenario file and compare it with the oracle.
 
-
-def _compare(scenario: Scenario) -> tuple[Scenario, tuple[Problem, ...]]:
-    problems = Problems()
-    path = Path(scenario.path)
-    with contextlib.suppress(Unreadable, ValueError):  # gone since it was read: no excerpts then
-        problems.register(display(path), read_bytes(path).decode("utf-8"))
-    return judge.compare(scenario, problems.excerpt)
+    Returns the scenario with the oracle's reasons in the cells that are undefined or not judged,
+    and as problems the words that the policies contradict, or that the tables prove nothing.
+    Raises ScenarioError with every problem if the file cannot be read.
+    """
+    reading = _Reading(path, Project.around(path, roots), Problems())
+    scenario = judge.compare(reading.scenario(), reading.problems)
+    if not reading.problems.found:
+        reading.check_proof(scenario)
+    return scenario, reading.problems.in_order(reading.shown)
 
 
 def read(path: Path, roots: Iterable[Path] = ()) -> Scenario:
-    """Read a scenario file and the files it names. Raises ScenarioError with every problem.
+    """Read a scenario file and the files it names, and do not ask the oracle.
 
     Files may be named below the scenario's folder, the current folder, and ``roots``.
+    Raises ScenarioError with every problem.
     """
-    problems = Problems()
-    shown = display(path)
-    scenario = _Reading(path, Project.around(path, roots), problems).scenario()
-    if scenario is None or problems.found:
-        raise ScenarioError(problems.in_order(shown))
-    return scenario
+    return _Reading(path, Project.around(path, roots), Problems()).scenario()
 
 
 class _Reading:
@@ -111,9 +108,16 @@ class _Reading:
         self.project = project
         self.shown = display(path)
         self.problems = problems
+        self._steps_at = self._proves_at = Location(self.shown, 1, 1)
 
-    def scenario(self) -> Scenario | None:
-        """The scenario; incomplete or None where there are problems."""
+    def scenario(self) -> Scenario:
+        """Return the scenario. Raises ScenarioError with every problem."""
+        scenario = self._scenario()
+        if scenario is None or self.problems.found:
+            raise ScenarioError(self.problems.in_order(self.shown))
+        return scenario
+
+    def _scenario(self) -> Scenario | None:
         self._check_name()
         before = self.problems.met
         document = self._document()
@@ -132,10 +136,9 @@ class _Reading:
         fold.topology()
         folded = [fold.step(index) for index in range(len(wire.steps))]
         tables = self._tables(document, wire, folded)
-        scenario = self._built(document, (wire, folded, tables))
-        if not self.problems.found:
-            self._check_proof(document, wire, scenario)
-        return scenario
+        self._steps_at = document.key_at(("steps",))
+        self._proves_at = document.at(("proves",))
+        return self._built(document, (wire, folded, tables))
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
@@ -211,12 +214,9 @@ class _Reading:
             ends = Ends(step.state, families, dict(services), budget)
             node = document.node(("steps", index, "expect"))
             tables.append((reader.read(node, ends), ends))
-        return never_allowed(
-            wire.never_allowed,
-            lambda text: document.key_at(("never-allowed", text)),
-            tables if not self.problems.met else [],
-            Problems() if self.problems.met else self.problems,
-        )
+        if self.problems.met:
+            return []  # with rows missing, exemptions would match too little
+        return exempted(_exemptions(document, wire), tables, self.problems)
 
     def _built(
         self,
@@ -253,17 +253,27 @@ class _Reading:
             notes=tuple(self.problems.notes),
         )
 
-    def _check_proof(self, document: Document, wire: ScenarioWire, scenario: Scenario) -> None:
+    def check_proof(self, scenario: Scenario) -> None:
+        """Compare what the scenario proves with what its author says; cells must be marked."""
         changes = judge.changes_something(scenario.steps)
-        if changes and wire.proves:
-            here = document.at(("proves",))
+        if changes and scenario.weak:
             fact = "the scenario says that nothing changes, and its tables change"
-            self.problems.add(here, fact, "remove `proves: nothing-changes`")
-        elif not changes and not wire.proves:
-            here = document.key_at(("steps",))
-            fact = "no step changes any cell, so the scenario passes where nothing is enforced"
-            hint = "deny something, or say so yourself: `proves: nothing-changes`"
-            self.problems.add(here, fact, hint)
+            self.problems.add(self._proves_at, fact, "remove `proves: nothing-changes`")
+        elif not changes and not scenario.weak:
+            self.problems.add(self._steps_at, *judge.without_proof(scenario.steps))
+
+
+def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:
+    """Return what the scenario and its steps declare as never-allowed."""
+    found = [
+        Exemption(pair, reason, document.key_at(("never-allowed", pair)))
+        for pair, reason in wire.never_allowed.items()
+    ]
+    for index, step in enumerate(wire.steps):
+        for pair, reason in step.never_allowed.items():
+            place = document.key_at(("steps", index, "never-allowed", pair))
+            found.append(Exemption(pair, reason, place, index))
+    return found
 
 
 # ------------------------------------------------------------------ needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
@@ -39,7 +39,6 @@ from harness.scenario.ends import (
     DestinationPattern,
     SourcePattern,
     destination_pattern,
-    pair_pattern,
     source_pattern,
 )
 from harness.scenario.source import Problems, location_of
@@ -503,48 +502,3 @@ def _ordered(
         return row[probe.source], column[probe.destination], probe.family
 
     return TruthTable(tuple(sorted(cells, key=place)), tuple(found))
-
-
-def never_allowed(
-    reasons: Mapping[str, str],
-    place: Callable[[str], Location],
-    tables: list[tuple[TruthTable, Ends]],
-    problems: Problems,
-) -> list[TruthTable]:
-    """The tables with the author's exemptions written into their cells."""
-    exempt: list[dict[Probe, str]] = [{} for _ in tables]
-    for text, reason in reasons.items():
-        try:
-            matches = pair_pattern(text)
-        except UsageError as error:
-            problems.add(place(text), error.message, error.hint)
-            continue
-        if problems.are_many:
-            break
-        hits = 0
-        for number, (table, ends) in enumerate(tables):
-            try:
-                ends.budget.spend_comparisons(len(table.cells))
-            except TooLarge:
-                fact = "up to here, never-allowed is compared with too many cells"
-                problems.add(place(text), fact, "use fewer entries, with '*'")
-                return [table for table, _ in tables]
-            for cell in table.cells:
-                probe = cell.probe
-                if not matches(probe.source, probe.destination):
-                    continue
-                if "*" not in text or not ends.is_itself(probe.source, probe.destination.host):
-                    exempt[number][probe] = reason
-                    hits += 1
-        if not hits:
-            problems.add(place(text), f"{text!r} matches no cell", "remove it, or see its words")
-    return [
-        replace(table, cells=tuple(_exempted(cell, found.get(cell.probe)) for cell in table.cells))
-        for (table, _), found in zip(tables, exempt, strict=True)
-    ]
-
-
-def _exempted(cell: Cell, reason: str | None) -> Cell:
-    if reason is None:
-        return cell
-    return replace(cell, never_allowed=reason)

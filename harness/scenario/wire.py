@@ -389,6 +389,11 @@ class StepWire(_Wire):
     )
     settle: _Duration | None = Field(None, description="How long it may take to become right.")
     hold: _Duration | None = Field(None, description="How long it must then stay right.")
+    never_allowed: dict[str, _Text] = Field(
+        default_factory=dict,
+        alias="never-allowed",
+        description='"SOURCE -> DESTINATION": why they cannot connect in this step.',
+    )
     expect: str = Field(description="One word, or a table behind '|2'.")
 
 

@@ -730,14 +730,87 @@ y/a -> x/a:80  allowed
     )
 
 
+def test_an_unknown_object_on_the_dns_pods_leaves_names_not_judged() -> None:
+    cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "kube-system", "c", "{}")
+    judge = Judge(replace(F0, policies=(cilium,)))
+    assert judge.predict(probe("x/a -> dns/a.y:80")).not_judged == (
+        "CiliumNetworkPolicy kube-system/c may act on kube-system/kube-dns, "
+        "and its meaning is not known"
+    )
+    assert judge.predict(probe("x/a -> svc/y/a:80")).not_judged is None
+
+
+def test_an_unknown_object_on_an_endpoint_leaves_the_service_not_judged() -> None:
+    cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "y", "c", "{}")
+    judge = Judge(replace(F0, policies=(cilium,)))
+    reason = "CiliumNetworkPolicy y/c may act on y/a, and its meaning is not known"
+    assert judge.predict(probe("x/a -> svc/y/a:80")).not_judged == reason
+    assert judge.predict(probe("external/ext1 -> y/a:80")).not_judged == reason
+    assert judge.predict(probe("node/1 -> z/a:80")).not_judged is None
+
+
+def test_only_contradicted_words_contradict() -> None:
+    """Nothing contradicts what is undefined, or what is not judged."""
+    shut = policy(f"{{{DENY_IN}}}")
+    cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "y", "c", "{}")
+    judge = Judge(replace(F0, policies=(shut, cilium)))
+    denied, unknown = (judge.predict(probe(f"{end} -> x/a:80")) for end in ("z/a", "y/a"))
+    hairpin = judge.predict(probe("x/a -> svc/x/a:80"))
+    assert denied.contradicts(Verdict.ALLOWED)
+    assert not denied.contradicts(Verdict.TIMEOUT)
+    assert not unknown.contradicts(Verdict.ALLOWED)
+    assert not hairpin.contradicts(Verdict.REFUSED)
+
+
 def test_endpoints_that_differ_are_undefined() -> None:
     service = Service("x", "all", Labels({"role": "client"}), (ServicePort(80, 80),))
     shut = policy(f"{{podSelector: {{matchLabels: {{tier: gold}}}}, {DENY_IN}}}")
     state = replace(F0, services=(service,), policies=(shut,))
     check(state, "undefined: y/a -> svc/x/all:80\nTIMEOUT: y/a -> x/c:80")
-    assert "endpoints differ" in (
-        Judge(state).predict(probe("y/a -> svc/x/all:80")).judgement.undefined or ""
+    assert explain(state, "y/a -> svc/x/all:80") == (
+        """\
+y/a -> svc/x/all:80  undefined
+  undefined: the endpoints behind the Service differ, and any may answer
+  endpoint x/b: allowed
+    egress of y/a: not isolated (no policy selects it for Egress)
+    ingress of x/b: not isolated (no policy selects it for Ingress)
+  endpoint x/c: denied
+    egress of y/a: not isolated (no policy selects it for Egress)
+    ingress of x/c: isolated by NetworkPolicy x/p; no rule admits y/a -> x/c on TCP 80
+      NetworkPolicy x/p has no ingress rule
+  near miss: NetworkPolicy x/p selects tier=gold: x/c, not x/b"""
     )
+
+
+def test_endpoints_of_which_one_does_not_listen_are_undefined() -> None:
+    service = Service("x", "all", Labels({"role": "client"}), (ServicePort(80, 80),))
+    deaf = replace(F0.pods[2], ports=())
+    assert deaf.ref == PodRef("x", "c")
+    state = replace(F0, services=(service,), pods=(*F0.pods[:2], deaf, *F0.pods[3:]))
+    assert explain(state, "y/a -> svc/x/all:80") == (
+        """\
+y/a -> svc/x/all:80  undefined
+  undefined: the endpoints behind the Service differ, and any may answer
+  endpoint x/b: allowed
+    egress of y/a: not isolated (no policy selects it for Egress)
+    ingress of x/b: not isolated (no policy selects it for Ingress)
+  endpoint x/c: allowed
+    egress of y/a: not isolated (no policy selects it for Egress)
+    ingress of x/c: not isolated (no policy selects it for Ingress)
+    nobody listens on TCP 80 of x/c"""
+    )
+
+
+def test_a_name_may_be_asked_over_ipv4_for_an_ipv6_address() -> None:
+    """Which family a resolver uses is its own choice, so both must be allowed."""
+    over = "{{to: [{{ipBlock: {{cidr: {}}}}}]}}"
+    both = (over.format("'::/0'"), over.format("0.0.0.0/0"))
+    for rules, word in ((both[:1], "undefined"), (both, "allowed")):
+        out = policy(f"{{{A}, {DENY_OUT}, egress: [{', '.join(rules)}]}}")
+        state = replace(F0, policies=(out,))
+        check(state, f"{word}: x/a -> dns/a.y:80 6", IP_BLOCKS_MATCH_ALL)
+    only_v4 = policy(f"{{{A}, {DENY_OUT}, egress: [{both[1]}]}}")
+    check(replace(F0, policies=(only_v4,)), "allowed: x/a -> dns/a.y:80", IP_BLOCKS_MATCH_ALL)
 
 
 # ------------------------------------------------------------------ the layers over policy

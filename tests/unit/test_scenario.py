@@ -137,7 +137,7 @@ def test_cells_of_pods_on_which_a_custom_kind_may_act_are_not_compared(
 ) -> None:
     path = tmp_path / "custom.yaml"
     path.write_text(CUSTOM % written, "utf-8")
-    messages = [problem.message for problem in scenario.disagreements(scenario.read(path))]
+    messages = [problem.message for problem in scenario.examine(path)[1]]
     assert [text.splitlines()[0] for text in messages] == [
         f"TIMEOUT, but the policies allow {pair}" for pair in compared
     ]
@@ -679,9 +679,9 @@ def test_an_expectation_that_changes_from_step_to_step_is_a_proof(tmp_path: Path
     assert not scenario.load(path).weak
 
 
-def test_disagreements_are_found_without_raising(tmp_path: Path) -> None:
+def test_contradictions_are_found_without_raising() -> None:
     path = DATA / "invalid" / "oracle-disagrees.yaml"
-    problems = scenario.disagreements(scenario.read(path))
+    problems = scenario.examine(path)[1]
     assert [(p.location.line, p.location.column) for p in problems] == [(28, 19)]
     assert problems[0].message.startswith("allowed, but the policies deny app2/nginx -> db/")
     assert problems[0].excerpt.strip().startswith("app2/nginx")
@@ -694,27 +694,169 @@ def test_pairs_of_one_word_are_one_problem(tmp_path: Path) -> None:
             "x: {}", "x: {}, y: {}, v: {}, w: {}"
         )
     )
-    (problem,) = scenario.disagreements(scenario.read(path))
+    (problem,) = scenario.examine(path)[1]
     assert problem.message.count("TIMEOUT, but the policies allow") == 3
     assert problem.message.endswith("and 1 more pairs of this word")
 
 
-def test_the_oracle_is_not_asked_where_it_is_off_or_does_not_know_the_kind(
-    tmp_path: Path,
-) -> None:
+def test_the_tables_are_not_compared_where_the_oracle_is_off(tmp_path: Path) -> None:
     text = (DATA / "invalid" / "oracle-disagrees.yaml").read_text()
     path = tmp_path / "off.yaml"
     path.write_text("oracle: {off: we know better}\n" + text)
     assert scenario.load(path).oracle_off == "we know better"
-    cilium = (
-        "      - {apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, "
-        "metadata: {name: c, namespace: db}, spec: {}}\n"
+
+
+MIXED = """\
+scenario: A policy that nobody here can read
+why: It may act on the pods of its namespace, so the author's word stands there.
+topology:
+  a: {pods: {x: {}, y: {ports: [80]}}}
+  b: {pods: {z: {ports: [80]}}}
+steps:
+  - step: both
+    apply:
+      - %s
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: shut, namespace: b}
+        spec: {podSelector: {}}
+    expect: |2
+            a/y:80   b/z:80
+      a/x   TIMEOUT  TIMEOUT
+      b/z   allowed  -
+"""
+CILIUM = "{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: c%s}, spec: {}}"
+
+
+def marks(path: Path) -> dict[str, str | None]:
+    """Why the cells of the first step are not judged."""
+    (step,) = scenario.load(path).steps
+    return {str(cell.probe): cell.not_judged for cell in step.table.cells}
+
+
+def test_a_custom_kind_leaves_the_pods_of_its_namespace_not_judged(tmp_path: Path) -> None:
+    """The others are compared with the policies as ever, in the same file."""
+    path = tmp_path / "mixed.yaml"
+    path.write_text(MIXED % (CILIUM % ", namespace: a"))
+    reason = "CiliumNetworkPolicy a/c may act on a/{}, and its meaning is not known"
+    assert marks(path) == {
+        "a/x -> a/y:80": reason.format("x"),
+        "a/x -> b/z:80": reason.format("x"),
+        "b/z -> a/y:80": reason.format("y"),
+    }
+    path.write_text(
+        (MIXED % (CILIUM % ", namespace: a")).replace("b/z   allowed", "a/y   TIMEOUT")
     )
-    path.write_text(text.replace("    apply:\n", "    apply:\n" + cilium))
-    read = scenario.load(path)
-    assert read.oracle_off is None
-    # Exempt is not undefined: a wrong verdict of these cells still fails.
-    assert not [cell for cell in read.steps[0].table.cells if cell.undefined]
+    assert scenario.load(path)
+    path.write_text(MIXED % (CILIUM % ", namespace: b"))
+    problems = scenario.examine(path)[1]
+    assert [problem.message.splitlines()[0] for problem in problems] == [
+        "TIMEOUT, but the policies allow a/x -> a/y:80"
+    ]
+
+
+def test_a_custom_kind_that_may_have_no_namespace_leaves_all_pods_not_judged(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "everywhere.yaml"
+    path.write_text((MIXED % (CILIUM % "")).replace("    apply:", "    namespace: b\n    apply:"))
+    reason = "CiliumNetworkPolicy b/c may act on {}, and its meaning is not known"
+    assert marks(path) == {
+        "a/x -> a/y:80": reason.format("a/x"),
+        "a/x -> b/z:80": reason.format("a/x"),
+        "b/z -> a/y:80": reason.format("b/z"),
+    }
+
+
+ENDPOINTS = """\
+scenario: Two endpoints, and one is denied
+why: Which of them answers is the cluster's choice.
+%s
+topology:
+  shop:
+    pods:
+      old: {labels: {app: cart, version: old}, ports: [80]}
+      new: {labels: {app: cart, version: new}, ports: [%s], node: 2}
+      web: {}
+    services: {cart: {selector: {app: cart}, ports: [80]}}
+steps:
+  - step: the old version is shut
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: shut, namespace: shop}
+        spec: {podSelector: {matchLabels: {version: %s}}}
+    expect: |2
+                svc/shop/cart:80  shop/old:80
+      shop/web  allowed           %s
+"""
+
+
+@pytest.mark.parametrize("key", ["weak: none", "oracle: {off: we know better}"])
+@pytest.mark.parametrize(
+    ("port", "version", "word"),
+    [("80", "old", "TIMEOUT"), ("81", "none", "allowed")],
+    ids=["one is denied", "one does not listen"],
+)
+def test_a_service_whose_endpoints_differ_is_undefined(
+    tmp_path: Path, key: str, port: str, version: str, word: str
+) -> None:
+    path = tmp_path / "endpoints.yaml"
+    key = "" if key.startswith("weak") else key
+    path.write_text(ENDPOINTS % (key, port, version, word))
+    (step,) = scenario.examine(path)[0].steps
+    assert {str(cell.probe): cell.undefined for cell in step.table.cells} == {
+        "shop/web -> svc/shop/cart:80": (
+            "the endpoints behind the Service differ, and any may answer"
+        ),
+        "shop/web -> shop/old:80": None,
+    }
+
+
+def test_a_step_may_exempt_what_stops_listening(tmp_path: Path) -> None:
+    path = tmp_path / "stops.yaml"
+    path.write_text(
+        """\
+scenario: The server moves to another port
+why: Its old port connects in one step and not in the next, whatever the policies say.
+topology:
+  a: {pods: {x: {}, y: {ports: [80]}, z: {ports: [80]}}}
+never-allowed: {"a/z -> a/y:81": nobody listens there yet}
+steps:
+  - step: at first
+    expect: |2
+           a/y:80   a/y:81
+      a/x  allowed  -
+      a/z  allowed  REFUSED
+  - step: it moves, and is shut
+    delete: [Pod/a/y]
+    create: {a: {pods: {y: {ports: [81]}}}}
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: shut, namespace: a}
+        spec: {podSelector: {}}
+    never-allowed:
+      "a/* -> a/y:80": it has moved
+    expect: |2
+           a/y:80   a/z:80
+      a/x  TIMEOUT  TIMEOUT
+      a/z  TIMEOUT  -
+"""
+    )
+    found = [
+        (str(cell.probe), str(cell.expected), cell.never_allowed)
+        for step in scenario.load(path).steps
+        for cell in step.table.cells
+    ]
+    assert found == [
+        ("a/x -> a/y:80", "allowed", None),
+        ("a/z -> a/y:80", "allowed", None),
+        ("a/z -> a/y:81", "REFUSED", "nobody listens there yet"),
+        ("a/x -> a/y:80", "TIMEOUT", "it has moved"),
+        ("a/x -> a/z:80", "TIMEOUT", None),
+        ("a/z -> a/y:80", "TIMEOUT", "it has moved"),
+    ]
 
 
 def test_what_the_api_leaves_open_is_marked_with_its_reason(everything: Scenario) -> None:
