@@ -296,8 +296,9 @@ def _check(parsed: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
             status = Exit.INVALID
             continue
-        cells = report.prospect(report.as_written(found))
-        print(f"{path}: good, {_count(len(found.steps), 'step')}, {cells}")
+        cells = report.at_best(cell for step in found.steps for cell in step.table.cells)
+        steps = _count(len(found.steps), "step")
+        print(f"{path}: good, {steps}, {report.prospect(cells)}")
         for note in found.notes:
             print(f"  note: {note}")
     return status
@@ -386,7 +387,7 @@ class _Listener:
 def _explain(parsed: argparse.Namespace) -> int:
     from harness import scenario
 
-    found = scenario.read(parsed.file)
+    found = scenario.examine(parsed.file)[0]
     steps = [_step(found, parsed.step)] if parsed.step else list(found.steps)
     match parsed.ends:
         case []:
@@ -401,7 +402,7 @@ def _explain(parsed: argparse.Namespace) -> int:
 def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> int:
     """Print the path to a pair's verdict; count its cells written against the policies."""
     from harness import oracle
-    from harness.report import explained
+    from harness.report import as_written, explained
 
     facts = oracle.Facts(features=found.needs.features)
     asked = _parse_ends(*ends)
@@ -413,7 +414,10 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
         for family in found.families:
             probe = replace(asked, family=family)
             cell = next((cell for cell in step.table.cells if cell.probe == probe), None)
-            print(explained(judge.explain(probe)))
+            explanation = judge.explain(probe)
+            if cell:
+                explanation = as_written(explanation, cell.expected)
+            print(explained(explanation))
             if cell:
                 against = _contradicts(judge, cell)
                 differing += against
@@ -426,7 +430,7 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
 def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
     """Print and count the cells where the author's word is none that the policies allow."""
     from harness import oracle
-    from harness.report import explained
+    from harness.report import agreement, at_best, explained
 
     facts = oracle.Facts(features=found.needs.features)
     differing = total = 0
@@ -437,10 +441,9 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
         judge = oracle.Judge(step.state, facts)
         against = [cell for cell in cells if _contradicts(judge, cell)]
         total, differing = total + len(cells), differing + len(against)
-        verdict = (
-            f"{len(against)} written against the policies" if against else "as the policies say"
-        )
-        print(f"step '{step.name}': {_count(len(cells), 'cell')}, {verdict}")
+        contradicted = {cell.probe for cell in against}
+        others = at_best(cell for cell in cells if cell.probe not in contradicted)
+        print(f"step '{step.name}': {agreement(others, len(against))}")
         for cell in against:
             print(f"{cell.location}: written {cell.expected}, but")
             print(indent(explained(judge.explain(cell.probe)), "  "))

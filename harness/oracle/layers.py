@@ -30,7 +30,7 @@ class Action(enum.Enum):
 
 
 _DONE_BY = {
-    Action.ALLOW: "admitted by",
+    Action.ALLOW: "allowed by",
     Action.DENY: "denied by",
     Action.PASS: "passed on by",
 }
@@ -91,7 +91,10 @@ def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
     if all(reading.ruling is last.ruling for reading in readings):
         return last
     unsure = [line for _, value, line in asked if value is None]
-    reasons = (f"{layer.head} whether a rule admits {flow} is open", *indented(unsure))
+    reasons = (
+        f"{layer.head} it cannot be decided whether a rule allows {flow}",
+        *indented(unsure),
+    )
     return Judgement(Ruling.UNDEFINED, reasons, unsure[0])
 
 

@@ -92,12 +92,12 @@ class NetworkPolicies:
 def _own_node(direction: Direction, flow: Flow) -> Match:
     subject, peer = ends(direction, flow)
     if subject.pod is not None and peer.node is not None and peer.node == subject.pod.node:
-        return Match(True, f"{peer.name} is on its own node, always admitted (R06, R47)")
+        return Match(True, f"{peer.name} is on its own node, always allowed (R06, R47)")
     return _NOT_OWN_NODE
 
 
 _NOT_OWN_NODE = Match(False, "")
-_ISOLATED = Clause(Action.DENY, lambda flow: Match(True, f"no rule admits {flow}"))
+_ISOLATED = Clause(Action.DENY, lambda flow: Match(True, f"no rule allows {flow}"))
 
 
 class _RuleMatch:

@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.model import Pod, PodRef, Probe
 from harness.oracle.network_policy import NetworkPolicies, selects
 from harness.oracle.topology import Topology
-from harness.policy import Direction, NetworkPolicy
+from harness.policy import Direction, LabelSelector, NetworkPolicy, Operator, Requirement
+from harness.suggest import closest
 
 
 def notes(topology: Topology, policies: NetworkPolicies, probe: Probe) -> tuple[str, ...]:
-    """Name the policies that an author may think of, and that do not isolate an end."""
+    """Name the policies that an author may think of, and that do not isolate an end.
+
+    Those that select no pod at all come first: that is most often a typing error.
+    """
     source = topology.pod(probe.source) if isinstance(probe.source, PodRef) else None
     targets = topology.probed(probe)
-    isolated = {policy for pod in targets for policy in policies.isolating(Direction.INGRESS, pod)}
     ends = [(Direction.EGRESS, source)] if source else []
     ends += [(Direction.INGRESS, pod) for pod in targets]
-    lines: list[str] = []
-    for direction, pod in ends:
-        if not policies.isolating(direction, pod):
-            for policy in policies.known:
-                lines += _missed(topology, policy, direction, pod)
-    if source and not policies.isolating(Direction.EGRESS, source):
-        party = topology.party(source)
+    open_ends = [(way, pod) for way, pod in ends if not policies.isolating(way, pod)]
+    lines = [
+        line
+        for way, pod in ends
+        for policy in policies.known
+        for line in _selects_nobody(topology, policy, way, pod)
+    ]
+    for way, pod in open_ends:
         for policy in policies.known:
-            if policy not in isolated and policies.names(policy, party):
-                whom = _chosen(topology, policy)
-                lines.append(f"{policy} admits {source.ref}, which restricts {whom} alone")
-    return tuple(f"near miss: {line}" for line in dict.fromkeys(lines))
+            lines += _missed(topology, policy, way, pod)
+    if source and (Direction.EGRESS, source) in open_ends:
+        isolating = {p for pod in targets for p in policies.isolating(Direction.INGRESS, pod)}
+        for policy in policies.known:
+            if policy not in isolating and policies.names(policy, topology.party(source)):
+                whom = _names(_selected(topology, policy)) or "no pod"
+                lines.append(f"{policy} names {source.ref} as a peer, but restricts only {whom}")
+    return tuple(f"note: {line}" for line in dict.fromkeys(lines))
 
 
 def _missed(
@@ -41,16 +49,63 @@ def _missed(
         types = ", ".join(sorted(policy.policy_types))
         yield f"{policy} selects {pod.ref}, but its policyTypes are [{types}]"
     elif matches and direction in policy.policy_types and policy.pod_selector.requirements:
-        yield f"{policy} would select {pod.ref}, but acts in namespace {policy.namespace} alone"
+        yield f"{policy} would select {pod.ref}, but acts only in namespace {policy.namespace}"
     elif here and direction in policy.policy_types:
-        whom = _chosen(topology, policy)
-        yield f"{policy} selects {policy.pod_selector}: {whom}, not {pod.ref}"
+        selected = _selected(topology, policy)
+        if selected:
+            yield f"{policy} selects {policy.pod_selector}: {_names(selected)}, not {pod.ref}"
 
 
-def _chosen(topology: Topology, policy: NetworkPolicy) -> str:
-    chosen = [
-        str(pod.ref)
-        for pod in topology.state.pods
-        if pod.namespace == policy.namespace and selects(policy.pod_selector, pod.labels)
-    ]
-    return ", ".join(chosen) or "no pod"
+def _selected(topology: Topology, policy: NetworkPolicy) -> list[Pod]:
+    found = _pods(topology, policy)
+    return [pod for pod in found if selects(policy.pod_selector, pod.labels)]
+
+
+def _pods(topology: Topology, policy: NetworkPolicy) -> list[Pod]:
+    """Return the pods of the policy's namespace."""
+    return [pod for pod in topology.state.pods if pod.namespace == policy.namespace]
+
+
+def _names(pods: list[Pod]) -> str:
+    return ", ".join(str(pod.ref) for pod in pods)
+
+
+# ------------------------------------------------------------------ selectors of no pod
+
+
+def _selects_nobody(
+    topology: Topology, policy: NetworkPolicy, direction: Direction, pod: Pod
+) -> Iterator[str]:
+    """Say that a policy of the pod's namespace selects no pod, and which labels are near."""
+    acts = policy.namespace == pod.namespace and direction in policy.policy_types
+    if not acts or _selected(topology, policy):
+        return
+    line = f"{policy} selects {policy.pod_selector}: no pod"
+    for other in _pods(topology, policy):
+        labels = _near_labels(policy.pod_selector, other.labels)
+        if labels is not None:
+            line += f"; {other.ref} has {labels}"
+            break
+    yield line
+
+
+def _near_labels(selector: LabelSelector, labels: Mapping[str, str]) -> str | None:
+    """Return the labels that the selector probably means, or None if these are no such labels."""
+    near = []
+    for term in selector.requirements:
+        if not selects(LabelSelector((term,)), labels):
+            label = _near_label(term, labels)
+            if label is None:
+                return None
+            near.append(label)
+    return ", ".join(near)
+
+
+def _near_label(term: Requirement, labels: Mapping[str, str]) -> str | None:
+    """Return a label with nearly that value, or with that value under another key."""
+    if term.operator is not Operator.IN:
+        return None
+    if term.key in labels:
+        value = labels[term.key]
+        return f"{term.key}={value}" if closest(value, term.values) else None
+    return next((f"{key}={value}" for key, value in labels.items() if value in term.values), None)

@@ -5,7 +5,7 @@
 StepRecords, ``explanation`` what the oracle explains.
 """
 
-from harness.report.explanation import explained, reasons
+from harness.report.explanation import as_written, explained, reasons
 from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import properties
 from harness.report.record import (
@@ -13,13 +13,13 @@ from harness.report.record import (
     FlapRecord,
     Outcome,
     StepRecord,
-    as_written,
+    at_best,
     in_order,
     record,
     unmeasured_record,
 )
 from harness.report.results import SCHEMA_VERSION, Results, Run, schema
-from harness.report.tally import counted, excuses, prospect, tally
+from harness.report.tally import agreement, excuses, prospect, tally
 from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
 
 __all__ = [
@@ -33,8 +33,9 @@ __all__ = [
     "Results",
     "Run",
     "StepRecord",
+    "agreement",
     "as_written",
-    "counted",
+    "at_best",
     "excuses",
     "explained",
     "failure",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from harness.model import Verdict
 from harness.oracle import Explanation
@@ -19,8 +20,18 @@ def reasons(explanation: Explanation, stated: Verdict) -> str:
     Where the verdict is not the author's word, the first line tells it.
     """
     if explanation.prediction.words == {stated}:
-        return "\n".join(_path(explanation))
+        return "\n".join(_path(as_written(explanation, stated)))
     return explained(explanation)
+
+
+def as_written(explanation: Explanation, stated: Verdict) -> Explanation:
+    """Return the explanation without notes if its author wants the pair allowed, and it is.
+
+    Nobody looks there for a policy that might have denied it.
+    """
+    if explanation.prediction.words == {stated} == {Verdict.ALLOWED}:
+        return replace(explanation, notes=())
+    return explanation
 
 
 def _head(explanation: Explanation) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.model import (
+    Cell,
     CellResult,
     CellStatus,
     Observation,
@@ -189,17 +190,13 @@ def _head(destination: str, family: int) -> str:
     return f"{destination} (IPv6)" if family == 6 else destination
 
 
-def as_written(scenario: Scenario) -> tuple[CellRecord, ...]:
-    """Return all cells as a cluster shows them that gives each written verdict, with evidence.
+def at_best(cells: Iterable[Cell]) -> tuple[CellRecord, ...]:
+    """Return the cells as a cluster shows them that gives each written verdict, with evidence.
 
     Their statuses are the best that a run can give.
     """
-    results = (
-        CellResult(cell, Observation(cell.probe, 0, 0, cell.expected))
-        for step in scenario.steps
-        for cell in step.table.cells
-    )
-    return tuple(_cell(result, _nothing, _nothing) for result in results)
+    seen = ((cell, Observation(cell.probe, 0, 0, cell.expected)) for cell in cells)
+    return tuple(_cell(CellResult(*each), _nothing, _nothing) for each in seen)
 
 
 def _nothing(_result: CellResult) -> str:

@@ -29,27 +29,43 @@ def counted(number: int, noun: str) -> str:
 
 def tally(cells: Sequence[CellRecord]) -> str:
     """Count the cells by status: those proven first, then the gravest; none that is zero."""
-    return _by_status(cells, "proven") or f"{len(cells)} of {counted(len(cells), 'cell')} proven"
+    total = counted(len(cells), "cell")
+    words = _by_status(cells, "proven")
+    return f"{total}: {', '.join(words)}" if words else f"{len(cells)} of {total} proven"
 
 
 def prospect(cells: Sequence[CellRecord]) -> str:
-    """Count what a run can show at best (see ``record.as_written``), with reasons below."""
-    first = _by_status(cells, "provable") or counted(len(cells), "cell")
+    """Count what a run can show (see ``record.at_best``), with reasons below."""
+    total = counted(len(cells), "cell")
+    words = _by_status(cells, "to be proven")
+    return _with_excuses(f"{total}: {', '.join(words)}" if words else total, cells)
+
+
+def agreement(cells: Sequence[CellRecord], against: int) -> str:
+    """Count what is written, beside ``against`` cells that the policies contradict."""
+    total = counted(len(cells) + against, "cell")
+    if not against and not _by_status(cells, "as the policies say"):
+        return f"{total}, as the policies say"
+    contradicted = [f"{against} written against the policies"] if against else []
+    words = _by_status(cells, "as the policies say", contradicted)
+    return _with_excuses(f"{total}: {', '.join(words)}", cells)
+
+
+def _with_excuses(first: str, cells: Sequence[CellRecord]) -> str:
     return "\n".join([first, *(f"  {line}" for line in excuses(cells))])
 
 
-def _by_status(cells: Sequence[CellRecord], proven: str) -> str:
-    """Return the number of cells of each status; empty where all are proven."""
+def _by_status(cells: Sequence[CellRecord], proven: str, others: Sequence[str] = ()) -> list[str]:
+    """Return the number of cells of each status; nothing where all are proven.
+
+    ``others`` are counts of other cells, which stand behind the proven ones.
+    """
     counts = Counter(cell.status for cell in cells)
-    if counts[CellStatus.PROVEN] == len(cells):
-        return ""
-    words = [f"{counts[CellStatus.PROVEN]} {proven}"] if counts[CellStatus.PROVEN] else []
-    words += [
-        f"{counts[status]} {status}"
-        for status in CellStatus
-        if counts[status] and status is not CellStatus.PROVEN
-    ]
-    return f"{counted(len(cells), 'cell')}: {', '.join(words)}"
+    plain = counts.pop(CellStatus.PROVEN, 0)
+    if not counts and not others:
+        return []
+    first = [f"{plain} {proven}"] if plain else []
+    return [*first, *others, *(f"{counts[each]} {each}" for each in CellStatus if counts[each])]
 
 
 # ------------------------------------------------------------------ reasons

@@ -68,7 +68,7 @@ step 'the database takes the frontend': 1 of 2 cells is wrong (1 full round, N s
 
 scenarios/shop.yaml:24:24: shop/stranger -> shop/database:5432: observed allowed, expected TIMEOUT
     egress of shop/stranger: not isolated (no policy selects it for Egress)
-    ingress of shop/database: isolated by NetworkPolicy shop/from-frontend; no rule admits \
+    ingress of shop/database: isolated by NetworkPolicy shop/from-frontend; no rule allows \
 shop/stranger -> shop/database on TCP 5432
       NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of its own namespace, \
 but shop/stranger has app=stranger

@@ -107,48 +107,6 @@ def test_what_cannot_be_is_said_without_a_traceback(
     assert capsys.readouterr().err == text
 
 
-def test_check_counts_apart_what_no_run_can_prove(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "closed.yaml").write_text(
-        """\
-scenario: A closed port and a pod on the node's network
-why: Neither shows anything about the policy.
-topology:
-  a:
-    pods:
-      web: {ports: [80], node: 1}
-      host: {hostNetwork: true, node: 2}
-  b: {pods: {c: {node: 2}}}
-never-allowed: {"b/c -> a/web:81": nobody listens on 81}
-steps:
-  - step: own namespace
-    apply:
-      - apiVersion: networking.k8s.io/v1
-        kind: NetworkPolicy
-        metadata: {name: own, namespace: a}
-        spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}
-    expect: |2
-              a/web:80  a/web:81
-      a/host  TIMEOUT   -
-      b/c     TIMEOUT   TIMEOUT
-""",
-        encoding="utf-8",
-    )
-    assert main(["check", "closed.yaml"]) == Exit.OK
-    assert (
-        capsys.readouterr().out
-        == """\
-closed.yaml: good, 1 step, 3 cells: 1 provable, 1 undefined, 1 exempt
-  1 cell undefined by the API:
-    whether a hostNetwork pod is a pod or its node to policy is not defined (R83): \
-closed.yaml:19:15: a/host -> a/web:80
-  1 cell exempt, declared never-allowed:
-    nobody listens on 81: closed.yaml:20:25: b/c -> a/web:81
-"""
-    )
-
-
 def test_an_empty_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "empty").mkdir()
     for verb in ("check", "run"):
@@ -171,12 +129,13 @@ def test_explain_shows_where_the_author_is_wrong(
         capsys.readouterr().out
         == f"""\
 step 'nothing is restricted yet': 4 cells, as the policies say
-step 'the database takes the frontend only': 4 cells, 1 written against the policies
+step 'the database takes the frontend only': 4 cells: 3 as the policies say, \
+1 written against the policies
 {EXAMPLE}:33:24: written allowed, but
   shop/stranger -> shop/database:5432  TIMEOUT
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; no rule \
-admits shop/stranger -> shop/database on TCP 5432
+allows shop/stranger -> shop/database on TCP 5432
       NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
 namespace, but shop/stranger has app=stranger
 1 of 8 cells written against the policies
@@ -197,9 +156,123 @@ def test_a_policy_that_selects_nobody_is_named_where_it_was_counted_on(
 {EXAMPLE}:33:24: TIMEOUT, but the policies allow shop/stranger -> shop/database:5432
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: not isolated (no policy selects it for Ingress)
-    near miss: NetworkPolicy shop/database-from-frontend selects app=databse: no pod, \
-not shop/database"""
+    note: NetworkPolicy shop/database-from-frontend selects app=databse: no pod; \
+shop/database has app=database"""
     )
+
+
+EXCUSED = """\
+scenario: What proves nothing
+why: One denial counts; the others have an excuse each.
+topology:
+  a:
+    pods: {web: {ports: [80], node: 1}, agent: {hostNetwork: true, node: 2}}
+  b: {pods: {client: {}, job: {node: 2}}}
+  c: {pods: {x: {}, y: {ports: [80]}}}
+never-allowed:
+  "b/* -> a/web:81": nobody listens there
+steps:
+  - step: only the own namespace
+    apply:
+      - apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: own, namespace: a}
+        spec: {podSelector: {}, ingress: [{from: [{podSelector: {}}]}]}
+      - {apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy,
+         metadata: {name: l7, namespace: c}, spec: {}}
+    expect: |2
+                a/web:80  a/web:81  c/y:80
+      a/agent   allowed   -         -
+      b/client  TIMEOUT   TIMEOUT   -
+      b/job     -         TIMEOUT   -
+      c/x       -         -         TIMEOUT
+"""
+REASONS = """\
+  1 cell undefined by the API:
+    whether a hostNetwork pod is a pod or its node to policy is not defined (R83): \
+excused.yaml:21:17: a/agent -> a/web:80
+  2 cells exempt, declared never-allowed:
+    nobody listens there: 2 cells, for example excused.yaml:22:27: b/client -> a/web:81
+  1 cell not judged by the oracle:
+    CiliumNetworkPolicy c/l7 may act on c/x, and its meaning is not known: \
+excused.yaml:24:37: c/x -> c/y:80
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "first", "rest", "last"),
+    [
+        ("check", "excused.yaml: good, 1 step, 5 cells", "to be proven", ""),
+        (
+            "explain",
+            "step 'only the own namespace': 5 cells",
+            "as the policies say",
+            "`netpol explain FILE FROM TO` explains one pair\n",
+        ),
+    ],
+)
+def test_cells_that_will_prove_nothing_are_counted_with_their_reasons(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    verb: str,
+    first: str,
+    rest: str,
+    last: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("excused.yaml").write_text(EXCUSED)
+    assert main([verb, "excused.yaml"]) == Exit.OK
+    tally = f"1 {rest}, 1 undefined, 2 exempt, 1 not judged"
+    assert capsys.readouterr().out == f"{first}: {tally}\n{REASONS}{last}"
+
+
+def test_a_word_against_the_policies_is_not_counted_as_excused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = EXCUSED.replace("b/client  TIMEOUT   TIMEOUT", "b/client  allowed   OTHER  ")
+    Path("excused.yaml").write_text(text)
+    assert main(["explain", "excused.yaml"]) == Exit.INVALID
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == (
+        "step 'only the own namespace': 5 cells: 2 written against the policies, "
+        "1 undefined, 1 exempt, 1 not judged"
+    )
+    assert lines[-1] == "2 of 5 cells written against the policies"
+
+
+def test_a_file_without_proof_is_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What it proves is for `netpol check` to say."""
+    monkeypatch.chdir(tmp_path)
+    text = EXCUSED.replace("b/client  TIMEOUT   TIMEOUT", "b/client  -         TIMEOUT")
+    Path("excused.yaml").write_text(text.replace("c/x       -         -         TIMEOUT\n", ""))
+    assert main(["check", "excused.yaml"]) == Exit.INVALID
+    assert capsys.readouterr().err.startswith(
+        "excused.yaml:10:1: no step changes a cell that can prove something, "
+    )
+    assert main(["explain", "excused.yaml"]) == Exit.OK
+    assert capsys.readouterr().out.startswith(
+        "step 'only the own namespace': 3 cells: 1 undefined, 2 exempt\n"
+    )
+
+
+def test_notes_stand_beside_what_is_not_as_written(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table allows the pair in the first step; the other pair is in no table."""
+    policy = example.parent / "policies" / "database-from-frontend.yaml"
+    policy.write_text(policy.read_text("utf-8").replace("app: database}", "tier: none}"), "utf-8")
+    note = (
+        "  note: NetworkPolicy shop/database-from-frontend selects tier=none: no pod\n"
+        "  note: NetworkPolicy shop/database-from-frontend names shop/frontend as a peer, "
+        "but restricts only no pod\n"
+    )
+    for end, shown in (("shop/database:5432", False), ("shop/stranger:80", True)):
+        main(["explain", EXAMPLE, "shop/frontend", end, "--step=2"])
+        assert (note in capsys.readouterr().out) is shown
 
 
 def test_explain_one_pair_in_one_step(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +283,7 @@ def test_explain_one_pair_in_one_step(example: Path, capsys: pytest.CaptureFixtu
 step 'the database takes the frontend only'
 shop/frontend -> shop/database:5432  allowed
   egress of shop/frontend: not isolated (no policy selects it for Egress)
-  ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; admitted by \
+  ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; allowed by \
 NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
 namespace; port TCP 5432
   {EXAMPLE}:32:24: written allowed

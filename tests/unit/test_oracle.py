@@ -776,9 +776,9 @@ y/a -> svc/x/all:80  undefined
     ingress of x/b: not isolated (no policy selects it for Ingress)
   endpoint x/c: denied
     egress of y/a: not isolated (no policy selects it for Egress)
-    ingress of x/c: isolated by NetworkPolicy x/p; no rule admits y/a -> x/c on TCP 80
+    ingress of x/c: isolated by NetworkPolicy x/p; no rule allows y/a -> x/c on TCP 80
       NetworkPolicy x/p has no ingress rule
-  near miss: NetworkPolicy x/p selects tier=gold: x/c, not x/b"""
+  note: NetworkPolicy x/p selects tier=gold: x/c, not x/b"""
     )
 
 
@@ -1178,10 +1178,10 @@ def test_a_claim_that_does_not_hold_is_explained() -> None:
 default/frontend -> default/database:5432  allowed
   egress of default/frontend: not isolated (no policy selects it for Egress)
   ingress of default/database: not isolated (no policy selects it for Ingress)
-  near miss: NetworkPolicy default/allow-frontend-to-backend selects app=backend: \
+  note: NetworkPolicy default/allow-frontend-to-backend selects app=backend: \
 default/backend, not default/database
-  near miss: NetworkPolicy default/allow-frontend-to-backend admits default/frontend, \
-which restricts default/backend alone"""
+  note: NetworkPolicy default/allow-frontend-to-backend names default/frontend \
+as a peer, but restricts only default/backend"""
     )
 
 
@@ -1197,7 +1197,7 @@ def test_a_denial_is_explained() -> None:
         """\
 y/a -> x/a:80  TIMEOUT
   egress of y/a: not isolated (no policy selects it for Egress)
-  ingress of x/a: isolated by NetworkPolicy x/p; no rule admits y/a -> x/a on TCP 80
+  ingress of x/a: isolated by NetworkPolicy x/p; no rule allows y/a -> x/a on TCP 80
     NetworkPolicy x/p, ingress rule 1: pods pod=b of its own namespace (x), but y/a is in y; \
 ipBlock 203.0.113.0/24, but y/a (IPv4) is not in it
     NetworkPolicy x/p, ingress rule 2: port TCP 81, but the connection is to TCP 80"""
@@ -1213,20 +1213,56 @@ y/agent -> x/a:80  undefined
   undefined: whether a hostNetwork pod is a pod or its node to policy is not defined (R83)
   if hostNetwork pods are told apart and treated like pods: allowed
     egress of y/agent: not isolated (no policy selects it for Egress)
-    ingress of x/a: isolated by NetworkPolicy x/p; admitted by NetworkPolicy x/p, \
+    ingress of x/a: isolated by NetworkPolicy x/p; allowed by NetworkPolicy x/p, \
 ingress rule 1: namespaces ns=y; every port
   if hostNetwork pods count as their node: denied
-    ingress of x/a: isolated by NetworkPolicy x/p; no rule admits y/agent -> x/a on TCP 80
+    ingress of x/a: isolated by NetworkPolicy x/p; no rule allows y/agent -> x/a on TCP 80
       NetworkPolicy x/p, ingress rule 1: namespaces ns=y, but y/agent is no pod and \
 selectors match pods"""
     )
 
 
-def test_near_misses_of_other_directions_and_namespaces() -> None:
+CARTS = (
+    app("shop", "web", {"name": "web"}),
+    app("shop", "carts", {"name": "carts", "tier": "back"}, 80),
+    app("bank", "cart", {"name": "cart"}, 80),
+)
+
+
+@pytest.mark.parametrize(
+    ("selector", "near"),
+    [
+        ("name: cart", "name=cart: no pod; shop/carts has name=carts"),
+        ("app: carts", "app=carts: no pod; shop/carts has name=carts"),
+        ("name: cart, tier: back", "name=cart,tier=back: no pod; shop/carts has name=carts"),
+        ("name: cart, tier: front", "name=cart,tier=front: no pod"),
+        ("name: payment", "name=payment: no pod"),
+    ],
+)
+def test_a_policy_that_selects_no_pod_is_noted_first(selector: str, near: str) -> None:
+    other = policy("{podSelector: {matchLabels: {name: web}}}", "shop", "web")
+    typo = policy(f"{{podSelector: {{matchLabels: {{{selector}}}}}}}", "shop", "cart")
+    found = Judge(story(CARTS, other, typo)).notes(probe("bank/cart -> shop/carts:80"))
+    assert found == (
+        f"note: NetworkPolicy shop/cart selects {near}",
+        "note: NetworkPolicy shop/web selects name=web: shop/web, not shop/carts",
+    )
+
+
+def test_a_policy_that_selects_no_pod_of_the_other_direction_is_not_noted() -> None:
+    out = policy("{podSelector: {matchLabels: {name: cart}}, policyTypes: [Egress]}", "shop", "o")
+    judge = Judge(story(CARTS, out))
+    assert judge.notes(probe("node/1 -> shop/carts:80")) == ()
+    assert judge.notes(probe("shop/web -> bank/cart:80")) == (
+        "note: NetworkPolicy shop/o selects name=cart: no pod; shop/carts has name=carts",
+    )
+
+
+def test_notes_of_other_directions_and_namespaces() -> None:
     wrong_type = policy(f"{{{A}, {DENY_OUT}}}", name="out")
     elsewhere = policy(f"{{{A}, {DENY_IN}}}", "z", "there")
     lines = explain(replace(F0, policies=(wrong_type, elsewhere)), "y/b -> x/a:80").splitlines()
     assert lines[-2:] == [
-        "  near miss: NetworkPolicy x/out selects x/a, but its policyTypes are [Egress]",
-        "  near miss: NetworkPolicy z/there would select x/a, but acts in namespace z alone",
+        "  note: NetworkPolicy x/out selects x/a, but its policyTypes are [Egress]",
+        "  note: NetworkPolicy z/there would select x/a, but acts only in namespace z",
     ]

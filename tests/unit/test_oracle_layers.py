@@ -22,7 +22,7 @@ def layer(*clauses: Clause, name: str = "tier") -> Layer:
 
 
 ALLOW, DENY, PASS = Action.ALLOW, Action.DENY, Action.PASS
-ISOLATED = Clause(DENY, lambda flow: Match(True, f"no rule admits {flow}"))
+ISOLATED = Clause(DENY, lambda flow: Match(True, f"no rule allows {flow}"))
 
 
 def test_no_layer_allows() -> None:
@@ -32,7 +32,7 @@ def test_no_layer_allows() -> None:
 def test_the_first_match_of_a_layer_decides() -> None:
     first = layer(rule(DENY, NO), rule(ALLOW, YES, "second"), rule(DENY, YES), ISOLATED)
     assert decide([first], FLOW) == Judgement(
-        Ruling.ALLOWED, ("tier: admitted by second: it matches",)
+        Ruling.ALLOWED, ("tier: allowed by second: it matches",)
     )
 
 
@@ -49,7 +49,7 @@ def test_the_last_clause_says_why_those_before_do_not_match() -> None:
     assert decide([isolated], FLOW) == Judgement(
         Ruling.DENIED,
         (
-            "tier: no rule admits x/a -> y/b on TCP 80",
+            "tier: no rule allows x/a -> y/b on TCP 80",
             "  one: it differs",
             "  two: it differs",
         ),
@@ -69,7 +69,7 @@ def test_what_a_layer_passes_on_the_next_one_decides(clauses: list[Clause], reas
     below = layer(rule(ALLOW, NO), ISOLATED, name="below")
     found = decide([layer(*clauses), below], FLOW)
     assert found.ruling is Ruling.DENIED
-    assert found.reasons[:2] == (reason, "below: no rule admits x/a -> y/b on TCP 80")
+    assert found.reasons[:2] == (reason, "below: no rule allows x/a -> y/b on TCP 80")
 
 
 def test_what_no_layer_decides_is_allowed() -> None:
@@ -102,6 +102,9 @@ def test_an_open_match_that_decides_is_named() -> None:
     found = decide([layer(rule(ALLOW, OPEN, "one"), rule(ALLOW, NO, "two"), ISOLATED)], FLOW)
     assert found == Judgement(
         Ruling.UNDEFINED,
-        ("tier: whether a rule admits x/a -> y/b on TCP 80 is open", "  one: who knows"),
+        (
+            "tier: it cannot be decided whether a rule allows x/a -> y/b on TCP 80",
+            "  one: who knows",
+        ),
         "one: who knows",
     )

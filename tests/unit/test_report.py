@@ -33,7 +33,7 @@ from harness.model import (
 from harness.report import (
     Outcome,
     StepRecord,
-    as_written,
+    at_best,
     failure,
     properties,
     prospect,
@@ -374,7 +374,7 @@ s.yaml:9:5: x/a -> y/b:80: TIMEOUT as expected, but unproven: {why}
 
 def test_a_failure_tells_that_a_limitation_is_not_seen_any_more() -> None:
     gone = cell("a", "b", ALLOWED, TIMEOUT, limitation=LEAK)
-    reasons = "no rule admits it"
+    reasons = "no rule allows it"
     made = step(gone, cell("a", "c", ALLOWED, ALLOWED, limitation=LEAK))
     made = replace(made, cells=(replace(made.cells[0], reasons=reasons), *made.cells[1:]))
     assert (
@@ -389,7 +389,7 @@ step 'it is shut': 1 of 2 cells is wrong (2 full rounds, 1.2 s of probing)
 s.yaml:9:5: x/a -> y/b:80: observed TIMEOUT, expected allowed
     known limitation (TIMEOUT is written): it leaks (a/b#1; v1)
     hint: the limitation is not seen any more, remove it from the CNI's profile
-    no rule admits it
+    no rule allows it
     probe output: raw TIMEOUT
     reproduce: netpol probe ..."""
     )
@@ -568,15 +568,13 @@ def test_what_a_scenario_can_show_at_best() -> None:
     )
 
     def best(count: int) -> str:
-        table_ = TruthTable(tuple(result.cell for result in stated[:count]))
-        made = Step("s", Location("s.yaml", 7, 3), (), State("s"), table_)
-        return prospect(as_written(Scenario("s.yaml", "Shut", "s", "because", (made,))))
+        return prospect(at_best(result.cell for result in stated[:count]))
 
     assert best(2) == "2 cells"
     assert (
         best(5)
         == """\
-5 cells: 2 provable, 1 undefined, 1 exempt, 1 not judged
+5 cells: 2 to be proven, 1 undefined, 1 exempt, 1 not judged
   1 cell undefined by the API:
     hairpins differ: s.yaml:9:5: x/a -> y/e:80
   1 cell exempt, declared never-allowed:
