@@ -156,8 +156,8 @@ test-kind: nft $(DEV_STAMP) ## the contract and the faults on the kind cluster t
 	@NETPOL_KIND=1 $(BIN)/pytest tests/kind -m exclusive $(ARGS)
 
 .PHONY: bench
-bench: nft $(DEV_STAMP) ## measure the harness on the embedded cluster; prints numbers
-	@for file in benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: nft $(DEV_STAMP) ## measure the oracle, and the harness on the embedded cluster; prints numbers
+	@for file in benchmarks/oracle_table.py benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 # The first makes and deletes a cluster of its own: two at once would slow each other down.
 .PHONY: bench-kind

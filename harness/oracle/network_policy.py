@@ -237,7 +237,19 @@ def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tr
         return _within(network, party.addresses)
     if network.prefixlen == 0:
         return True
+    ranges = [
+        found for found in map(ipaddress.ip_network, party.ranges) if found.version == family
+    ]
+    if ranges:
+        return _contains_all(network, ranges)
     return False if _outside(network, topology) else None
+
+
+def _contains_all(network: _Network, ranges: Sequence[_Network]) -> Tri:
+    """Whether a network contains every address of the ranges; None for some of them only."""
+    if all(found.subnet_of(network) for found in ranges):  # type: ignore[arg-type]
+        return True
+    return None if any(found.overlaps(network) for found in ranges) else False
 
 
 def _within(network: _Network, addresses: Iterable[str]) -> bool:

@@ -66,8 +66,9 @@ class Party:
     """One end as policy sees it; a Topology makes each only once.
 
     Without ``pod`` no selector matches it and no policy isolates it. ``node`` is the node
-    whose own address it has, if any. ``addresses`` is None where nobody knows them;
-    ``feature`` is what a cluster needs for ipBlock to say anything about them.
+    whose own address it has, if any. ``addresses`` is None where nobody knows them; they are
+    then in one of ``ranges``, if the scenario sets any. ``feature`` is what a cluster needs for
+    ipBlock to say anything about them.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Party:
     node: int | None = None
     addresses: tuple[str, ...] | None = None
     feature: str | None = None
+    ranges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,8 @@ class Topology:
                 return Party(str(host), addresses=(ip,))
             case NodeRef(index):
                 known = self.facts.addresses.get(host)
-                return Party(str(host), None, index, known, "ipblock-node-ip")
+                ranges = self.state.networks.nodes
+                return Party(str(host), None, index, known, "ipblock-node-ip", ranges)
             case Pod(host_network=True):
                 node = self.party(NodeRef(host.node))
                 shown = None if host_pods is HostPods.LIKE_NODES else host
@@ -219,7 +222,8 @@ class Topology:
                 return replace(node, name=str(host.ref), pod=shown, addresses=known)
             case Pod():
                 known = self.facts.addresses.get(host.ref)
-                return Party(str(host.ref), host, None, known, "ipblock-pod-ip")
+                ranges = self.state.networks.pods
+                return Party(str(host.ref), host, None, known, "ipblock-pod-ip", ranges)
 
     def _by_address(self) -> dict[object, External | PodRef | NodeRef]:
         """Outside hosts come first, as they are the author's."""

@@ -23,6 +23,7 @@ from harness.model import (
     Labels,
     Manifest,
     Namespace,
+    Networks,
     NodePortRef,
     NodeRef,
     Pod,
@@ -633,6 +634,40 @@ def test_a_block_around_an_outside_host_holds_no_pod_R65() -> None:  # noqa: N80
         spec = f"{{{A}, ingress: [{{from: [{block.format(cidr)}]}}]}}"
         state = replace(F0, externals=(office,), policies=(policy(spec),))
         check(state, f"{word}: y/a -> x/a:80\nallowed: external/office -> x/a:80")
+
+
+RANGES = Networks(pods=("10.244.0.0/16", "fd00:244::/48"), nodes=("172.18.0.0/24",))
+
+
+@pytest.mark.parametrize(
+    ("block", "words"),
+    [
+        ("{cidr: 10.0.0.0/8}", "allowed TIMEOUT"),
+        ("{cidr: 10.0.0.0/8, except: [10.244.0.0/16]}", "TIMEOUT TIMEOUT"),
+        ("{cidr: 10.244.128.0/17}", "undefined TIMEOUT"),
+        ("{cidr: 172.16.0.0/12}", "TIMEOUT allowed"),
+        ("{cidr: 0.0.0.0/0, except: [10.244.7.0/24]}", "undefined allowed"),
+        ("{cidr: 192.168.0.0/16}", "TIMEOUT TIMEOUT"),
+    ],
+)
+def test_ranges_of_the_scenario_decide_ip_blocks_R65(block: str, words: str) -> None:  # noqa: N802
+    spec = f"{{{A}, ingress: [{{from: [{{ipBlock: {block}}}]}}]}}"
+    state = replace(F0, policies=(policy(spec),), networks=RANGES)
+    pod, node = words.split()
+    check(state, f"{pod}: y/a -> x/a:80\n{node}: node/2 -> x/a:80", IP_BLOCKS_MATCH_ALL)
+
+
+def test_ranges_of_the_scenario_do_not_make_a_cluster_match_pod_addresses_R65() -> None:  # noqa: N802
+    """Only what is surely outside the block is certain."""
+    inside, outside = (
+        policy(f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: {cidr}}}}}]}}]}}")
+        for cidr in ("10.0.0.0/8", "192.168.0.0/16")
+    )
+    check(replace(F0, policies=(inside,), networks=RANGES), "undefined: y/a -> x/a:80")
+    check(replace(F0, policies=(outside,), networks=RANGES), "TIMEOUT: y/a -> x/a:80")
+    v6 = policy(f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: 'fd00::/16'}}}}]}}]}}")
+    state = replace(F0, policies=(v6,), networks=RANGES)
+    check(state, "allowed: y/a -> x/a:80 6\nTIMEOUT: y/a -> x/a:80", IP_BLOCKS_MATCH_ALL)
 
 
 def with_host_pods(*policies: Manifest) -> State:
