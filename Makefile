@@ -120,6 +120,7 @@ e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; pri
 	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))$(if $(filter-out file,$(origin CNI)), --cni=$(CNI))" ;; \
 	esac; \
 	status=0; $(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS) || status=$$?; \
+	[ $$status -ne 5 ] || status=3; \
 	if [ $$cluster = kind ] && [ $$status -ne 0 ]; then $(BIN)/netpol logs results/logs || true; fi; \
 	exit $$status
 
@@ -138,7 +139,8 @@ test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluste
 # What users install: the wheel, in an environment and a folder where nothing else is.
 .PHONY: test-wheel
 test-wheel: nft $(DEV_STAMP) ## build the wheel, install it in an empty environment, run scenarios there
-	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder" $(abspath build)' EXIT; \
+	rm -rf build; \
 	examples=$(abspath scenarios/examples); \
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$$folder" .; \
 	$(BIN)/python -m venv "$$folder/venv"; \

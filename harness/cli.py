@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import enum
+import io
 import os
 import sys
 import time
@@ -49,7 +50,8 @@ exit status:
   0    everything is as expected
   1    a cell is wrong, or a denial is unproven
   2    the command line or the environment asks for what cannot be
-  3    no verdict: the cluster has a problem, or does not enforce NetworkPolicy
+  3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
+       lacks what all scenarios need
   4    a scenario file is invalid, or its tables contradict its policies
   70   a defect of netpol itself
   130  interrupted
@@ -58,6 +60,12 @@ exit status:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a verb; every error becomes a text on stderr and an exit status."""
+    if arguments is None and sys.getfilesystemencoding() != "utf-8":
+        # pytest puts the titles of steps into its environment, which such a locale cannot hold.
+        os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})  # noqa: S606
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A locale may lack characters.
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -78,12 +86,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     parsed, rest = _parser().parse_known_args(arguments)
+    _require_current_folder()
     verb: Callable[[argparse.Namespace], int] = parsed.verb
     if verb is _run_scenarios:
         return _run_scenarios(parsed, rest)
     if rest:
         raise UsageError(f"unknown arguments: {' '.join(rest)}", "`netpol --help`")
     return verb(parsed)
+
+
+def _require_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        text = "the current folder does not exist any more"
+        raise UsageError(text, "change to a folder that exists") from None
 
 
 def _status_of(error: HarnessError) -> Exit:
@@ -138,6 +155,7 @@ def _add_scenario_verbs(verbs: Any) -> None:
     run.add_argument("--hold", metavar="SECONDS", help="how long it must then stay right")
     run.add_argument("--canary", choices=("on", "off"), default="on", help="off: with --defect")
     run.add_argument("--results", metavar="FILE", help="write all cells as JSON")
+    run.add_argument("--allow-empty", action="store_true", help="accept a run without any cell")
     run.add_argument("--no-tables", action="store_true", help="do not print truth tables")
     run.epilog = "Other options go to pytest; give their values with =."
     _add_cluster_options(run)
@@ -335,6 +353,8 @@ def _run_scenarios(parsed: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         words += ["-p", "xdist", "-n", parsed.workers]
     if not parsed.no_tables:
         words.append("--tables")
+    if parsed.allow_empty:
+        words.append("--allow-empty")
     for name in ("settle", "hold", "results"):
         if getattr(parsed, name) is not None:
             words.append(f"--{name}={getattr(parsed, name)}")
@@ -343,42 +363,40 @@ def _run_scenarios(parsed: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     return listener.status(int(code))
 
 
+_STATUS_OF_PYTEST = {0: Exit.OK, 3: Exit.BROKEN}
+
+
 class _Listener:
-    """Hears from pytest what its exit status does not tell apart."""
+    """Learns from the plugin what pytest's exit status does not distinguish."""
 
     def __init__(self) -> None:
         self._course: Course | None = None
-        self._invalid = False
-        self._interrupted = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         from harness.plugin.session import course
 
         self._course = course(session.config)
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self._invalid = self._invalid or report.failed
-
-    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        from harness.plugin.session import is_interrupt
-
-        self._interrupted = is_interrupt(excinfo)
-
     def status(self, code: int) -> int:
         """Translate pytest's exit status (0 good, 1 failed, 2 interrupted, 3 broken, ...)."""
         from harness.report import Outcome
 
-        if self._interrupted:
-            return code if code > Exit.INTERRUPTED else Exit.INTERRUPTED
-        if self._invalid:
+        if self._course is None:
+            return _STATUS_OF_PYTEST.get(code, Exit.USAGE)
+        ending = self._course.ending
+        if ending.interrupted:
+            return max(code, Exit.INTERRUPTED)
+        if ending.invalid:
             return Exit.INVALID
-        if self._course and self._course.refusal:
+        if self._course.refusal:
             return _status_of(self._course.refusal)
-        if code == 1 and self._course:
+        if ending.unmeasured:
+            return Exit.NO_VERDICT
+        if code == 1:
             seen = {record.outcome for record in self._course.records}
             wrong = seen & {Outcome.WRONG, Outcome.UNPROVEN, Outcome.NOT_REFUSED}
             return Exit.WRONG if wrong else Exit.NO_VERDICT
-        return {0: Exit.OK, 3: Exit.BROKEN}.get(code, Exit.USAGE)
+        return _STATUS_OF_PYTEST.get(code, Exit.USAGE)
 
 
 # ------------------------------------------------------------------ explain
@@ -491,7 +509,7 @@ def _step(found: Scenario, wanted: str) -> Step:
 
 def _probe(parsed: argparse.Namespace) -> int:
     from harness import scenario
-    from harness.model import Family, Verdict
+    from harness.model import Family
 
     found = scenario.read(parsed.file)
     step = _step(found, parsed.step)
@@ -499,16 +517,22 @@ def _probe(parsed: argparse.Namespace) -> int:
     _require_ends([step], probe)
     if parsed.ipv6:
         probe = replace(probe, family=Family.V6)
-    choice = _choice(parsed)
-    with choice.make("main") as cluster:
-        lack = cluster.capabilities.lacks(found.needs)
-        if lack:
-            raise ClusterError(lack)
-        for each in found.steps[: found.steps.index(step) + 1]:
-            print(f"step '{each.name}'", file=sys.stderr)
-            cluster.sync(each.state)
-        wanted = _wanted(found, step, probe)
-        observation = _settled(cluster, probe, wanted)
+    with _choice(parsed).make("main") as cluster:
+        return probe_step(cluster, found, step, probe)
+
+
+def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> Exit:
+    """Make the states up to the step true, probe until the verdict is right, and print it."""
+    from harness.model import Verdict
+
+    lack = cluster.capabilities.lacks(found.needs)
+    if lack:
+        raise ClusterError(lack)
+    for each in found.steps[: found.steps.index(step) + 1]:
+        print(f"step '{each.name}'", file=sys.stderr)
+        cluster.sync(each.state)
+    wanted = _wanted(found, step, probe)
+    observation = _settled(cluster, probe, wanted)
     print(f"{probe}  {observation.outcome}  ({observation.ended - observation.started:.3f} s)")
     if observation.raw:
         print(f"probe output: {observation.raw.strip()}")

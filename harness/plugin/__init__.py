@@ -2,11 +2,15 @@
 
 ``options`` says what may be asked for, ``folders`` refuses those without anything to run,
 ``collection`` makes items, ``clusters`` gives each process its Cluster, ``spread`` keeps a
-scenario on one worker, ``session`` guards the run and sums it up. Only public API of pytest
-and pytest-xdist; works without xdist.
+scenario on one worker, ``session`` guards the run and sums it up, ``ending`` decides its exit
+status, ``results_file`` writes the file of ``--results``. Only public API of pytest and
+pytest-xdist; works without xdist.
 """
 
-from harness.plugin.clusters import pytest_netpol_make_cluster
+from harness.plugin.clusters import (
+    pytest_netpol_make_cluster,
+    pytest_netpol_remove_leftovers,
+)
 from harness.plugin.collection import (
     pytest_collect_file,
     pytest_collection_modifyitems,
@@ -33,6 +37,7 @@ __all__ = [
     "pytest_configure",
     "pytest_configure_node",
     "pytest_netpol_make_cluster",
+    "pytest_netpol_remove_leftovers",
     "pytest_report_header",
     "pytest_runtest_makereport",
     "pytest_runtestloop",

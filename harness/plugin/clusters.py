@@ -64,3 +64,9 @@ def tenancy(config: pytest.Config) -> Tenancy:
 def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster:
     """Follow ``--cluster``."""
     return choice_of(config).make(worker)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_netpol_remove_leftovers(config: pytest.Config, run_id: str) -> tuple[str, ...]:
+    """Remove them from the cluster that ``--cluster`` names."""
+    return tuple(str(item) for item in choice_of(config).sweep(run_id).failed)

@@ -136,6 +136,12 @@ def _add_run_options(group: pytest.OptionGroup) -> None:
         help="write all cells of the run as JSON",
     )
     group.addoption(
+        "--allow-empty",
+        dest="netpol_allow_empty",
+        action="store_true",
+        help="accept a run in which every step is skipped, and no cell is measured",
+    )
+    group.addoption(
         "--netpol-run-id",
         dest="netpol_run_id",
         metavar="ID",

@@ -18,9 +18,10 @@ import pytest
 
 from harness import canary
 from harness.errors import HarnessError
-from harness.plugin import folders, options
+from harness.plugin import folders, options, results_file
 from harness.plugin.clusters import tenancy
 from harness.plugin.collection import ScenarioStep
+from harness.plugin.ending import Ending
 from harness.plugin.spread import scenario_file
 from harness.report import (
     WIDTH,
@@ -37,6 +38,7 @@ from harness.report import (
 )
 
 _LEFT = "netpol_leftovers"
+_INTERRUPTED_WORKER = "keyboard-interrupt"  # what xdist says of a worker that got SIGINT
 _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 
 
@@ -44,8 +46,8 @@ _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 class Course:
     """What the controller (or the only process) learns of a run.
 
-    ``refusal`` is why nothing ran although the scenarios are good. ``broken_off`` says that
-    a process of the run may have died without removing what it made.
+    ``refusal`` is why nothing ran although the scenarios are good. ``guarded``: steps were to
+    run. ``broken_off``: a process of the run may have died without removing what it made.
     """
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -55,6 +57,14 @@ class Course:
     refusal: HarnessError | None = None
     guarded: bool = False
     broken_off: bool = False
+    ending: Ending = field(default_factory=Ending)
+    session: pytest.Session | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether a cell was measured; true as well for a run in which no step was to run."""
+        seen = any(cell.observed for record in self.records for cell in record.cells)
+        return seen or not self.guarded
 
 
 COURSE = pytest.StashKey[Course]()
@@ -90,7 +100,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse what would prove nothing, before anything is collected."""
     config = session.config
-    course(config)
+    course(config).session = session
     if options.is_worker(config):
         return
     _make_room_for_results(config)
@@ -98,15 +108,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _make_room_for_results(config: pytest.Config) -> None:
-    """Take away an older file: a run that breaks must not leave the results of another."""
     path: Path | None = config.getoption("netpol_results")
     if path is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.open("a").close()  # Whether it can be written is told now, not after the run.
-        if path.is_file() and not path.is_symlink():  # /dev/stdout stays.
-            path.unlink()
+        results_file.make_room(path)
     except OSError as error:
         config.option.netpol_results = None
         raise pytest.UsageError(f"--results={path}: {error.strerror}") from None
@@ -148,6 +154,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 
 def _guard(config: pytest.Config) -> None:
     """See once a run that the cluster enforces policies at all. Raises UsageError if not."""
+    if config.getoption("setuponly", False):
+        return  # pytest runs no test then.
     course(config).guarded = True
     if config.getoption("netpol_canary") == "off":
         return
@@ -211,6 +219,7 @@ class RunWatch:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        course(self._config).ending.note_step(report)
         text: str | None = getattr(report, "netpol", None)
         if text is None:
             return
@@ -228,8 +237,11 @@ class RunWatch:
         silent = StepRecord.from_json(text).outcome in {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
         return ("error", "E", "ERROR") if silent else None
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        course(self._config).ending.note_collection(report)
+
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        course(self._config).broken_off = is_interrupt(excinfo)
+        course(self._config).ending.note_interrupt(excinfo)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         found = course(self._config)
@@ -239,15 +251,11 @@ class RunWatch:
         verbose = self._config.option.verbose > 0
         lines = [step_line(record) for record in ordered] if verbose else []
         lines += summary(ordered, found.leftovers).splitlines()
+        lines += found.ending.lines()
         if lines:
             terminalreporter.section("NetworkPolicy")
         for line in lines:
             terminalreporter.line(line)
-
-
-def is_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> bool:
-    """Whether somebody stopped the run; pytest's own word for a file it cannot collect is not."""
-    return not isinstance(excinfo.value, pytest.Session.Interrupted)
 
 
 def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecord]) -> None:
@@ -276,7 +284,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if options.is_worker(config):
         config.workeroutput[_LEFT] = list(left)  # type: ignore[attr-defined]
         return
-    course(config).leftovers.extend(left)
+    found = course(config)
+    found.leftovers.extend(left)
+    found.ending.settle_status(session, found.measured)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -286,6 +296,7 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
     found = course(node.config)
     found.leftovers.extend(told.get(_LEFT, ()))
     found.broken_off = found.broken_off or error is not None
+    found.ending.interrupted |= error == _INTERRUPTED_WORKER
 
 
 @pytest.hookimpl(trylast=True)
@@ -294,7 +305,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if options.is_worker(config) or COURSE not in config.stash:
         return
     found = course(config)
-    if found.broken_off:
+    if found.broken_off or found.ending.interrupted:
         _sweep(config)
     path: Path | None = config.getoption("netpol_results")
     if path is not None:
@@ -303,8 +314,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def _sweep(config: pytest.Config) -> None:
     try:
-        found = options.choice_of(config).sweep(config.getoption("netpol_run_id"))
-        for item in found.failed:
+        left = config.hook.pytest_netpol_remove_leftovers(
+            config=config, run_id=config.getoption("netpol_run_id")
+        )
+        for item in left or ():
             print(f"not removed: {item}", file=sys.stderr)  # noqa: T201 - see below
     except HarnessError as error:
         print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
@@ -322,7 +335,13 @@ def _write_results(path: Path, config: pytest.Config, found: Course) -> None:
         leftovers=tuple(found.leftovers),
     )
     results = Results(run, in_order(found.records))
-    path.write_text(results.to_json(), encoding="utf-8")
+    try:
+        results_file.write(path, results.to_json())
+    except OSError as error:
+        text = f"--results={path}: {error.strerror}; no results were written"
+        print(text, file=sys.stderr)  # noqa: T201 - the terminal is closed
+        if found.session and found.session.exitstatus == pytest.ExitCode.OK:
+            found.session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def version() -> str:

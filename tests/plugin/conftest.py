@@ -55,6 +55,12 @@ def pytest_netpol_make_cluster(config, worker):
     return fakes.FakeCluster(_answer)
 """
 
+LACKING = CONFTEST.replace(
+    "fakes.FakeCluster(_answer)",
+    "fakes.FakeCluster(_answer, replace(fakes.EVERYTHING, nodes=0))",
+).replace("import pytest\n", "import pytest\nfrom dataclasses import replace\n")
+"""A cluster that has no node to place a pod on, so that every step is skipped."""
+
 LEAKING = """
 from dataclasses import replace
 from harness.cluster import KnownCell

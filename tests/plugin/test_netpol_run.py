@@ -3,36 +3,49 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.cli import Exit
-from tests.plugin.conftest import CONFTEST, SCENARIO, leaking
+from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, leaking
 
 ROOT = Path(__file__).parents[2]
 
 
 def start(
-    folder: Path, conftest: str, scenario: str = SCENARIO, options: Sequence[str] = ()
+    folder: Path,
+    conftest: str,
+    scenario: str = SCENARIO,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    file_size: int | None = None,
 ) -> subprocess.Popen[str]:
+    """Start `netpol run`; no file of it may be larger than ``file_size`` bytes."""
+
+    def prepare() -> None:
+        # Whoever runs us in the background may have us ignore it, and a child inherits that.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if file_size is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
     (folder / "scenarios").mkdir()
     (folder / "scenarios" / "shop.yaml").write_text(scenario, encoding="utf-8")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli", "run", "scenarios", *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # Whoever runs us in the background may have us ignore it, and a child inherits that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=prepare,
     )
 
 
@@ -49,6 +62,60 @@ def test_the_exit_status_of_a_run(tmp_path: Path, answer: str, status: Exit) -> 
     out, _ = run.communicate(timeout=60)
     assert run.returncode == status, out
     assert "Warning" not in out
+
+
+def test_the_exit_status_of_wrong_cells_with_workers_that_stop_at_once(tmp_path: Path) -> None:
+    conftest = CONFTEST.replace("{answer}", "allows_all")
+    run = start(tmp_path, conftest, options=["-n", "2", "-x"])
+    out, _ = run.communicate(timeout=120)
+    assert run.returncode == Exit.WRONG, out
+
+
+@pytest.mark.parametrize(
+    ("options", "status"), [([], Exit.NO_VERDICT), (["--allow-empty"], Exit.OK)]
+)
+def test_the_exit_status_of_a_run_without_any_cell(
+    tmp_path: Path, options: list[str], status: Exit
+) -> None:
+    run = start(tmp_path, LACKING.replace("{answer}", "by_the_book"), options=options)
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == status, out
+    assert ("no cell was measured, so this run proves nothing" in out) is (not options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [("by_the_book", Exit.USAGE), ("allows_all", Exit.WRONG)]
+)
+def test_results_that_do_not_fit_on_the_disk(tmp_path: Path, answer: str, status: Exit) -> None:
+    conftest = CONFTEST.replace("{answer}", answer)
+    run = start(tmp_path, conftest, options=["--results=out.json"], file_size=100)
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == status, out
+    assert out.endswith("--results=out.json: File too large; no results were written\n")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["conftest.py"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=["ascii", "C"],
+)
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_locale_without_the_characters_of_a_scenario(
+    tmp_path: Path, environment: dict[str, str], workers: str
+) -> None:
+    scenario = SCENARIO.replace("nobody is left", "niemand bleibt übrig, 誰も")
+    conftest = CONFTEST.replace("{answer}", "allows_all")
+    options = ["-n", workers, "--results=out.json"]
+    run = start(tmp_path, conftest, scenario, options, environment)
+    out, _ = run.communicate(timeout=120)
+    assert run.returncode == Exit.WRONG, out
+    assert "niemand bleibt" in out
+    assert "Traceback" not in out
+    assert "übrig, 誰も" in (tmp_path / "out.json").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("word", "status"), [("ALLOWED", Exit.OK), ("TIMEOUT", Exit.WRONG)])

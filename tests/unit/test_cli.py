@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness import cli, scenario
 from harness.cli import Exit, main
+from harness.model import Probe, Verdict
+from tests import fakes
 
 EXAMPLE = "scenarios/first-scenario.yaml"
 
@@ -395,6 +398,73 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def netpol(
+    *words: str, cwd: Path, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_output_that_the_encoding_of_the_terminal_lacks(example: Path) -> None:
+    text = example.read_text(encoding="utf-8")
+    example.write_text(text.replace("nothing is restricted yet", "größe"), encoding="utf-8")
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    done = netpol("explain", str(example), cwd=example.parent, environment=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("step 'gr\\xf6\\xdfe': 4 cells")
+
+
+def test_a_folder_that_was_deleted(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && exec "$2" -P -m harness.cli check x.yaml'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", gone, sys.executable],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (Exit.USAGE, "")
+    assert done.stderr.splitlines()[-2:] == [
+        "the current folder does not exist any more",
+        "hint: change to a folder that exists",
+    ]
+
+
+SHOP = ("shop/stranger", "shop/database:5432")
+
+
+def test_probe_waits_until_the_policies_are_in_force(
+    example: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = iter([Verdict.ALLOWED, Verdict.ALLOWED])
+    late = replace(fakes.EVERYTHING, settle_s=60.0)
+    cluster = fakes.FakeCluster(lambda *_: next(words, Verdict.TIMEOUT), late)
+    found = scenario.read(example)
+    probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
+    assert cli.probe_step(cluster, found, found.steps[1], probe) == Exit.OK
+    assert len(cluster.rounds) == 3
+    assert capsys.readouterr().out.startswith("shop/stranger -> shop/database:5432  TIMEOUT  (")
+
+
+def test_probe_that_stays_wrong(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    never = replace(fakes.EVERYTHING, settle_s=0.0)
+    cluster = fakes.FakeCluster(fakes.allows_all, never)
+    found = scenario.read(example)
+    probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
+    assert cli.probe_step(cluster, found, found.steps[1], probe) == Exit.WRONG
+    assert capsys.readouterr().out.endswith("expected: TIMEOUT\n")
 
 
 def test_choose_says_one_word_on_stdout(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,54 @@
+"""The file that ``--results`` names: written whole or not at all, and devices directly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def make_room(path: Path) -> None:
+    """Remove an older file: a run that breaks must not leave the results of another.
+
+    Whether the file can be written is found out now, not after the run. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if _is_device(path):
+        path.stat()  # Opening a FIFO would wait for its reader.
+        return
+    if path.is_dir():
+        raise IsADirectoryError(0, "Is a directory")
+    target = path.resolve()
+    beside = _beside(target)
+    beside.touch()
+    beside.unlink()
+    target.unlink(missing_ok=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write the text; a regular file appears only when it is complete. Raises OSError."""
+    if _is_device(path):
+        # Appended, because standard output may be a file that already holds lines.
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+        return
+    target = path.resolve()
+    beside = _beside(target)
+    try:
+        # The escape of a byte that is no UTF-8 is the one that JSON has.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
+        beside.replace(target)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether the path is no regular file, or one of the links in /dev and /proc."""
+    system = Path(os.path.abspath(path)).parts[1:2]  # noqa: PTH100 - links are not followed
+    return system in {("dev",), ("proc",)} or (
+        path.exists() and not path.is_file() and not path.is_dir()
+    )
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.new")
