@@ -282,15 +282,13 @@ def _init(parsed: argparse.Namespace) -> int:
 
 def _files(given: Sequence[Path]) -> Iterator[Path]:
     """Give the scenario files, those of folders in order. Raises UsageError for none."""
-    from harness import scenario
-
     for path in given:
         try:
             is_folder, is_there = path.is_dir(), path.exists()
         except OSError as error:
             raise UsageError(f"{path}: {error.strerror}") from None
         if is_folder:
-            found = scenario.find(path)
+            found = _find(path)
             if not found:
                 raise UsageError(
                     f"{path}: no scenario files (*.yaml) in this folder",
@@ -301,6 +299,15 @@ def _files(given: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             raise UsageError(f"{path}: no such file")
+
+
+def _find(folder: Path) -> tuple[Path, ...]:
+    from harness import scenario
+
+    try:
+        return scenario.find(folder)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
 
 
 def _check(parsed: argparse.Namespace) -> int:

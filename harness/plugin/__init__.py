@@ -14,6 +14,7 @@ from harness.plugin.clusters import (
 from harness.plugin.collection import (
     pytest_collect_file,
     pytest_collection_modifyitems,
+    pytest_ignore_collect,
     pytest_runtest_makereport,
 )
 from harness.plugin.options import pytest_addhooks, pytest_addoption
@@ -36,6 +37,7 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_configure_node",
+    "pytest_ignore_collect",
     "pytest_netpol_make_cluster",
     "pytest_netpol_remove_leftovers",
     "pytest_report_header",

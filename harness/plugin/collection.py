@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,64 @@ from harness.plugin import options
 from harness.plugin.clusters import tenancy
 from harness.runner import ScenarioRun
 
-_SUFFIXES = {".yaml", ".yml"}
-_NOT_SCENARIOS = {"policies", "fixtures"}
+PASSED_OVER_BY_PYTEST = frozenset(
+    {"*.egg", ".*", "CVS", "_darcs", "build", "dist", "node_modules", "venv", "{arch}"}
+)
+"""The default of pytest's ``norecursedirs``; scenarios in such folders are collected."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Enter folders of scenarios that only pytest's own default passes over, such as build."""
+    if not collection_path.is_dir() or _root_of(collection_path, config) is None:
+        return None
+    if collection_path.is_symlink() and scenario.is_loop(collection_path):
+        return True
+    usual = any(fnmatch(collection_path.name, item) for item in PASSED_OVER_BY_PYTEST)
+    if not usual or scenario.is_passed_over(collection_path):
+        return None
+    asked_for = set(config.getini("norecursedirs")) != PASSED_OVER_BY_PYTEST
+    return None if asked_for or _is_ignored(collection_path, config) else False
+
+
+def _is_ignored(path: Path, config: pytest.Config) -> bool:
+    """Return whether the user ignores the path, on the command line or in a conftest.py."""
+    ignores = [
+        (config.invocation_params.dir, config.getoption("ignore"), config.getoption("ignore_glob"))
+    ]
+    for plugin in config.pluginmanager.get_plugins():
+        file = Path(getattr(plugin, "__file__", None) or "")
+        if file.name == "conftest.py" and path.is_relative_to(file.parent):
+            names = getattr(plugin, "collect_ignore", ())
+            ignores.append((file.parent, names, getattr(plugin, "collect_ignore_glob", ())))
+    for folder, names, patterns in ignores:
+        if path in {Path(os.path.normpath(folder / name)) for name in names or ()}:
+            return True
+        if any(fnmatch(str(path), str(folder / pattern)) for pattern in patterns or ()):
+            return True
+    return False
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Take YAML files of the scenario folders, and those named on the command line."""
-    if file_path.suffix not in _SUFFIXES:
+    """Take the scenarios of the scenario folders, and files named on the command line."""
+    named = parent.session.isinitpath(file_path)
+    # A hidden file is a scenario only where somebody names it.
+    if not scenario.has_scenario_name(file_path.name.lstrip(".") if named else file_path.name):
         return None
-    if _in_scenarios(file_path, parent.config) or parent.session.isinitpath(file_path):
+    if named or _in_scenarios(file_path, parent.config):
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 
 
 def _in_scenarios(path: Path, config: pytest.Config) -> bool:
-    for root in options.roots(config):
-        if path.is_relative_to(root):
-            return _NOT_SCENARIOS.isdisjoint(path.relative_to(root).parts[:-1])
-    return False
+    root = _root_of(path, config)
+    if root is None:
+        return False
+    between = [folder for folder in path.parents if folder.is_relative_to(root) and folder != root]
+    return not any(scenario.is_passed_over(folder) for folder in between)
+
+
+def _root_of(path: Path, config: pytest.Config) -> Path | None:
+    return next((root for root in options.roots(config) if path.is_relative_to(root)), None)
 
 
 @pytest.hookimpl(trylast=True)

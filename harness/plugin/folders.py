@@ -32,11 +32,34 @@ def refuse_empty(config: pytest.Config) -> None:
     """Refuse a scenario folder that holds no scenarios. Raises pytest.UsageError."""
     for argument in config.args:
         folder = config.invocation_params.dir / argument.partition("::")[0]
-        if _is_scenario_folder(folder, config) and not scenario.find(folder):
+        if _is_scenario_folder(folder, config) and not _find(folder):
             raise pytest.UsageError(
                 f"{argument}: no scenario files (*.yaml) in this folder\n"
                 "hint: `netpol init` writes a first one"
             )
+
+
+def _find(folder: Path) -> tuple[Path, ...]:
+    """Return the scenarios of a folder; pytest would pass over those that it cannot read.
+
+    Raises pytest.UsageError.
+    """
+    try:
+        found = scenario.find(folder)
+    except OSError as error:
+        raise pytest.UsageError(f"{error.filename}: {error.strerror}") from None
+    for path in found:
+        if not path.is_file():
+            raise pytest.UsageError(
+                f"{_shown(path)}: not a regular file, so it is no scenario\n"
+                "hint: remove it, or give it another name"
+            )
+    return found
+
+
+def _shown(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _is_scenario_folder(folder: Path, config: pytest.Config) -> bool:
@@ -74,9 +97,9 @@ class FolderWatch:
 def _scenarios(folder: Path) -> int:
     """Count the files that look like scenarios."""
     count = 0
-    for path in scenario.find(folder):
-        with contextlib.suppress(OSError):
-            count += bool(_TITLE.search(path.read_bytes()))
+    with contextlib.suppress(OSError):
+        for path in scenario.find(folder):
+            count += path.is_file() and bool(_TITLE.search(path.read_bytes()))
     return count
 
 

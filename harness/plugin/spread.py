@@ -20,7 +20,7 @@ def scenario_file(nodeid: str) -> str | None:
     tests/unit/test_a.py::test_b          ->  None
     """
     file, colons, _ = nodeid.partition("::")
-    return file if colons and file.endswith((".yaml", ".yml")) else None
+    return file if colons and file.lower().endswith((".yaml", ".yml")) else None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -33,6 +33,7 @@ from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
 from harness.scenario.files import Project, display
 from harness.scenario.fold import Fold, Folded
+from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests
 from harness.scenario.networks import with_outside
 from harness.scenario.source import Document, Problems, documents, read_text
@@ -43,6 +44,9 @@ from harness.scenario.wire import ScenarioWire, schema, seconds
 __all__ = [
     "examine",
     "find",
+    "has_scenario_name",
+    "is_loop",
+    "is_passed_over",
     "load",
     "parse_destination",
     "parse_source",
@@ -50,20 +54,7 @@ __all__ = [
     "schema",
 ]
 
-_MANIFEST_FOLDERS = frozenset({"policies", "fixtures"})
 _SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-
-
-def find(folder: Path) -> tuple[Path, ...]:
-    """The scenario files under a folder, sorted; none in ``policies``, ``fixtures`` or hidden."""
-    return tuple(sorted(path for path in folder.rglob("*") if _is_scenario(path, folder)))
-
-
-def _is_scenario(path: Path, folder: Path) -> bool:
-    parts = path.relative_to(folder).parts
-    hidden = any(part.startswith(".") for part in parts)
-    aside = _MANIFEST_FOLDERS.intersection(parts[:-1])
-    return path.suffix in {".yaml", ".yml"} and not hidden and not aside and path.is_file()
 
 
 def load(path: Path, roots: Iterable[Path] = ()) -> Scenario:

@@ -200,6 +200,26 @@ def test_cluster_that_is_not_ours_is_not_deleted(programs):
         kind.down("netpol")
 
 
+def test_cluster_of_another_checkout_is_not_deleted(programs, tmp_path):
+    log = tmp_path / "log"
+    programs(docker="exit 0", kind=f'echo "$@" >> {log}; [ "$1" != get ] || echo netpol')
+    folder = kind.kubeconfig("netpol").parent
+    folder.mkdir(parents=True)
+    (folder / "made-from").write_text(str(tmp_path))
+    with pytest.raises(UsageError) as error:
+        kind.down("netpol")
+    assert str(error.value) == (
+        f"the kind cluster netpol was made from {tmp_path}, not from {CONFIG.parent}\n"
+        "hint: run `netpol down` there; "
+        "`kind delete cluster --name netpol` deletes it from anywhere"
+    )
+    assert folder.is_dir()
+    (folder / "made-from").write_text(str(tmp_path / "deleted"))
+    kind.down("netpol")
+    assert "delete cluster --name netpol" in log.read_text()
+    assert not folder.exists()
+
+
 def test_cluster_that_is_not_there_is_no_error_to_delete_and_one_to_connect(programs):
     programs(docker="exit 0", kind="exit 0")
     kind.down("netpol")

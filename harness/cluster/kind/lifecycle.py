@@ -32,6 +32,9 @@ _LOAD_S = 300.0
 _READY_S = 300.0
 _POLL_S = 1.0  # each look costs the control plane node a kubectl
 _MARK = "netpol-harness"
+_OWNER = "made-from"
+_HOME = Path(__file__).resolve().parents[3]
+"""The checkout, or the site-packages folder, that this harness is in."""
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ def up(name: str, profile: Profile, offline: Path | None, config: Path) -> None:
     folder = _folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kind-config.yaml").write_text(text, encoding="utf-8")
+    (folder / _OWNER).write_text(str(_HOME), encoding="utf-8")
     command.say(f"making the kind cluster {name} with {profile}" + (" offline" if offline else ""))
     with _signals_as_exceptions():
         try:
@@ -69,13 +73,19 @@ def up(name: str, profile: Profile, offline: Path | None, config: Path) -> None:
 def down(name: str) -> None:
     """Delete the kind cluster ``name`` and its kubeconfig. One that is not there is no error.
 
-    Raises UsageError for a cluster that ``up`` did not make.
+    Raises UsageError for a cluster that ``up`` did not make, or that ``up`` of another
+    checkout made: all checkouts of a user share the cluster's usual name.
     """
-    if _exists(name) and not _folder(name).is_dir():
-        raise UsageError(
-            f"the kind cluster {name} was not made by this harness",
-            f"`kind delete cluster --name {name}` deletes it",
-        )
+    by_hand = f"`kind delete cluster --name {name}` deletes it"
+    if _exists(name):
+        if not _folder(name).is_dir():
+            raise UsageError(f"the kind cluster {name} was not made by this harness", by_hand)
+        owner = _owner(name)
+        if owner != _HOME and owner.is_dir():
+            raise UsageError(
+                f"the kind cluster {name} was made from {owner}, not from {_HOME}",
+                f"run `netpol down` there; {by_hand} from anywhere",
+            )
     _delete(name)
     command.say(f"cluster {name} is deleted")
 
@@ -516,6 +526,14 @@ def _delete(name: str) -> None:
 def _folder(name: str) -> Path:
     """Where a cluster of ours keeps its kubeconfig; that it is there says that it is ours."""
     return manifest.cache() / "clusters" / name
+
+
+def _owner(name: str) -> Path:
+    """Return the checkout that made a cluster of ours; this one where no other is recorded."""
+    try:
+        return Path((_folder(name) / _OWNER).read_text(encoding="utf-8"))
+    except OSError:
+        return _HOME
 
 
 @contextlib.contextmanager
