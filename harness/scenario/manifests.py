@@ -13,6 +13,7 @@ from harness.errors import Location
 from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
+from harness.scenario import kubernetes_yaml
 from harness.scenario.files import Project, Unreadable, display
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
 from harness.scenario.source import (
@@ -136,6 +137,10 @@ class Manifests:
 
     def _objects(self, source: _Source, demand: Demand) -> Iterator[Manifest]:
         """The object that stands there, or those of a list as kubectl prints it."""
+        before = self.problems.met
+        kubernetes_yaml.check(source.document, source.base, self.problems)
+        if self.problems.met > before:  # a server would get other values than those here
+            return
         for item in source.items() or (source,):
             found = self._manifest(item, demand)
             if found:

@@ -1,8 +1,8 @@
 """YAML text as plain values that remember where they stand, and the problems found in them.
 
 The only module that parses YAML. Keys are taken as they are written, whatever YAML would make
-of them; values are what Kubernetes' own YAML reader makes of them, so ``on`` is true and
-``12:30`` is text.
+of them; values have the types of YAML 1.1, so ``on`` is true, but ``12:30`` is text.
+Where kubectl reads a manifest in another way is found by ``kubernetes_yaml``.
 """
 
 from __future__ import annotations
@@ -399,6 +399,11 @@ class _Reader:
             self.add(node, f"{node.value} is not a number that JSON knows", "quote it for text")
             return node.value
         return number
+
+
+def scalar_value(path: str, node: yaml.ScalarNode, problems: Problems) -> object:
+    """Return the value of a scalar; what is wrong with it is recorded."""
+    return _Reader(path, problems).scalar(node)
 
 
 def _integer(text: str) -> int:
