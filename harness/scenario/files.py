@@ -107,14 +107,11 @@ class Project:
         Raises Unreadable.
         """
         path = folder / entry
-        if _is_pattern(entry) and not path.exists():
-            found = _matching(folder, entry)
-        elif path.is_dir():
-            found = (item for item in path.iterdir() if item.suffix.lower() in _ENDINGS)
-        else:
-            self._check(path)
-            return (path,)
         try:
+            found = _several(folder, entry)
+            if found is None:
+                self._check(path)
+                return (path,)
             files = sorted(itertools.islice((p for p in found if not p.is_dir()), MOST_FILES + 1))
         except (OSError, ValueError) as error:
             raise Unreadable(f"{display(path)} cannot be read: {_reason(error)}") from None
@@ -135,6 +132,16 @@ class Project:
                 "files are named below the scenario's folder, the current folder, or pytest's "
                 "rootdir; links are followed",
             )
+
+
+def _several(folder: Path, entry: str) -> Iterator[Path] | None:
+    """Return the files that a pattern or a folder stands for, or None for a single file."""
+    path = folder / entry
+    if _is_pattern(entry) and not path.exists():
+        return _matching(folder, entry)
+    if path.is_dir():
+        return (item for item in path.iterdir() if item.suffix.lower() in _ENDINGS)
+    return None
 
 
 def _matching(folder: Path, pattern: str) -> Iterator[Path]:

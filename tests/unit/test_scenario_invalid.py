@@ -222,6 +222,19 @@ def test_stars_are_compared_in_a_number_of_steps_that_grows_with_their_number() 
         assert source_pattern(text).matches(PodRef("x", name)) is matches, (text, name)
 
 
+def test_a_path_too_long_for_any_file(tmp_path: Path) -> None:
+    missing = (DATA / "invalid" / "manifest-file-missing.yaml").read_text("utf-8")
+    name = "x" * 300
+    path = tmp_path / "long.yaml"
+    path.write_text(missing.replace("policies/db-from-app1.yaml", f"{name}.yaml, '{name}/*'"))
+    with pytest.raises(ScenarioError) as caught:
+        load(path)
+    assert [(str(problem.location), problem.message) for problem in caught.value.problems] == [
+        (f"{path}:17:13", f"{tmp_path}/{name}.yaml cannot be read: File name too long"),
+        (f"{path}:17:320", f"{tmp_path}/{name}/* cannot be read: File name too long"),
+    ]
+
+
 def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     path = tmp_path / "latin.yaml"
     path.write_bytes("scenario: one\nwhy: für alle\n".encode("latin-1"))
