@@ -83,15 +83,22 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Which calls go wrong, and in which of these ways."""
+    """Which calls go wrong, once or as often as they are made, and in which of these ways."""
 
     chance: Chance = field(default_factory=Chance)
+    lasting: Chance = field(default_factory=Chance)
     kinds: tuple[Fault, ...] = tuple(Fault)
 
     def of(self, call: Call) -> Fault | None:
         """Return what happens to a call."""
-        number = self.chance.draw(call)
+        number = self.lasting.draw(replace(call, nth=0))
+        if number is None:
+            number = self.chance.draw(call)
         return None if number is None else self.kinds[number % len(self.kinds)]
+
+    @property
+    def never(self) -> bool:
+        return not self.chance.percent and not self.lasting.percent
 
 
 @dataclass(slots=True)
@@ -131,13 +138,21 @@ class ApiServer:
         fault = self.faults(call)
         if fault is not None and not fault.is_done:
             self._fail(fault, call)
-        for verb, kind, status, message in self.refusals:
-            if (verb, kind) == (call.verb, call.kind):
-                raise Refused(status, "Refused", message)
-        answer = self._serve(asked)
+        try:
+            answer = self._admitted(asked)
+        except Refused:
+            if fault is None:
+                raise
+            answer = {}
         if fault is not None:
             self._fail(fault, call)
         return answer
+
+    def _admitted(self, asked: _Asked) -> Object:
+        for verb, kind, status, message in self.refusals:
+            if (verb, kind) == (asked.call.verb, asked.call.kind):
+                raise Refused(status, "Refused", message)
+        return self._serve(asked)
 
     def _counted(self, call: Call) -> Call:
         nth = self._counts[call] = self._counts.get(call, -1) + 1

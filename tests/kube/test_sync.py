@@ -320,6 +320,31 @@ def test_what_cannot_be_deleted_is_named(cluster: KubeCluster, server: ApiServer
     )
 
 
+def test_a_deletion_that_was_refused_is_asked_for_again(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    cluster.sync(replace(STATE, policies=(POLICY,)))
+    server.refusals.append(("delete", "NetworkPolicy", 403, "networkpolicies is forbidden"))
+    assert failing(cluster, STATE) == "networkpolicies is forbidden"
+    server.refusals.clear()
+    cluster.sync(STATE)
+    assert server.state.found(NP, "NetworkPolicy", REAL, "deny") is None
+    assert cluster.close() == ()
+
+
+def test_an_object_of_the_whole_cluster_outlives_the_namespace_that_its_author_wrote(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    key = ("storage.k8s.io/v1", "StorageClass", "", "standard")
+    stray = replace(STORAGE, namespace="web")
+    spaces = (Namespace("db"), Namespace("web"))
+    cluster.sync(replace(STATE, namespaces=spaces, policies=(stray,), exact_names=True))
+    assert server.state.found(*key)
+    server.state.drop("v1", "Namespace", "", "web")
+    cluster.sync(replace(STATE, exact_names=True))
+    assert server.state.found(*key) is None
+
+
 # ------------------------------------------------------------------ endpoints
 
 EMPTY = Service("db", "s", Labels({"app": "none"}), (ServicePort(80, 80),))

@@ -174,9 +174,9 @@ class Reconciler:
         for key, item in list(self._manifests.items()):
             now = manifests.get(key)
             if now is None or now.incarnation != item.incarnation:
-                ref = self._refs.pop(key)
+                ref = self._refs[key]
                 self._delete(ref)
-                del self._manifests[key]
+                del self._manifests[key], self._refs[key]
                 if now is not None:
                     self._await_gone(ref, str(item))
 
@@ -188,7 +188,9 @@ class Reconciler:
         del self._namespaces[name]
         self._pods = {k: v for k, v in self._pods.items() if k.namespace != name}
         self._services = {k: v for k, v in self._services.items() if k[0] != name}
-        self._manifests = {k: v for k, v in self._manifests.items() if k[2] != name}
+        real = self._naming.namespace(name)
+        for key in [key for key, ref in self._refs.items() if ref.namespace == real]:
+            del self._manifests[key], self._refs[key]
 
     def _make_namespaces(self, state: State) -> None:
         def make(item: Namespace) -> None:
