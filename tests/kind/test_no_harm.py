@@ -158,7 +158,7 @@ def courses(names: Names) -> st.SearchStrategy[Course]:
     kinds = [states(names)] * 4 + [st.just(Theft(names.ours))]
     steps = st.sampled_from(kinds).flatmap(lambda step: step)
     chance = st.builds(Chance, st.integers(0, 2**32), st.sampled_from([0, 5, 15]))
-    faults = st.builds(Faults, chance, kinds=st.just((Fault.UNAVAILABLE, Fault.LOST_BROKEN)))
+    faults = st.builds(Faults, chance, st.just((Fault.UNAVAILABLE, Fault.LOST_BROKEN)))
     return st.builds(Course, st.lists(steps, min_size=1, max_size=3).map(tuple), faults)
 
 

@@ -86,8 +86,8 @@ class Faults:
     """Which calls go wrong, once or as often as they are made, and in which of these ways."""
 
     chance: Chance = field(default_factory=Chance)
-    lasting: Chance = field(default_factory=Chance)
     kinds: tuple[Fault, ...] = tuple(Fault)
+    lasting: Chance = field(default_factory=Chance)
 
     def of(self, call: Call) -> Fault | None:
         """Return what happens to a call."""

@@ -4,8 +4,8 @@ Random sequences of States are made true on a cluster that holds strangers' obje
 call may fail, also after the server has done it, and strangers take names from under us. Then
 each stranger's object is what it was, byte for byte, and ours are gone or named by ``close``.
 
-``NETPOL_NO_HARM_SEQUENCES`` is how many sequences are run: 300, always the same, unless it says
-otherwise. Any other number is drawn anew each time.
+``NETPOL_NO_HARM_SEQUENCES`` is how many sequences are run: 300 unless it says otherwise. Up to
+300 they are always the same; more are drawn anew each time.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def courses(draw: st.DrawFn) -> Course:
     step = st.sampled_from([state, state, state, state, state, others]).flatmap(lambda kind: kind)
     steps = st.lists(step, min_size=1, max_size=5)
     kinds = st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple)
-    faults = st.builds(Faults, chances(0, 0, 3, 8, 20), chances(0, 0, 0, 5, 20), kinds)
+    faults = st.builds(Faults, chances(0, 0, 3, 8, 20), kinds, chances(0, 0, 0, 5, 20))
     return Course(tuple(draw(steps)), draw(faults), draw(chances(0, 0, 5, 20)))
 
 
@@ -319,7 +319,7 @@ patient = settings(
 def test_strangers_keep_what_they_have_and_ours_goes() -> None:
     seen: Counter[str] = Counter()
 
-    @settings(patient, max_examples=SEQUENCES, derandomize=SEQUENCES == 300, print_blob=True)
+    @settings(patient, max_examples=SEQUENCES, derandomize=SEQUENCES <= 300, print_blob=True)
     @given(courses())
     @example(Course((State("s", (Namespace("production"),), exact_names=True),)))
     @example(Course((State("s", (Namespace("b"),)),)))
@@ -330,9 +330,9 @@ def test_strangers_keep_what_they_have_and_ours_goes() -> None:
         seen.update(world.seen)
 
     run()
-    # Else the sequences would show little.
-    assert seen["synced"] > SEQUENCES / 3, seen
-    assert all(seen[what] > SEQUENCES / 100 for what in ("failed", "taken", "looked", "left"))
+    if SEQUENCES >= 300:  # else the sequences would show little
+        assert seen["synced"] > SEQUENCES / 3, seen
+        assert all(seen[what] > SEQUENCES / 100 for what in ("failed", "taken", "looked", "left"))
 
 
 @pytest.fixture(scope="module")

@@ -236,6 +236,32 @@ def test_what_we_made_in_a_namespace_that_others_replaced_goes(
     assert json.dumps(server.state.found("v1", "Namespace", "", REAL)) == theirs[0]
 
 
+@pytest.mark.parametrize("verb", ["patch", "update"])
+def test_an_update_does_not_hit_what_others_put_in_its_place(
+    cluster: KubeCluster, server: ApiServer, verb: str
+) -> None:
+    kind, version = (
+        ("Namespace", "v1") if verb == "patch" else ("StorageClass", STORAGE.api_version)
+    )
+    name = "db" if verb == "patch" else "standard"
+    state = replace(STATE, policies=(STORAGE,), exact_names=True)
+    cluster.sync(state)
+    theirs: list[str] = []
+
+    def replaced(call: Call) -> None:
+        if (call.verb, call.kind) == (verb, kind) and not theirs:
+            server.state.drop(version, kind, "", name)
+            theirs.append(json.dumps(server.state.put(thing(version, kind, name))))
+
+    server.before = replaced
+    new = manifest("StorageClass", "standard", version=STORAGE.api_version, note="new")
+    spaces = (Namespace("db", Labels({"app": "x"})),)
+    words = failing(cluster, replace(state, namespaces=spaces, policies=(new,)))
+    assert f"{kind} {name} was deleted by somebody else" in words
+    assert cluster.close() == ()
+    assert json.dumps(server.state.found(version, kind, "", name)) == theirs[0]
+
+
 def test_what_others_delete_is_made_again(cluster: KubeCluster, server: ApiServer) -> None:
     state = replace(STATE, pods=(Pod("db", "a"), Pod("db", "b")))
     cluster.sync(state)
