@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import yaml
 
 from harness.cluster import Capabilities
 from harness.cluster.networks import summarized
-from harness.model import Needs, Networks
+from harness.model import (
+    ContainerPort,
+    Destination,
+    Manifest,
+    Namespace,
+    Needs,
+    Networks,
+    NodeRef,
+    Pod,
+    PodRef,
+    Probe,
+    State,
+)
+from harness.oracle import Facts, Judge
+from harness.oracle.rulings import Ruling
 
 FOUND = Networks(
     pods=("10.244.1.0/24", "10.244.2.0/24", "fd00:10:244::/56"),
@@ -82,3 +99,59 @@ def test_what_is_missing_is_said_before_the_ranges() -> None:
 def test_ranges_are_summarized_by_family() -> None:
     found = summarized(["fd00::1", "10.244.1.0/24", "10.244.0.0/24", "10.244.0.7", "10.0.0.9"])
     assert found == ("10.0.0.9/32", "10.244.0.0/23", "fd00::1/128")
+
+
+OWN = Networks(pods=("10.244.0.0/16",), nodes=("172.18.0.0/24",))
+
+
+def said(block: str, to: PodRef | NodeRef, networks: Networks, *features: str) -> object:
+    """Return the ruling on egress of x/a to a pod or a node under one ipBlock."""
+    rule = {"to": [{"ipBlock": yaml.safe_load(block)}]}
+    spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]}
+    item = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "spec": spec}
+    policy = Manifest(
+        "networking.k8s.io/v1", "NetworkPolicy", "x", "p",
+        json.dumps(item | {"metadata": {"name": "p", "namespace": "x"}}),
+    )  # fmt: skip
+    pods = (Pod("x", "a", node=1), Pod("x", "b", ports=(ContainerPort(80),), node=2))
+    state = State("s", (Namespace("x"),), pods, policies=(policy,), networks=networks)
+    judge = Judge(state, Facts(frozenset(features)))
+    return judge.predict(Probe(PodRef("x", "a"), Destination(to, 80))).judgement.ruling
+
+
+@pytest.mark.parametrize(
+    ("block", "pod", "pod_with_feature", "node"),
+    [
+        ("{cidr: 10.0.0.0/8}", Ruling.UNDEFINED, Ruling.ALLOWED, Ruling.DENIED),
+        ("{cidr: 10.244.0.0/16}", Ruling.UNDEFINED, Ruling.ALLOWED, Ruling.DENIED),
+        ("{cidr: 10.244.3.0/24}", Ruling.UNDEFINED, Ruling.UNDEFINED, Ruling.DENIED),
+        ("{cidr: 192.168.0.0/16}", Ruling.DENIED, Ruling.DENIED, Ruling.DENIED),
+        (
+            "{cidr: 0.0.0.0/0, except: [10.0.0.0/8]}",
+            Ruling.DENIED,
+            Ruling.DENIED,
+            Ruling.UNDEFINED,
+        ),
+        (
+            "{cidr: 0.0.0.0/0, except: [10.244.9.0/24]}",
+            Ruling.UNDEFINED,
+            Ruling.UNDEFINED,
+            Ruling.UNDEFINED,
+        ),
+        ("{cidr: 172.16.0.0/12}", Ruling.DENIED, Ruling.DENIED, Ruling.UNDEFINED),
+        ("{cidr: 'fd00::/8'}", Ruling.DENIED, Ruling.DENIED, Ruling.DENIED),
+    ],
+)
+def test_blocks_are_compared_with_the_ranges_that_a_scenario_sets(
+    block: str, pod: Ruling, pod_with_feature: Ruling, node: Ruling
+) -> None:
+    """R65: matching a pod or a node needs the feature; not matching it does not."""
+    assert said(block, PodRef("x", "b"), OWN) is pod
+    assert said(block, PodRef("x", "b"), OWN, "ipblock-pod-ip") is pod_with_feature
+    assert said(block, NodeRef(2), OWN) is node
+
+
+def test_without_ranges_of_the_scenario_nothing_is_known_of_a_block() -> None:
+    assert said("{cidr: 10.0.0.0/8}", PodRef("x", "b"), Networks()) is Ruling.UNDEFINED
+    feature = "ipblock-pod-ip"
+    assert said("{cidr: 10.0.0.0/8}", PodRef("x", "b"), Networks(), feature) is Ruling.UNDEFINED
