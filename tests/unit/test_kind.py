@@ -8,6 +8,7 @@ import platform
 import shutil
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ import yaml
 
 from harness.cluster import kind
 from harness.cluster.kind import binary, lifecycle, manifest, outside, resolver
+from harness.cluster.kube.heartbeat import Heartbeats
+from harness.cluster.kube.identity import Machine
+from harness.cluster.kube.leftovers import Runs
 from harness.errors import ClusterError, UsageError
 from harness.model import ContainerPort, External, Protocol
 
@@ -370,3 +374,43 @@ def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path)
         held.append([Path(lock.name).name for lock in hosts._locks])
         assert hosts.close() == ()
     assert held == [words, words]
+
+
+def test_outside_hosts_go_only_when_their_run_is_over(programs, tmp_path):
+    me = Machine().this_process()
+    hosts = {"alive": me, "dead": replace(me, started="1"), "away": replace(me, place="x")}
+    items = [
+        {
+            "Id": f"id-{name}",
+            "Name": f"/netpol-r1-main-{name}",
+            "Config": {
+                "Labels": {
+                    "netpol.harness/run": "r1",
+                    "netpol.harness/worker": "main",
+                    "netpol.harness/process": str(owner),
+                    "netpol.harness/addresses": "192.0.2.1",
+                }
+            },
+        }
+        for name, owner in hosts.items()
+    ]
+    (tmp_path / "items").write_text(json.dumps(items) + "\n")
+    (tmp_path / "removed").touch()
+    programs(
+        docker=f"""case "$*" in
+        "ps -aq "*) echo id-alive id-dead id-away ;;
+        "inspect id-alive"*)
+            while read -r line; do printf '%s\\n' "$line"; done < {tmp_path}/items ;;
+        "rm -f "*) echo "$*" >> {tmp_path}/removed ;;
+        esac"""
+    )
+    found = outside.clean("netpol", tmp_path, Runs(Heartbeats()))
+    assert [str(item) for item in found.removed] == [
+        f"container netpol-r1-main-dead: process {me.pid} on this machine has ended"
+    ]
+    assert [item.name for item in found.kept] == [
+        "container netpol-r1-main-alive",
+        "container netpol-r1-main-away",
+    ]
+    assert found.failed == ()
+    assert (tmp_path / "removed").read_text() == "rm -f id-dead\n"
