@@ -11,7 +11,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def mismatch(found: Networks, needs: Needs) -> str | None:
-    """Say why a scenario cannot run in the ranges ``found``, or return None.
+    """Return why a scenario cannot run in the ranges ``found``, or None.
 
     A range that the scenario sets must hold all addresses of that kind. Where it sets none,
     its outside hosts and narrow ipBlocks must not overlap the cluster's range, or a rule about

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from harness.model import External, Networks, Step
+from harness.model import External, Manifest, Networks, Step
 from harness.policy import parsed
 from harness.scenario.source import Document, Problems
 from harness.scenario.wire import NetworksWire
@@ -71,7 +71,7 @@ def networks(wire: NetworksWire | None, document: Document, problems: Problems) 
 
 
 def no_outside_host(address: str, own: Networks) -> tuple[str, str] | None:
-    """Say why no host outside the cluster has this address, and what to do, or return None."""
+    """Return why no host outside the cluster has this address, and what to do, or None."""
     network = ipaddress.ip_network(address)
     if why := _nobody(network):
         return (
@@ -90,14 +90,15 @@ def no_outside_host(address: str, own: Networks) -> tuple[str, str] | None:
 def with_outside(steps: Iterable[Step]) -> tuple[Step, ...]:
     """Return the steps with what the whole scenario has outside the cluster in each state."""
     steps = tuple(steps)
-    found = {cidr for step in steps for cidr in _outside_of_step(step)}
-    ordered = tuple(sorted(found))
+    # Most steps have the objects of the step before: each is read once.
+    externals = {external for step in steps for external in step.state.externals}
+    manifests = {manifest for step in steps for manifest in step.state.policies}
+    ordered = tuple(sorted({*_hosts(externals), *_narrow_blocks(manifests)}))
     return tuple(replace(step, state=replace(step.state, outside=ordered)) for step in steps)
 
 
-def _outside_of_step(step: Step) -> Iterator[str]:
-    yield from _hosts(step.state.externals)
-    for policy in parsed(step.state.policies):
+def _narrow_blocks(manifests: Iterable[Manifest]) -> Iterator[str]:
+    for policy in parsed(manifests):
         for rule in (*policy.ingress, *policy.egress):
             blocks = (peer.ip_block for peer in rule.peers if peer.ip_block is not None)
             for cidr in (cidr for block in blocks for cidr in (block.cidr, *block.excepts)):

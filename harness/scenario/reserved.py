@@ -5,5 +5,5 @@ RESERVED_HINT = "use a prefix of your own"
 
 
 def reserved_fact(word: str) -> str:
-    """Say what is wrong with a label or annotation of that key."""
+    """Return what is wrong with a label or annotation of that key."""
     return f"{word!r} is reserved for the harness"
