@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
+from harness.files import display
 from harness.model import (
     Address,
     Cell,
@@ -31,7 +32,7 @@ from harness.policy import builtin, kinds, parsed
 from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
-from harness.scenario.files import Project, display
+from harness.scenario.files import Project
 from harness.scenario.fold import Fold, Folded
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests

@@ -1,85 +1,23 @@
-"""Reading the files that an author names: regular ones, of a bounded size, in the project.
+"""Which files an entry of ``apply`` names, all of them in the project.
 
-A path in a scenario may come from somebody else. It must not make the harness wait (a FIFO, a
-device), fill the memory, or show what lies outside of the project.
+A path in a scenario may come from somebody else. It must not show what lies outside of the
+project; ``harness.files`` reads the files themselves.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.suggest import nearest
+from harness.files import Unreadable, display, reason
 
-MOST_BYTES = 8 * 1024 * 1024
 MOST_FILES = 1_000
 """How many files one entry of ``apply`` may stand for."""
 
 _ENDINGS = frozenset({".yaml", ".yml", ".json"})
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
-class Unreadable(Exception):
-    """A file that cannot be read: what is wrong, and a hint what to do."""
-
-    def __init__(self, fact: str, hint: str | None = None) -> None:
-        super().__init__(fact)
-        self.fact = fact
-        self.hint = hint
-
-
-def display(path: Path) -> str:
-    """Return the path as a message shows it: relative to the current folder if it is in there."""
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the content of a regular file, without waiting for anybody. Raises Unreadable."""
-    shown = display(path)
-    try:
-        # O_NONBLOCK: the opening of a FIFO waits for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    except FileNotFoundError:
-        raise Unreadable(f"there is no file {shown}", _near_file(path)) from None
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"{shown} cannot be read: {_reason(error)}") from None
-    try:
-        mode = os.fstat(handle).st_mode
-        for is_kind, word in _KINDS:
-            if is_kind(mode):
-                raise Unreadable(f"{shown} is {word}", "name a regular file")
-        content = _content(handle)
-    except OSError as error:
-        raise Unreadable(f"{shown} cannot be read: {_reason(error)}") from None
-    finally:
-        os.close(handle)
-    if len(content) > MOST_BYTES:
-        size = MOST_BYTES // (1024 * 1024)
-        raise Unreadable(f"{shown} has more than {size} MiB", "split it, or name a smaller file")
-    return content
-
-
-def _content(handle: int) -> bytes:
-    """Read to the end, or just beyond the limit."""
-    pieces, missing = [], MOST_BYTES + 1
-    while missing and (piece := os.read(handle, missing)):
-        pieces.append(piece)
-        missing -= len(piece)
-    return b"".join(pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +52,7 @@ class Project:
                 return (path,)
             files = sorted(itertools.islice((p for p in found if not p.is_dir()), MOST_FILES + 1))
         except (OSError, ValueError) as error:
-            raise Unreadable(f"{display(path)} cannot be read: {_reason(error)}") from None
+            raise Unreadable(f"{display(path)} cannot be read: {reason(error)}") from None
         if not files:
             raise Unreadable(
                 f"{display(path)} names no manifest", "files end with .yaml, .yml or .json"
@@ -162,15 +100,3 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except (OSError, ValueError, RuntimeError):
         return path
-
-
-def _reason(error: OSError | ValueError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _near_file(path: Path) -> str | None:
-    try:
-        names = sorted(item.name for item in itertools.islice(path.parent.iterdir(), MOST_FILES))
-    except OSError:
-        return f"nor is there a folder {display(path.parent)}"
-    return nearest(path.name, names) or "paths are relative to the scenario's own folder"

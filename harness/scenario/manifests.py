@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import Location
+from harness.files import Unreadable, display
 from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
 from harness.scenario import kubernetes_yaml
-from harness.scenario.files import Project, Unreadable, display
+from harness.scenario.files import Project
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
 from harness.scenario.source import (
     Document,

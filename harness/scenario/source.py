@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import Location, Problem
-from harness.scenario.files import Unreadable, display, read_bytes
+from harness.files import Unreadable, display, read_bytes
 
 Step = str | int
 Place = tuple[Step, ...]
@@ -164,7 +164,7 @@ def location_of(path: str, mark: yaml.Mark | None) -> Location:
 def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None:
     """Return the text of a file; what is wrong with it is reported where it is mentioned."""
     try:
-        raw = read_bytes(path)
+        raw = read_bytes(path, "the scenario's own folder")
     except Unreadable as error:
         problems.add(mentioned, error.fact, error.hint)
         return None
