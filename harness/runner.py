@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cluster import Cluster, KnownCell
-from harness.errors import Problem, ScenarioError
+from harness.errors import Problem, ScenarioError, UsageError
 from harness.evidence import Evidence, Topology
 from harness.model import (
     Cell,
@@ -29,6 +29,7 @@ from harness.model import (
     Verdict,
 )
 from harness.settle import Rounds, Satisfied, Timing
+from harness.suggest import nearest_or_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +278,18 @@ def without_policies(state: State) -> State:
 
 
 def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
-    """Expect of each known cell what the cluster is known to give, beside the author's word."""
+    """Return the scenario with the verdicts that the cluster is known to give.
+
+    The author's verdicts stay beside them. Raises UsageError for a known cell of this scenario
+    that is not in its tables.
+    """
     known = {
         (item.step, item.probe): item for item in known_cells if item.scenario == scenario.slug
     }
     if not known:
         return scenario
+    for item in known.values():
+        _require_cell(scenario, item)
 
     def limited(step: Step, cell: Cell) -> Cell:
         found = known.get((step.name, str(cell.probe)))
@@ -297,6 +304,23 @@ def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
     ]
     steps = zip(scenario.steps, tables, strict=True)
     return replace(scenario, steps=tuple(replace(step, table=table) for step, table in steps))
+
+
+def _require_cell(scenario: Scenario, known: KnownCell) -> None:
+    written = {
+        step.name: [str(cell.probe) for cell in step.table.cells] for step in scenario.steps
+    }
+    if known.step not in written:
+        missing = f"no step {known.step!r}"
+        hint = nearest_or_all(known.step, written, "steps")
+    elif known.probe not in written[known.step]:
+        missing = f"no cell {known.probe!r} in step {known.step!r}"
+        hint = nearest_or_all(known.probe, written[known.step], "cells")
+    else:
+        return
+    raise UsageError(
+        f"{scenario.path} has {missing}; `cells` of the CNI profile names it: {known.reason}", hint
+    )
 
 
 def _after(start: float, moment: float | None) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.cluster import Capabilities, Gap, KnownCell
-from harness.errors import Location
+from harness.errors import Location, UsageError
 from harness.model import (
     Cell,
     CellStatus,
@@ -354,13 +354,37 @@ def test_a_known_cell_that_gives_another_verdict_is_wrong(word: Verdict) -> None
     assert [r.outcome for r in result.reachability.mismatches] == [word]
 
 
-@pytest.mark.parametrize(
-    "other", [{"scenario": "other"}, {"step": "open"}, {"probe": "a/client -> a/server:82"}]
-)
+@pytest.mark.parametrize("other", [{"scenario": "other"}, {"step": "open"}])
 def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, str]) -> None:
     known = knowing(replace(LEAK, **other))
     result = ScenarioRun(FakeCluster(shut_by_policy, known), OPEN_THEN_DENY, QUICK).run(1)
     assert result.scenario == OPEN_THEN_DENY
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"step": "shutt"},
+            "s.yaml has no step 'shutt'; `cells` of the CNI profile names it:"
+            " it leaks (a/b#1; v1)\n"
+            "hint: did you mean 'shut'?",
+        ),
+        (
+            {"probe": "a/client -> a/server:82"},
+            "s.yaml has no cell 'a/client -> a/server:82' in step 'shut';"
+            " `cells` of the CNI profile names it: it leaks (a/b#1; v1)\n"
+            "hint: did you mean 'a/client -> a/server:81'?",
+        ),
+    ],
+)
+def test_a_known_cell_that_its_scenario_does_not_have_is_an_error(
+    other: dict[str, str], message: str
+) -> None:
+    cluster = FakeCluster(shut_by_policy, knowing(replace(LEAK, **other)))
+    with pytest.raises(UsageError) as error:
+        ScenarioRun(cluster, DENY, QUICK)
+    assert str(error.value) == message
 
 
 def test_a_known_cell_that_the_author_states_alike_is_no_limitation() -> None:
