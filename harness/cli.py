@@ -580,10 +580,11 @@ def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Obse
 
 def _up(parsed: argparse.Namespace) -> int:
     from harness.cluster import kind
+    from harness.cluster.profiles import profile
 
     own = resources.files("harness") / "data" / "kind-config.yaml"
     with resources.as_file(own) as config:
-        kind.up(parsed.name, kind.profile(parsed.cni), parsed.offline, parsed.config or config)
+        kind.up(parsed.name, profile(parsed.cni), parsed.offline, parsed.config or config)
     return Exit.OK
 
 

@@ -126,19 +126,21 @@ class ClusterChoice:
 
     def _kind(self, worker: str) -> Cluster:
         from harness.cluster import kind
+        from harness.cluster.profiles import profile
 
-        profile = kind.profile(self.cni) if self.cni else None
+        wanted = profile(self.cni) if self.cni else None
         settings = self._settings(worker, f"kind-{self.kind_name}", None)
-        return kind.connect(self.kind_name, profile, settings, offline_folder())
+        return kind.connect(self.kind_name, wanted, settings, offline_folder())
 
     def _current(self, worker: str) -> Cluster:
         from harness.cluster.kube import KubeCluster
 
         settings = self._settings(worker, self._context(), self._kubeconfig())
         if self.cni:
-            from harness.cluster import kind
+            from harness.cluster.kube.profiled import with_profile
+            from harness.cluster.profiles import profile
 
-            settings = kind.knowing(kind.profile(self.cni), settings)
+            settings = with_profile(settings, profile(self.cni))
         cluster = KubeCluster(settings)
         if worker == "main":
             cluster.preflight()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import kind
+from harness.cluster.profiles import Profile
 
 NAME = os.environ.get("NETPOL_KIND_NAME") or "netpol"
 
@@ -22,8 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def profile() -> kind.Profile:
-    """The profile of the cluster that is there."""
+def profile() -> Profile:
+    """Return the profile of the cluster that is there."""
     from harness.cluster.kind import lifecycle
 
     return lifecycle.require(NAME, None)

@@ -25,9 +25,11 @@ import yaml
 from harness import canary, runner
 from harness.cluster import kind
 from harness.cluster.kind import command
+from harness.cluster.kind.installation import installation
 from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.objects import RUN_LABEL
 from harness.cluster.kube.reconcile import Limits
+from harness.cluster.profiles import Profile
 from harness.errors import ClusterError, Location
 from harness.model import (
     Cell,
@@ -92,7 +94,7 @@ def run() -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(run: str, profile: kind.Profile) -> Iterator[Callable[..., KubeCluster]]:
+def connect(run: str, profile: Profile) -> Iterator[Callable[..., KubeCluster]]:
     """Connect to the cluster with settings that differ from the usual; closed at the end."""
     made: list[KubeCluster] = []
 
@@ -217,7 +219,7 @@ def test_cni_agent_dead(connect, run, profile):
     """Policies are accepted and no longer programmed: the tables are wrong, and say so."""
     cluster = connect(limits=Limits(ready_s=20))
     cluster.sync(OPEN)
-    daemon = next(wait for wait in profile.wait if wait.startswith("DaemonSet"))
+    daemon = next(wait for wait in installation(profile).wait if wait.startswith("DaemonSet"))
     _, namespace, name = daemon.split("/")
     nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"netpol.harness/none": "1"}}}}}
     everywhere = {"spec": {"template": {"spec": {"nodeSelector": {"netpol.harness/none": None}}}}}
@@ -360,7 +362,7 @@ def _scenario(steps: tuple[Step, ...]) -> Scenario:
 
 def _kubectl(*words: str, stdin: str = "") -> str:
     done = command.kubectl(NAME, *words, stdin=stdin)
-    assert done.status == 0, done.words
+    assert done.status == 0, done.output
     return done.stdout
 
 

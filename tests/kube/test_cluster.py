@@ -14,11 +14,11 @@ import yaml
 
 from harness.cli import Exit, main
 from harness.cluster import Gap, KnownCell, kind, kube
-from harness.cluster.kind import profiles
 from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.identity import Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL
 from harness.cluster.kube.reconcile import Limits
+from harness.cluster.profiles import ProfileFile, parse
 from harness.errors import ClusterError
 from harness.model import Verdict
 from harness.plugin.choice import ClusterChoice
@@ -110,6 +110,10 @@ def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
 
 
 MINE = """
+title = "mine"
+sources = ["https://example.com"]
+versions = ["v1"]
+[install]
 version = "v1"
 pod_subnet = "10.0.0.0/16"
 wait = ["DaemonSet/kube-system/agent"]
@@ -131,13 +135,14 @@ def test_a_kind_cluster_is_known_for_what_its_profile_says(
     own = tmp_path / "netpol" / "clusters" / "netpol"
     own.mkdir(parents=True)
     Path(kubeconfig).rename(own / "kubeconfig")
-    mark = json.dumps({"data": {"cni": "mine", "version": "v1", "waits": ""}})
+    data = {"cni": "mine", "version": "v1", "waits": "", "profile": MINE.format(0)}
+    mark = json.dumps({"data": data})
     for name, says in (("kind", "netpol"), ("docker", mark)):
-        (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (tmp_path / name).write_text(f"#!/bin/sh\nprintf '%s\\n' '{says}'\n")
         (tmp_path / name).chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    profile = profiles.parse("mine", MINE.format(0))
+    profile = parse(ProfileFile("mine", "mine.toml", MINE.format(0), shipped=False))
     settings = KubeSettings(run="r1", context="kind-netpol")
     can = kind.connect("netpol", profile, settings).capabilities
     reason = "it leaks (a/b#1; v1)"

@@ -10,7 +10,9 @@ import kmock
 import pytest
 
 from harness.cluster import kind
+from harness.cluster.kind.installation import installation
 from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.profiles import profile
 
 from .conftest import refusal
 
@@ -92,6 +94,15 @@ def test_a_controller_without_all_its_replicas_is_named(
     assert told(kubeconfig, AGENT, CONTROLLER) == wanted
 
 
+@pytest.mark.parametrize(("found", "line"), [("calico-node", ""), ("another", "is not there")])
+def test_an_agent_whose_namespace_is_not_known_is_looked_for_in_all(
+    server: kmock.RawHandler, kubeconfig: str, found: str, line: str
+) -> None:
+    server[f"get {APPS}/daemonsets"] << items(daemon_set(found, 3, 3))
+    wanted = f"{HEADING}\n  DaemonSet calico-node: {line}" if line else ""
+    assert told(kubeconfig, "DaemonSet/*/calico-node") == wanted
+
+
 def test_where_nobody_vouches_for_a_plugin_every_daemon_set_is_looked_at(
     server: kmock.RawHandler, kubeconfig: str
 ) -> None:
@@ -117,8 +128,8 @@ def test_a_kind_cluster_knows_its_agent_from_the_profile(
     own = tmp_path / "netpol" / "clusters" / "netpol"
     own.mkdir(parents=True)
     Path(kubeconfig).rename(own / "kubeconfig")
-    flannel = kind.profile("flannel")
-    mark = {"data": {"cni": flannel.name, "version": flannel.version, "waits": ""}}
+    flannel = profile("flannel")
+    mark = {"data": {"cni": flannel.name, "version": installation(flannel).version, "waits": ""}}
     for name, says in (("kind", "netpol"), ("docker", json.dumps(mark))):
         (tmp_path / name).write_text(f"#!/bin/sh\necho '{says}'\n")
         (tmp_path / name).chmod(0o700)

@@ -15,14 +15,25 @@ import pytest
 import yaml
 
 from harness.cluster import kind
-from harness.cluster.kind import binary, lifecycle, manifest, outside, resolver
+from harness.cluster.kind import (
+    binary,
+    lifecycle,
+    manifest,
+    outside,
+    readiness,
+    requirements,
+    resolver,
+)
+from harness.cluster.kind.installation import installation
 from harness.cluster.kube.heartbeat import Heartbeats
 from harness.cluster.kube.identity import Machine
 from harness.cluster.kube.leftovers import Runs
+from harness.cluster.profiles import profile
 from harness.errors import ClusterError, UsageError
 from harness.model import ContainerPort, External, Protocol
 
-CALICO = kind.profile("calico")
+CALICO = profile("calico")
+INSTALL = installation(CALICO)
 CONFIG = Path(__file__).parents[2] / "kind-config.yaml"
 
 COREFILE = """.:53 {
@@ -59,18 +70,18 @@ def programs(tmp_path, monkeypatch):
 def offline(tmp_path):
     """An offline folder with everything for Calico."""
     folder = tmp_path / "offline"
-    place = folder / "manifests" / "calico" / CALICO.version / CALICO.file
+    place = folder / "manifests" / "calico" / INSTALL.version / INSTALL.file
     place.parent.mkdir(parents=True)
     place.write_text("kind: A\n")
     (folder / "images").mkdir()
-    (folder / "images" / f"calico-{CALICO.version}.tar").touch()
+    (folder / "images" / f"calico-{INSTALL.version}.tar").touch()
     (folder / "images" / "agnhost-any.tar").touch()
     (folder / "node-image").write_text("kindest/node:v1\n")
     return folder
 
 
 def test_kind_config_gets_the_profiles_pod_subnet():
-    found = yaml.safe_load(lifecycle._kind_config(CONFIG, kind.profile("kube-router")))
+    found = yaml.safe_load(requirements.kind_config(CONFIG, installation(profile("kube-router"))))
     assert found["networking"] == {
         "disableDefaultCNI": True,
         "podSubnet": "100.64.0.0/16",
@@ -81,7 +92,7 @@ def test_kind_config_gets_the_profiles_pod_subnet():
 
 def test_shipped_kind_config_is_calicos_as_it_stands():
     assert yaml.safe_load(CONFIG.read_text()) == yaml.safe_load(
-        lifecycle._kind_config(CONFIG, CALICO)
+        requirements.kind_config(CONFIG, INSTALL)
     )
 
 
@@ -90,7 +101,7 @@ def test_kind_config_with_a_default_cni_is_refused(tmp_path, text):
     path = tmp_path / "kind.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match="disableDefaultCNI must be true"):
-        lifecycle._kind_config(path, CALICO)
+        requirements.kind_config(path, INSTALL)
 
 
 def test_auto_is_kind_with_an_offline_folder(programs, offline):
@@ -103,7 +114,7 @@ def test_auto_is_kind_with_an_offline_folder(programs, offline):
 @pytest.mark.parametrize(
     ("gone", "words"),
     [
-        ("node-image", "node-image is not there"),
+        ("node-image", "there is no file"),
         ("images/agnhost-any.tar", "no image archive"),
         ("images/calico-v3.31.0.tar", "no image archive"),
         ("manifests/calico/v3.31.0/calico-vxlan.yaml", "no manifest for calico"),
@@ -272,7 +283,7 @@ def node(name: str, ready: str) -> dict:
         ([node("a", "False")], ["Node a", "agent is not there", "coredns is not there"]),
         ([workload("DaemonSet", "agent", have=1)], ["agent: 1 of 3 ready", "coredns"]),
         ([workload("DaemonSet", "agent", have=0, want=0)], ["agent: 0 of 0 ready", "coredns"]),
-        ([workload("DaemonSet", "agent", have=3, seen=0)], ["not seen by its", "coredns"]),
+        ([workload("DaemonSet", "agent", have=3, seen=0)], ["has not seen it", "coredns"]),
         (
             [
                 node("a", "True"),
@@ -289,14 +300,14 @@ def test_what_is_not_ready_is_named(programs, tmp_path, items, expected):
     answer.write_text(json.dumps({"items": items}))
     programs(docker=f'while read -r line; do echo "$line"; done < {answer}; echo')
     answer.write_text(answer.read_text() + "\n")
-    found = lifecycle._not_ready("netpol", lifecycle._waits(("DaemonSet/kube-system/agent",)))
+    found = readiness.not_ready("netpol", readiness.waited_for(("DaemonSet/kube-system/agent",)))
     assert len(found) == len(expected)
     assert all(words in text for words, text in zip(expected, found, strict=True))
 
 
 def test_no_answer_is_not_ready(programs):
     programs(docker="echo connection refused >&2; exit 1")
-    assert lifecycle._not_ready("netpol", ()) == (
+    assert readiness.not_ready("netpol", ()) == (
         "the API server does not answer: connection refused",
     )
 

@@ -1,28 +1,32 @@
-"""CNI profiles: those that ship, and how a wrong one is refused."""
+"""CNI profiles: those that ship, those named by a path, and how a wrong one is refused."""
 
-import hashlib
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.cluster import Gap, KnownCell
-from harness.cluster.kind import manifest, profiles
-from harness.errors import ClusterError, UsageError
+from harness.cluster.kube import KubeSettings, Pool
+from harness.cluster.kube.profiled import with_profile
+from harness.cluster.profiles import Profile, ProfileFile, parse, profile, profile_names
+from harness.cluster.profiles.versions import parse_versions
+from harness.errors import UsageError
 from harness.model import Verdict
 from harness.scenario import find, load
 
 EXAMPLES = Path(__file__).parents[2] / "scenarios" / "examples"
 
 SMALLEST = """
-version = "v1"
-pod_subnet = "10.0.0.0/16"
-wait = ["DaemonSet/kube-system/agent"]
-[manifest]
-file = "a.yaml"
-url = "https://example.com/a.yaml"
-sha256 = "{sha}"
-""".replace("{sha}", "0" * 64)
+title = "My network plugin"
+sources = ["https://example.com/policies"]
+versions = ["v1"]
+"""
 
 LEAK = """
 [[limitations]]
@@ -34,118 +38,340 @@ cells = [{scenario = "three-tier", step = "each tier has its policy, and nobody 
 probe = "shop/web -> shop/db:3306", gives = "allowed"}]
 """
 
-EDIT = """
-[[edit]]
-why = "it names no version"
-find = "image: agent\\n"
-put = "image: agent:v1\\n"
+
+def mine(text: str) -> Profile:
+    return parse(ProfileFile("mine", "mine.toml", text, shipped=False))
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_shipped_profile_is_read(name: str) -> None:
+    found = profile(name)
+    assert (found.name, found.file.shipped) == (name, True)
+    assert found.title
+    assert found.sources
+
+
+def test_calico_is_the_default() -> None:
+    assert profile_names()[0] == "calico"
+
+
+def test_only_the_control_does_not_enforce() -> None:
+    assert [name for name in profile_names() if not profile(name).enforces] == ["flannel"]
+
+
+def test_a_profile_needs_little() -> None:
+    found = mine(SMALLEST)
+    assert (found.name, found.title, found.denies_by, found.enforces) == (
+        "mine",
+        "My network plugin",
+        "drop",
+        True,
+    )
+    assert (found.features, found.agents, found.pools, found.limitations) == ((), (), (), ())
+
+
+# ------------------------------------------------------------------ wrong ones
+
+
+@pytest.mark.parametrize(
+    ("cni", "message"),
+    [
+        (
+            "calicoo",
+            "no CNI profile 'calicoo'; a file is named by its path, like ./my.toml\n"
+            "hint: did you mean 'calico'?",
+        ),
+        (
+            "",
+            "no CNI profile ''; a file is named by its path, like ./my.toml\n"
+            "hint: profiles are NAMES",
+        ),
+    ],
+)
+def test_an_unknown_profile_names_those_that_are(cni: str, message: str) -> None:
+    names = profile_names()
+    shown = ", ".join(names[:9]) + (", ..." if len(names) > 9 else "")
+    with pytest.raises(UsageError) as error:
+        profile(cni)
+    assert str(error.value) == message.replace("NAMES", shown)
+
+
+FORM = 'must be "all", or a list of "v1.2.3", ">=v1.2", "<v1.4", ">=v1.2, <v1.4"'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("title = \n", "mine.toml:1:9: Invalid value\n    1 | title = "),
+        (
+            'title = "a"\n\x1b = 1\n',
+            "mine.toml:2:1: Invalid statement\n    2 | \N{REPLACEMENT CHARACTER} = 1",
+        ),
+        ("versions = [", "mine.toml:1:13: Invalid value\n    1 | versions = ["),
+        (f"a = {'[' * 5000}", "mine.toml: values are nested too deeply"),
+        (f"a = {'9' * 5000}", "mine.toml: a number has thousands of digits"),
+        (
+            SMALLEST.replace("title", "titel"),
+            "mine.toml: the key 'title' is missing\n"
+            "mine.toml: unknown key 'titel'\nhint: did you mean 'title'?",
+        ),
+        (f"{SMALLEST}file = 1\n", "mine.toml: unknown key 'file'\nhint: did you mean 'title'?"),
+        (
+            f"{SMALLEST}pod_subnet = '10.0.0.0/16'\n",
+            "mine.toml: unknown key 'pod_subnet'\nhint: keys are title, sources, versions, "
+            "denies_by, enforces, features, agents, pools, limitations, ...",
+        ),
+        (
+            f"{SMALLEST}denies_by = 'no'\n",
+            "mine.toml: denies_by: must be 'drop' or 'reject', not 'no'",
+        ),
+        (
+            f"{SMALLEST}enforces = 'no'\n",
+            "mine.toml: enforces: must be true or false, not a string",
+        ),
+        (SMALLEST.replace('"v1"', ""), f"mine.toml: versions: {FORM}"),
+        (SMALLEST.replace('["v1"]', "1"), f"mine.toml: versions: {FORM}"),
+        (SMALLEST.replace('"v1"', "1"), f"mine.toml: versions: {FORM}"),
+        (
+            SMALLEST.replace('"v1"', '"~1"'),
+            f"mine.toml: versions: '~1' is not a range of versions, which {FORM}",
+        ),
+        (
+            SMALLEST.replace('"v1"', '">=v2, <v1.9"'),
+            "mine.toml: versions: no version is in the range '>=v2, <v1.9'",
+        ),
+        (
+            SMALLEST.replace("https", "http"),
+            "mine.toml: sources[0]: 'http://example.com/policies' is not an https:// address",
+        ),
+        (
+            SMALLEST.replace('"My network plugin"', '""'),
+            "mine.toml: title: must not be empty",
+        ),
+        (f"{SMALLEST}agents = 'x'\n", "mine.toml: agents: must be a list, not a string"),
+        (
+            f"{SMALLEST}agents = ['agent']\n",
+            "mine.toml: agents[0]: 'agent' is not a workload; write DaemonSet/NAMESPACE/NAME or"
+            " Deployment/NAMESPACE/NAME, with * for a namespace that differs between clusters",
+        ),
+        (
+            f"{SMALLEST}features = ['endport']\n",
+            "mine.toml: features[0]: 'endport' is not one of the features that no API shows:"
+            " sctp, ipblock-pod-ip, ipblock-node-ip",
+        ),
+        (f"{SMALLEST}pools = [3]\n", "mine.toml: pools[0]: must be a table, not a number"),
+        (
+            SMALLEST + LEAK.replace("probe =", "prob ="),
+            "mine.toml: the key 'probe' is missing in limitations[0].cells[0]\n"
+            "mine.toml: unknown key 'prob' in limitations[0].cells[0]\n"
+            "hint: did you mean 'probe'?",
+        ),
+        (
+            SMALLEST + LEAK.replace('"allowed"', '"open"'),
+            "mine.toml: limitations[0].cells[0].gives: must be"
+            " 'allowed', 'TIMEOUT', 'REFUSED', 'DNS' or 'OTHER', not 'open'",
+        ),
+        (
+            SMALLEST + LEAK.replace("endport", "endprot"),
+            "mine.toml: limitations[0].features[0]: unknown feature 'endprot';"
+            " did you mean 'endport'?",
+        ),
+        (
+            SMALLEST + LEAK.replace("says =", "say ="),
+            "mine.toml: the key 'says' is missing in limitations[0]\n"
+            "mine.toml: unknown key 'say' in limitations[0]\nhint: did you mean 'says'?",
+        ),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_the_key(text: str, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        mine(text)
+    assert str(error.value) == message
+
+
+# ------------------------------------------------------------------ by path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("cni", ["my.toml", "./my.toml", "FOLDER/my.toml"])
+def test_a_profile_is_read_by_its_path(folder: Path, cni: str) -> None:
+    (folder / "my.toml").write_text(SMALLEST, encoding="utf-8")
+    found = profile(cni.replace("FOLDER", str(folder)))
+    assert found.file == ProfileFile("my", "my.toml", SMALLEST, shipped=False)
+
+
+def test_a_profile_of_the_name_of_one_that_ships_is_another_one(folder: Path) -> None:
+    (folder / "calico.toml").write_text(SMALLEST, encoding="utf-8")
+    assert profile("./calico.toml").title == "My network plugin"
+    assert profile("calico").title == "Calico"
+
+
+@pytest.mark.parametrize(
+    ("cni", "message"),
+    [
+        ("./m.toml", "--cni=m.toml: there is no file m.toml\nhint: did you mean 'my.toml'?"),
+        (
+            "./x/my.toml",
+            "--cni=x/my.toml: there is no file x/my.toml\nhint: nor is there a folder x",
+        ),
+        (
+            "./other",
+            "--cni=other: there is no file other\nhint: paths are relative to the current folder",
+        ),
+        ("./fifo.toml", "--cni=fifo.toml: fifo.toml is a FIFO\nhint: name a regular file"),
+        ("./sub.toml", "--cni=sub.toml: sub.toml is a folder\nhint: name a regular file"),
+        (
+            "./big.toml",
+            "--cni=big.toml: big.toml has more than 8 MiB\nhint: split it, or name a smaller file",
+        ),
+        (
+            "./My_CNI.toml",
+            "--cni=My_CNI.toml: 'My_CNI' cannot be the name of a profile\n"
+            "hint: name the file with lower case letters, digits, '-' and '.', like my-cni.toml",
+        ),
+        (
+            "./latin.toml",
+            "latin.toml:2:11: byte 0xe9 is not UTF-8\nhint: save the file in the encoding UTF-8",
+        ),
+        ("./wrong.toml", "wrong.toml:2:9: Invalid value\n    2 | title = "),
+    ],
+)
+def test_a_file_that_is_no_profile_is_refused(folder: Path, cni: str, message: str) -> None:
+    (folder / "my.toml").write_text(SMALLEST, encoding="utf-8")
+    (folder / "My_CNI.toml").write_text(SMALLEST, encoding="utf-8")
+    (folder / "latin.toml").write_bytes(b'# a\ntitle = "\xc3\xa9\xe9"\n')
+    (folder / "wrong.toml").write_text("# a\ntitle = \n", encoding="utf-8")
+    (folder / "sub.toml").mkdir()
+    os.mkfifo(folder / "fifo.toml")
+    with (folder / "big.toml").open("wb") as big:
+        big.truncate(9 * 1024 * 1024)
+    with pytest.raises(UsageError) as error:
+        profile(cni)
+    assert str(error.value) == message
+
+
+# ------------------------------------------------------------------ versions
+
+
+@pytest.mark.parametrize(
+    ("written", "within", "without"),
+    [
+        ("all", ["v0.1", "9"], []),
+        (["v1.2"], ["v1.2", "1.2.0", "v1.2.0-eksbuild.1", "v1.2+k3s1"], ["v1.2.1", "v1.1"]),
+        ([">=v1.2"], ["v1.2", "v1.10"], ["v1.1.9"]),
+        (["<v1.4"], ["v1.3.9", "v0"], ["v1.4", "v1.4.0"]),
+        ([">=v1.2, <v1.4"], ["v1.2", "v1.3.7"], ["v1.1.9", "v1.4.0"]),
+        (["v1", ">=v3"], ["v1.0", "v3", "v4"], ["v2"]),
+    ],
+)
+def test_a_version_is_in_its_range(written: object, within: list[str], without: list[str]) -> None:
+    versions = parse_versions(written)
+    assert [item for item in [*within, *without] if versions.includes(item)] == within
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        ("all", ["v1"], True),
+        (["v1"], ["v1.0"], True),
+        (["v1"], ["v1.1"], False),
+        ([">=v1.2"], ["<v1.2"], False),
+        ([">=v1.2"], ["<v1.2.1"], True),
+        ([">=v1, <v2"], [">=v2, <v3"], False),
+        ([">=v1, <v2"], [">=v0.9, <v9"], True),
+        ([">=v1, <v2"], ["v2"], False),
+        ([">=v1, <v2"], ["v0", "v1.5"], True),
+    ],
+)
+def test_ranges_of_versions_overlap(one: object, other: object, common: bool) -> None:
+    first, second = parse_versions(one), parse_versions(other)
+    assert (first.overlaps(second), second.overlaps(first)) == (common, common)
+
+
+# ------------------------------------------------------------------ limitations
+
+REASON = "the tiers leak (a/b#1; v1, v2)"
+KNOWN = KnownCell(
+    "three-tier",
+    "each tier has its policy, and nobody thought of DNS",
+    "shop/web -> shop/db:3306",
+    Verdict.ALLOWED,
+    REASON,
+)
+
+
+@pytest.mark.parametrize(("version", "applies"), [("v1", True), ("v2.0", True), ("v3", False)])
+def test_a_limitation_applies_to_its_versions_only(version: str, applies: bool) -> None:
+    known = mine(SMALLEST + LEAK)
+    assert known.gaps(version) == ((Gap("endport", REASON),) if applies else ())
+    assert known.known_cells(version) == ((KNOWN,) if applies else ())
+
+
+@pytest.mark.parametrize(
+    ("described", "applies"),
+    [('["v1"]', True), ('[">=v1.5"]', True), ('"all"', True), ('[">=v3"]', False)],
+)
+def test_where_the_version_is_unknown_a_limitation_applies_if_it_may(
+    described: str, applies: bool
+) -> None:
+    known = mine(SMALLEST.replace('["v1"]', described) + LEAK)
+    assert known.gaps() == ((Gap("endport", REASON),) if applies else ())
+    assert known.known_cells() == ((KNOWN,) if applies else ())
+
+
+def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
+    text = SMALLEST + (
+        "denies_by = 'reject'\nfeatures = ['sctp', 'ipblock-pod-ip']\n"
+        "agents = ['DaemonSet/*/agent']\n"
+        "pools = [{api_version = 'a/v1', kind = 'Pool', path = 'spec.cidr'}]\n"
+        "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
+        "features = ['ipblock-pod-ip']\n"
+    )
+    before = KubeSettings(run="r1", context="c", features=frozenset({"external"}))
+    found = with_profile(before, mine(text + LEAK))
+    assert found.denies_by == "reject"
+    assert found.features == {"external", "sctp"}
+    assert found.gaps == (
+        Gap("ipblock-pod-ip", "no ranges (a/b#2; all)"),
+        Gap("endport", REASON),
+    )
+    assert found.known_cells == (KNOWN,)
+    assert found.agents == ("DaemonSet/*/agent",)
+    assert found.pools == (Pool("a/v1", "Pool", "spec.cidr"),)
+
+
+WITHOUT_KIND = """
+import sys
+from harness.cluster.kube import KubeSettings
+from harness.cluster.kube.profiled import with_profile
+from harness.cluster.profiles import profile
+with_profile(KubeSettings(run="r1", context="c"), profile("kube-router"))
+print([name for name in sys.modules if name.startswith("harness.cluster.kind")])
 """
 
 
-@pytest.mark.parametrize("name", profiles.profile_names())
-def test_shipped_profile_is_read(name):
-    found = profiles.profile(name)
-    assert found.name == name
-    assert found.file
-    assert found.wait
-
-
-def test_calico_is_the_default():
-    assert profiles.profile_names()[0] == "calico"
-
-
-def test_only_the_control_does_not_enforce():
-    assert [n for n in profiles.profile_names() if not profiles.profile(n).enforces] == ["flannel"]
-
-
-def test_unknown_profile_names_those_that_are():
-    with pytest.raises(UsageError, match="no CNI profile 'calicoo'") as error:
-        profiles.profile("calicoo")
-    assert "calico, " in str(error.value.hint)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (("version =", "verison ="), "verison"),
-        (("0" * 64, "0" * 63), "manifest.sha256"),
-        (("https://", "http://"), "manifest.url"),
-        (("DaemonSet/kube-system/agent", "agent"), "wait.0"),
-        (("DaemonSet/", "Job/"), "wait.0"),
-        (("[manifest]", "[manifest"), "Expected"),
-        (
-            ('pod_subnet = "10.0.0.0/16"\n', 'pod_subnet = "10.0.0.0/16"\ndenies_by = "no"\n'),
-            "deni",
-        ),
-    ],
-)
-def test_wrong_profile_is_refused_by_key(change, words):
-    with pytest.raises(UsageError) as error:
-        profiles.parse("mine", SMALLEST.replace(*change))
-    assert "mine" in error.value.message
-    assert words in error.value.message
-
-
-def test_profile_without_a_manifest_is_refused():
-    with pytest.raises(UsageError, match="either"):
-        profiles.parse("mine", SMALLEST[: SMALLEST.index("[manifest]")])
-
-
-def test_limitation_takes_known_features_away_and_says_why():
-    text = SMALLEST + (
-        '[[limitations]]\nsays = "no ranges"\nsource = "a/b#1"\nversions = "all"\n'
-        'features = ["endport"]\n'
+def test_a_profile_of_a_cluster_that_exists_needs_nothing_of_kind() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KIND], capture_output=True, text=True, check=False
     )
-    assert profiles.parse("mine", text).gaps == (Gap("endport", "no ranges (a/b#1; all)"),)
-    with pytest.raises(UsageError, match="unknown feature endprot"):
-        profiles.parse("mine", text.replace('"endport"', '"endprot"'))
+    assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-def test_limitation_moves_cells_of_its_versions_only():
-    known = profiles.parse("mine", SMALLEST + LEAK)
-    reason = "the tiers leak (a/b#1; v1, v2)"
-    assert known.known_cells == (
-        KnownCell(
-            "three-tier",
-            "each tier has its policy, and nobody thought of DNS",
-            "shop/web -> shop/db:3306",
-            Verdict.ALLOWED,
-            reason,
-        ),
-    )
-    assert known.gaps == (Gap("endport", reason),)
-    other = profiles.parse("mine", SMALLEST.replace('"v1"', '"v3"') + LEAK)
-    assert (other.known_cells, other.gaps) == ((), ())
+# ------------------------------------------------------------------ limited cells and examples
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (
-            ('gives = "allowed"', 'gives = "open"'),
-            "limitations.0.cells.0.gives: "
-            "Input should be 'allowed', 'TIMEOUT', 'REFUSED', 'DNS' or 'OTHER'",
-        ),
-        (("probe =", "prob ="), "limitations.0.cells.0.probe: "),
-        (('["v1", "v2"]', "[]"), "limitations.0.versions."),
-        (('["v1", "v2"]', '"v1"'), "limitations.0.versions."),
-        (('["endport"]', '["endprot"]'), "unknown feature endprot"),
-    ],
-)
-@pytest.mark.parametrize("version", ['"v1"', '"v3"'])
-def test_wrong_limitation_is_refused_by_key_whether_it_applies_or_not(change, words, version):
-    text = SMALLEST.replace('"v1"', version) + LEAK.replace(*change)
-    with pytest.raises(UsageError) as error:
-        profiles.parse("mine", text)
-    assert error.value.message.startswith(f"CNI profile mine: {words}")
-
-
-def stale(profile):
+def stale(found: Profile) -> Iterator[str]:
     """What the profile's limitations say, at any version, of cells that they do not fit."""
     files = {path.stem: path for path in find(EXAMPLES)}
-    known = Counter((cell.scenario, cell.step, cell.probe) for cell in profile.known_cells)
+    cells = [cell for item in found.limitations for cell in item.cells]
+    known = Counter((cell.scenario, cell.step, cell.probe) for cell in cells)
     yield from (f"{' / '.join(cell)} is known twice" for cell in known if known[cell] > 1)
-    for cell in (cell for item in profile.limitations for cell in item.cells):
+    for cell in cells:
         steps = load(files[cell.scenario]).steps if cell.scenario in files else ()
         written = {
             str(stated.probe): stated.expected
@@ -159,9 +385,9 @@ def stale(profile):
             yield f"{cell.scenario}: {cell.step}: {cell.probe} is written {cell.gives}"
 
 
-@pytest.mark.parametrize("name", profiles.profile_names())
-def test_limitations_of_a_shipped_profile_fit_the_examples(name):
-    assert list(stale(profiles.profile(name))) == []
+@pytest.mark.parametrize("name", profile_names())
+def test_limitations_of_a_shipped_profile_fit_the_examples(name: str) -> None:
+    assert list(stale(profile(name))) == []
 
 
 @pytest.mark.parametrize(
@@ -184,51 +410,9 @@ def test_limitations_of_a_shipped_profile_fit_the_examples(name):
         ),
     ],
 )
-def test_limitation_that_fits_no_cell_is_found(change, problems):
-    text = (SMALLEST + LEAK).replace(*change)
-    profile = profiles.parse("mine", text)
-    step = profile.limitations[0].cells[0].step
-    assert list(stale(profile)) == [problem.replace("STEP", step) for problem in problems]
-
-
-@pytest.mark.parametrize("before", ["image: agent\n", "image: agent:v1\n"])
-def test_edit_is_made_once(before):
-    profile = profiles.parse("mine", SMALLEST + EDIT)
-    assert manifest.edited(before, profile) == "image: agent:v1\n"
-
-
-def test_edit_that_finds_nothing_is_an_error():
-    profile = profiles.parse("mine", SMALLEST + EDIT)
-    with pytest.raises(ClusterError, match="it names no version"):
-        manifest.edited("image: other\n", profile)
-
-
-def test_offline_manifest_is_read_from_its_place(tmp_path):
-    profile = profiles.parse("mine", SMALLEST)
-    with pytest.raises(UsageError, match=r"manifests/mine/v1/a\.yaml"):
-        manifest.manifest(profile, tmp_path)
-    place = tmp_path / "manifests" / "mine" / "v1" / "a.yaml"
-    place.parent.mkdir(parents=True)
-    place.write_text("kind: A\n")
-    assert manifest.manifest(profile, tmp_path) == "kind: A\n"
-
-
-def test_cached_manifest_is_used_only_with_its_checksum(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    # Nothing listens there: a cached file that does not count ends in a failed download.
-    text = SMALLEST.replace("https://example.com", "https://127.0.0.1:1")
-    good = text.replace("0" * 64, hashlib.sha256(b"kind: A\n").hexdigest())
-    kept = tmp_path / "netpol" / "manifests" / "mine" / "v1" / "a.yaml"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("kind: A\n")
-    assert manifest.manifest(profiles.parse("mine", good), None) == "kind: A\n"
-    with pytest.raises(ClusterError, match="cannot download"):
-        manifest.manifest(profiles.parse("mine", text), None)
-
-
-def test_digest_of_a_rendered_manifest_ignores_layout_and_order():
-    one = manifest.digest("kind: A\nspec: {a: 1, b: 2}\n---\nkind: B\n")
-    assert one == manifest.digest(
-        "---\nkind: B\n---\n# nothing\n---\nspec:\n  b: 2\n  a: 1\nkind: A\n"
-    )
-    assert one != manifest.digest("kind: A\nspec: {a: 1, b: 3}\n---\nkind: B\n")
+def test_a_limitation_that_fits_no_cell_is_found(
+    change: tuple[str, str], problems: list[str]
+) -> None:
+    found = mine((SMALLEST + LEAK).replace(*change))
+    step = found.limitations[0].cells[0].step
+    assert list(stale(found)) == [problem.replace("STEP", step) for problem in problems]

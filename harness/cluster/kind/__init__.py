@@ -1,32 +1,26 @@
 """A ``kube`` cluster that the harness makes itself: kind, with a CNI from a profile.
 
-Owns the cluster's life (``up``, ``down``), the CNI profiles, and the hosts outside it.
+Owns the cluster's life (``up``, ``down``), how a CNI is installed, and the hosts outside.
 pytest never makes or deletes a cluster: the command line and ``make`` do.
 """
 
-from harness.cluster.kind.connection import clean, connect, knowing
+from harness.cluster.kind.connection import clean, connect
 from harness.cluster.kind.lifecycle import (
-    choose,
     down,
     export_logs,
     kubeconfig,
     status,
     up,
 )
-from harness.cluster.kind.profiles import Limitation, Profile, profile, profile_names
+from harness.cluster.kind.requirements import choose
 
 __all__ = [
-    "Limitation",
-    "Profile",
     "choose",
     "clean",
     "connect",
     "down",
     "export_logs",
-    "knowing",
     "kubeconfig",
-    "profile",
-    "profile_names",
     "status",
     "up",
 ]

@@ -1,4 +1,4 @@
-"""The kind binary: the one on the PATH, else one of the pinned version in our cache."""
+"""The kind binary: the one on the PATH, or else the pinned version in the cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.cluster.kind import command, manifest
 from harness.errors import ClusterError, UsageError
 
 VERSION = "v0.31.0"
-"""What is installed where there is no kind; any on the PATH is used as it is."""
+"""The version that is installed where there is no kind. Any version on the PATH is used."""
 
 DOWNLOADS = "https://kind.sigs.k8s.io/dl"
 
@@ -19,7 +19,7 @@ _MACHINES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "
 
 
 def find() -> Path:
-    """Give the kind binary. Raises UsageError where there is none."""
+    """Return the kind binary. Raises UsageError if there is none."""
     for place in (shutil.which("kind"), _kept()):
         if place and Path(place).is_file():
             return Path(place)
@@ -27,10 +27,10 @@ def find() -> Path:
 
 
 def install(offline: Path | None, downloads: str = DOWNLOADS) -> Path:
-    """Give the kind binary; where there is none, build it by Go, or download the release.
+    """Return the kind binary; if there is none, build it with Go, or download the release.
 
-    A download counts only with the checksum that the release publishes beside it. With an
-    ``offline`` folder nothing is downloaded, by Go either. Raises UsageError or ClusterError.
+    A download must have the checksum that the release publishes. With an ``offline`` folder
+    nothing is downloaded, not by Go either. Raises UsageError or ClusterError.
     """
     try:
         return find()
@@ -43,7 +43,7 @@ def install(offline: Path | None, downloads: str = DOWNLOADS) -> Path:
     target = _kept()
     target.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("go") is not None:
-        command.say(f"building kind {VERSION} into {target.parent} by `go install`")
+        command.progress(f"building kind {VERSION} into {target.parent} by `go install`")
         command.check(
             ["env", f"GOBIN={target.parent}", "go", "install", f"sigs.k8s.io/kind@{VERSION}"],
             deadline_s=_BUILD_S,
@@ -54,14 +54,14 @@ def install(offline: Path | None, downloads: str = DOWNLOADS) -> Path:
 
 
 def _download(url: str, target: Path) -> None:
-    command.say(f"downloading kind {VERSION} to {target} (no go to build it)")
+    command.progress(f"downloading kind {VERSION} to {target} (no go to build it)")
     what = f"kind {VERSION}"
     published = manifest.fetch(f"{url}.sha256sum", f"the checksum of {what}").decode()
     data = manifest.fetch(url, what)
     if (found := manifest.checksum(data)) not in published.split():
         raise ClusterError(
             f"{url} has checksum {found}, and the release publishes {published.strip()!r}",
-            "nothing was installed; try again, or put kind on the PATH by hand",
+            "nothing was installed; try again, or install kind yourself",
         )
     half = target.with_suffix(".new")
     half.write_bytes(data)
@@ -70,7 +70,7 @@ def _download(url: str, target: Path) -> None:
 
 
 def _release() -> str:
-    """The name of this machine's file in a release."""
+    """Return the name of this machine's file in a release."""
     machine = _MACHINES.get(platform.machine())
     if machine is None:
         raise UsageError(

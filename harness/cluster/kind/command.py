@@ -1,4 +1,4 @@
-"""Starting processes for the kind cluster: one place for deadlines, failures and their words."""
+"""Running programs for the kind cluster: deadlines, failures and their messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import ClusterError
 
-_WORDS_SHOWN = 2000
+_MOST_SHOWN = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,23 @@ class Completed:
     stderr: str
 
     @property
-    def words(self) -> str:
-        """The end of what it said, for a message."""
-        return (self.stderr.strip() or self.stdout.strip())[-_WORDS_SHOWN:]
+    def output(self) -> str:
+        """The end of what it wrote, for a message: stderr, or else stdout."""
+        return (self.stderr.strip() or self.stdout.strip())[-_MOST_SHOWN:]
 
 
 def run(
     argv: Sequence[str | Path], *, stdin: str | bytes = "", deadline_s: float = 60.0
 ) -> Completed:
-    """Run a process to its end and give what it wrote, whatever its exit status.
+    """Run a process and return its exit status and what it wrote.
 
-    The process gets a session of its own: a Ctrl-C reaches this process alone, which then
-    ends the other. Raises ClusterError when the program is not there or the deadline passes.
+    The process gets its own session: Ctrl-C reaches only this process, which then ends the
+    other one. Raises ClusterError if the program does not exist or the deadline passes.
     """
-    words = [str(word) for word in argv]
+    command = [str(word) for word in argv]
     try:
         process = subprocess.Popen(
-            words,
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -47,7 +47,7 @@ def run(
         )
     except FileNotFoundError:
         raise ClusterError(
-            f"the program {words[0]!r} is not on the PATH", f"install {words[0]}"
+            f"the program {command[0]!r} is not on the PATH", f"install {command[0]}"
         ) from None
     with process:
         try:
@@ -56,7 +56,7 @@ def run(
         except subprocess.TimeoutExpired:
             process.kill()
             raise ClusterError(
-                f"no end after {deadline_s:g} s: {shlex.join(words)}",
+                f"timed out after {deadline_s:g} s: {shlex.join(command)}",
                 "is the machine overloaded, or Docker stuck?",
             ) from None
         except BaseException:
@@ -68,32 +68,32 @@ def run(
 
 
 def check(argv: Sequence[str | Path], *, stdin: str | bytes = "", deadline_s: float = 60.0) -> str:
-    """Run a process that must succeed and give its stdout; ClusterError repeats its words."""
+    """Run a process that must succeed and return its stdout. Raises ClusterError."""
     done = run(argv, stdin=stdin, deadline_s=deadline_s)
     if done.status:
         line = shlex.join(str(word) for word in argv)
-        raise ClusterError(f"exit {done.status}: {line}\n{done.words}")
+        raise ClusterError(f"exit {done.status}: {line}\n{done.output}")
     return done.stdout
 
 
-def kubectl(cluster: str, *words: str, stdin: str = "") -> Completed:
-    """Run the control plane node's own kubectl: of the right version, nothing to install."""
+def kubectl(cluster: str, *arguments: str, stdin: str = "") -> Completed:
+    """Run kubectl in the control plane node: it has the right version and needs no install."""
     return run(
         [
             *("docker", "exec", "-i", f"{cluster}-control-plane"),
-            *("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", *words),
+            *("kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf", *arguments),
         ],
         stdin=stdin,
     )
 
 
 def nodes(cluster: str) -> tuple[str, ...]:
-    """The containers that are the nodes of a kind cluster, by name."""
+    """Return the names of the containers that are the nodes of a kind cluster."""
     label = f"label=io.x-k8s.kind.cluster={cluster}"
     names = check(["docker", "ps", "-a", "--filter", label, "--format", "{{.Names}}"])
     return tuple(sorted(names.split()))
 
 
-def say(text: str) -> None:
-    """Tell on stderr what takes minutes."""
-    print(f"netpol: {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes
+def progress(text: str) -> None:
+    """Print progress to stderr."""
+    print(f"netpol: {text}", file=sys.stderr, flush=True)  # noqa: T201 - it may take minutes

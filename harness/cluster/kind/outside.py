@@ -87,7 +87,7 @@ class Outside:
         argv = ["docker", "exec", "-i", self._container(name), *agnhost.shell(deadline_s)]
         done = command.run(argv, stdin=script, deadline_s=deadline_s + 5)
         if done.status and agnhost.began_s(done.stdout) is None:
-            raise ClusterError(f"no exec on the outside host {name}: {done.words}")
+            raise ClusterError(f"no exec on the outside host {name}: {done.output}")
         return done.stdout
 
     def command(self, name: str) -> str:
@@ -177,7 +177,7 @@ class Outside:
 
         def missing() -> str | None:
             done = command.run(argv)
-            return (done.words or "no answer") if done.status else None
+            return (done.output or "no answer") if done.status else None
 
         try:
             Wait(_SERVE_S, 0.1).until(
@@ -261,7 +261,7 @@ def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:
     found = command.run(["docker", "inspect", "--format", _ADDRESS, container])
     done = command.run(["docker", "rm", "-f", container])
     if done.status and "No such container" not in done.stderr:
-        raise ClusterError(f"cannot remove the container {container}: {done.words}")
+        raise ClusterError(f"cannot remove the container {container}: {done.output}")
     lines = [f"ip route del {address}" for address in addresses]
     if found.status == 0:
         lines.append(f"bridge fdb del {_FLOOD} dev {_LINK} dst {found.stdout.strip()} via eth0")

@@ -25,8 +25,9 @@ def describe(
 ) -> str:
     """Tell about the ends of the probes, the live policies and the cluster's own pods.
 
-    First about ``agents``, the network plugin's workloads as ``Kind/namespace/name``: if they
-    are not there, nothing else matters. Where none are known, about any DaemonSet.
+    First about ``agents``, the network plugin's workloads as ``Kind/namespace/name``, with
+    ``*`` for any namespace: if they are not there, nothing else matters. Where none are
+    known, about any DaemonSet.
     """
     refs = dict.fromkeys(ref for probe in probes for ref in _ends(view, probe))
     names = dict.fromkeys(view.names[ref.namespace] for ref in refs if ref.namespace in view.names)
@@ -62,10 +63,11 @@ def _agents(api: Api, agents: Sequence[str]) -> Iterable[str]:
     nodes = len(api.find("v1", "Node"))
     for agent in agents:
         kind, namespace, name = agent.split("/")
-        found = api.find("apps/v1", kind, namespace=namespace)
+        anywhere = namespace == "*"
+        found = api.find("apps/v1", kind, namespace="" if anywhere else namespace)
         item = next((item for item in found if item["metadata"]["name"] == name), None)
         if fault := _fault(kind, item, nodes):
-            yield f"{kind} {namespace}/{name}: {fault}"
+            yield f"{kind} {name if anywhere else f'{namespace}/{name}'}: {fault}"
 
 
 def _fault(kind: str, item: Object | None, nodes: int) -> str | None:
