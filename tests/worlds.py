@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from harness.cluster.netns.addresses import allocate, with_implied
-from harness.cluster.netns.compiler.values import AddressSet, Guard
+from harness.cluster.netns.compiler.values import Action, AddressSet, PodRules
 from harness.model import (
     ContainerPort,
     Destination,
@@ -272,18 +272,32 @@ def probes(state: State) -> tuple[Probe, ...]:
 # ------------------------------------------------------------------ reading guards
 
 
-def passes(guards: tuple[Guard, ...], source: str, destination: str, service: str) -> bool:
-    """Read guards as the emitted forward chain does; addresses, and ``80/TCP``."""
-    number, protocol = service.split("/")
-    for guard in guards:
+def passes(rules: tuple[PodRules, ...], source: str, destination: str, service: str) -> bool:
+    """Read the rules as the emitted forward chain does; addresses, and ``80/TCP``."""
+    for one in rules:
         own, other = destination, source
-        if guard.direction is Direction.EGRESS:
+        if one.direction is Direction.EGRESS:
             own, other = source, destination
-        if own in guard.pod.ips and not any(
-            (one.peers is None or one.peers & AddressSet.of([other]))
-            and one.protocol in {None, protocol}
-            and one.first <= int(number) <= one.last
-            for one in guard.admissions
-        ):
+        if own in one.pod.ips and not _allowed(one, other, service):
             return False
+    return True
+
+
+def _allowed(rules: PodRules, other: str, service: str) -> bool:
+    """Go through the layers: in each the first clause that matches decides."""
+    number, protocol = service.split("/")
+    at = AddressSet.of([other])
+    for layer in rules.layers:
+        action = next(
+            (
+                clause.action
+                for clause in layer
+                if (clause.peers is None or clause.peers & at)
+                and clause.protocol in {None, protocol}
+                and clause.first <= int(number) <= clause.last
+            ),
+            Action.PASS,
+        )
+        if action is not Action.PASS:
+            return action is Action.ALLOW
     return True

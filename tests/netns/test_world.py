@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 SETUP = """
-import errno, os, resource, socket, threading
+import errno, json, os, resource, socket, threading
 from dataclasses import replace
-from harness.cluster.netns import compiler, kernel
+from harness.cluster.netns import kernel
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.prober import Prober
+from harness.cluster.netns.parts import PARTS
 from harness.cluster.netns.world import World
 from harness.errors import ClusterError
 from harness.model import *
@@ -24,9 +25,9 @@ from harness.model import *
 kernel.leave_host()
 loop = Loop()
 rules = {}
-def compile_(state, addresses):
-    return rules or compiler.compile(state, addresses, defect=None)
-world = World(loop, (Family.V4,), compile_)
+def emit(node, found):
+    return rules.get("text") or PARTS.emit(node, found)
+world = World(loop, (Family.V4,), replace(PARTS, emit=emit))
 threading.Thread(target=loop.run, daemon=True).start()
 client = Pod("x", "client")
 server = Pod("x", "server", node=2, ports=(ContainerPort(80),))
@@ -41,7 +42,7 @@ def probe(*probes):
     prober = Prober(loop, 64)
     loop.soon(lambda: prober.start(probes, 2.0, lambda: world.view, report))
     done.wait()
-    return [item.outcome for item in found]
+    return [item.outcome for item in sorted(found, key=lambda item: item.index)]
 """
 
 NEW_PODS_AND_BROKEN_RULES = """
@@ -50,7 +51,7 @@ def namespaces():
     links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
     return sum(os.path.lexists(link) and os.readlink(link).startswith("net:") for link in links)
 before = namespaces()
-rules.update({1: "no rules at all", 2: "no rules at all"})
+rules["text"] = "no rules at all"
 try:
     world.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
 except ClusterError:
@@ -86,6 +87,53 @@ except OSError as error:
 print(*probe(to_pod, to_name), sep="\\n")
 """
 
+LAYERS = """
+from harness.cluster.netns.compiler.layers import network_policy
+from harness.cluster.netns.compiler.values import Action, AddressSet, Clause
+from harness.policy import Direction
+
+policy = json.dumps({"spec": {
+    "podSelector": {"matchLabels": {"isolated": "yes"}},
+    "ingress": [{"from": [{"podSelector": {"matchLabels": {"friend": "yes"}}}]}],
+}})
+pods = (
+    Pod("x", "friend", Labels({"friend": "yes"})),
+    Pod("x", "stranger"),
+    Pod("x", "enemy", Labels({"friend": "yes"})),
+    Pod("x", "guest", node=2),
+    Pod("x", "passer"),
+    Pod("x", "isolated", Labels({"isolated": "yes"}), (ContainerPort(80),), 2),
+    Pod("x", "open", Labels(), (ContainerPort(80),), 1),
+)
+manifest = Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "friends", policy)
+
+def tier(*rules):
+    def layers_of(stages, policies, direction, pods):
+        at = {pod.ref.name: pod.at for pod in pods}
+        clauses = tuple(Clause(action, "test", at[name]) for action, name in rules)
+        return {pod.ref: clauses for pod in pods if direction is Direction.INGRESS}
+    return layers_of
+
+before = tier(
+    (Action.PASS, "friend"),
+    (Action.DENY, "friend"),
+    (Action.DENY, "enemy"),
+    (Action.ALLOW, "guest"),
+    (Action.PASS, "passer"),
+    (Action.ALLOW, "passer"),
+)
+after = tier((Action.DENY, "guest"), (Action.DENY, "stranger"), (Action.PASS, "friend"))
+world = World(loop, (Family.V4,), replace(PARTS, layers=(before, network_policy, after)))
+world.sync(State("test", (Namespace("x"),), pods, policies=(manifest,)))
+def to(server):
+    end = Destination(PodRef("x", server), 80)
+    names = ("friend", "stranger", "enemy", "guest", "passer")
+    return tuple(Probe(PodRef("x", name), end) for name in names)
+outcomes = probe(*to("isolated"), *to("open"))
+for index, one in enumerate(to("open")):
+    print(one.source, outcomes[index], outcomes[index + 5])
+"""
+
 
 def run(script: str) -> list[str]:
     done = subprocess.run(
@@ -117,3 +165,15 @@ def test_every_probe_comes_from_the_next_source_port() -> None:
 def test_a_process_without_descriptors_gives_no_verdict() -> None:
     error = "no verdict: the probe has no socket: EMFILE: Too many open files"
     assert run(NO_DESCRIPTORS) == ["allowed DNS", error, error]
+
+
+@pytest.mark.usefixtures("available")
+def test_packets_meet_the_layers_in_their_order() -> None:
+    """A layer before NetworkPolicy and one after it, on an isolated pod and on one that is not."""
+    assert run(LAYERS) == [
+        "x/friend allowed allowed",
+        "x/stranger TIMEOUT TIMEOUT",
+        "x/enemy TIMEOUT TIMEOUT",
+        "x/guest allowed allowed",
+        "x/passer TIMEOUT allowed",
+    ]

@@ -6,16 +6,18 @@ import ipaddress
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.cluster.netns import compiler
 from harness.cluster.netns.addresses import Addresses, allocate, with_implied
-from harness.cluster.netns.compiler.defects import stages_of
-from harness.cluster.netns.compiler.stages import STAGES, guards, matches
+from harness.cluster.netns.compiler.layers import pod_rules
+from harness.cluster.netns.compiler.stages import STAGES, matches
 from harness.cluster.netns.compiler.values import AddressSet
+from harness.cluster.netns.defects import parts_with
+from harness.cluster.netns.parts import PARTS, Parts, Snapshot
 from harness.errors import UsageError
 from harness.model import (
     ContainerPort,
@@ -75,11 +77,17 @@ def at(addresses: Addresses, end: str) -> str:
     return addresses.pods[PodRef(*end.split("/"))][0] if "/" in end else end
 
 
+def compiled(
+    there: State, parts: Parts = PARTS, *, addresses: Addresses | None = None
+) -> Mapping[int, str]:
+    return parts.policy_scripts(Snapshot(there, addresses or allocate(there)))
+
+
 def admitted(*policies: Manifest, to: str | None = None, sources: tuple[str, ...]) -> set[str]:
     """Which of ``sources`` (``ns/pod``, ``node/n``, addresses) reach ``to`` (``x/a:80/TCP``)."""
     there = state(*policies)
     addresses = allocate(there)
-    found = guards(STAGES, there, addresses)
+    found = pod_rules(there, addresses)
     host, service = (to or "x/a:80/TCP").rsplit(":", 1)
     return {
         source
@@ -238,8 +246,8 @@ def test_the_subject_is_chosen_in_the_policys_own_namespace() -> None:
 
 def test_a_host_network_pod_is_nobodys_subject_and_nobodys_peer() -> None:
     there = state(policy({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, "y"))
-    found = guards(STAGES, there, allocate(there))
-    assert {guard.pod.ref.name for guard in found} == {"a", "b"}
+    found = pod_rules(there, allocate(there))
+    assert {one.pod.ref.name for one in found} == {"a", "b"}
     assert (
         admitted(ingress({"from": [{"namespaceSelector": {}}]}), sources=("node/2", "y/host"))
         == set()
@@ -427,7 +435,7 @@ def small() -> State:
 
 def test_the_script_of_a_small_policy() -> None:
     there = small()
-    scripts = compiler.compile(there, allocate(there))
+    scripts = compiled(there)
     assert sorted(scripts) == [1, 2]
     assert scripts[1] == SMALL
 
@@ -436,7 +444,7 @@ def test_equal_states_give_equal_text_whatever_the_order_of_the_policies() -> No
     first, second = ingress({}), policy({"podSelector": {}}, name="q")
     one, other = state(first, second), state(second, first)
     addresses = allocate(one)
-    assert compiler.compile(one, addresses) == compiler.compile(other, addresses)
+    assert compiled(one, addresses=addresses) == compiled(other, addresses=addresses)
 
 
 def crowd(pods: int) -> State:
@@ -464,7 +472,7 @@ def test_rules_do_not_grow_with_the_pods() -> None:
     lines = []
     for pods in (20, 200):
         there = crowd(pods)
-        script = compiler.compile(there, allocate(there))[1]
+        script = compiled(there)[1]
         lines.append(len(script.splitlines()))
     assert lines[0] == lines[1]
 
@@ -472,7 +480,7 @@ def test_rules_do_not_grow_with_the_pods() -> None:
 def test_awkward_names_come_no_further_than_comments() -> None:
     long = "9" + ".very-long" * 25
     there = state(policy({"podSelector": {}}, name=long))
-    script = compiler.compile(there, allocate(there))[1]
+    script = compiled(there)[1]
     comments = [line.split('comment "')[1] for line in script.splitlines() if "comment" in line]
     assert all(len(comment) < 128 for comment in comments)
     assert any("x/9.very-long" in comment for comment in comments)
@@ -484,15 +492,14 @@ def test_awkward_names_come_no_further_than_comments() -> None:
 
 def test_no_enforcement_emits_an_empty_table() -> None:
     there = small()
-    scripts = compiler.compile(there, allocate(there), defect="no-enforcement")
-    assert scripts == dict.fromkeys(
+    assert compiled(there, parts_with("no-enforcement")) == dict.fromkeys(
         (1, 2), "table inet netpol\ndelete table inet netpol\ntable inet netpol {\n}\n"
     )
 
 
 def test_an_unknown_defect_is_refused_with_the_nearest() -> None:
     with pytest.raises(UsageError) as error:
-        stages_of("no-enforcment")
+        parts_with("no-enforcment")
     assert str(error.value) == (
         "'no-enforcment' is not a defect of the embedded cluster\n"
         "hint: did you mean 'no-enforcement'?"
@@ -503,9 +510,9 @@ def test_a_stage_can_be_replaced() -> None:
     there = state(ingress({"from": [{"podSelector": {"matchLabels": {"pod": "nobody"}}}]}))
     addresses = allocate(there)
     blind = replace(STAGES, isolates=lambda _policy, _direction: False)
-    assert guards(STAGES, there, addresses)
-    assert not guards(blind, there, addresses)
-    assert compiler.compile_with(blind, there, addresses) != compiler.compile(there, addresses)
+    assert pod_rules(there, addresses)
+    assert not pod_rules(there, addresses, blind)
+    assert compiled(there, replace(PARTS, stages=blind)) != compiled(there)
 
 
 # ------------------------------------------------------------------ does nft take it
@@ -563,6 +570,6 @@ SCRIPTS = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_nft_takes_the_script(name: str) -> None:
     there = SCRIPTS[name]
-    for node, script in compiler.compile(there, allocate(there)).items():
+    for node, script in compiled(there).items():
         said = nft(script)
         assert said.returncode == 0, f"node {node}: {said.stderr}\n{script}"

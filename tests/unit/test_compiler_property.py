@@ -1,4 +1,4 @@
-"""Random worlds: the compiler's guards against the oracle, without packets, and with defects."""
+"""Random worlds: the compiler's rules against the oracle, without packets, and with defects."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from harness.cluster.netns.addresses import allocate, of_family, with_implied
-from harness.cluster.netns.compiler import DEFECTS
-from harness.cluster.netns.compiler.stages import STAGES, Stages, guards
+from harness.cluster.netns.compiler.layers import pod_rules
+from harness.cluster.netns.compiler.stages import STAGES, Stages
+from harness.cluster.netns.defects import DEFECTS
 from harness.model import ExternalRef, Host, NodeRef, PodRef, Probe, Source, State
 from harness.oracle import Judge, Ruling
 from tests.worlds import facts, passes, probes, worlds
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=60, print_blob=True)
 IN_THE_TEXT = {"no-enforcement", "ingress-only-compiler", "first-accept-wins"}
-"""Defects of the stage emit: guards do not show them; ``tests/netns`` finds them by packets."""
+"""Defects of the part emit: the rules do not show them; ``tests/netns`` finds them by packets."""
 
 
 def compiled(stages: Stages, state: State) -> Iterator[tuple[Probe, bool]]:
-    """What the guards of ``stages`` say of every probe."""
+    """What the rules of ``stages`` say of every probe."""
     implied = with_implied(state)
     addresses = allocate(implied)
-    found = guards(stages, implied, addresses)
+    found = pod_rules(implied, addresses, stages)
 
     def ips(end: Source | Host) -> tuple[str, ...]:
         match end:
@@ -98,7 +99,11 @@ def test_a_defect_of_the_compiler_is_found(
 ) -> None:
     """In worlds in which the compiler without it agrees with the oracle."""
     caught = next(
-        ((world, said) for world, said in corpus if disagreements(DEFECTS[defect], world, said)),
+        (
+            (world, said)
+            for world, said in corpus
+            if disagreements(DEFECTS[defect].parts.stages, world, said)
+        ),
         None,
     )
     assert caught is not None, f"none of {len(corpus)} worlds shows {defect}"

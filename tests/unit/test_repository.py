@@ -18,7 +18,7 @@ from packaging.version import Version
 import harness
 from harness.cluster.kind import binary, manifest
 from harness.cluster.kube import AGNHOST_IMAGE
-from harness.cluster.netns.compiler import DEFECTS
+from harness.cluster.netns.defects import DEFECTS
 from harness.model import Verdict
 from harness.scenario import examine, find, load, read, wire
 

@@ -13,9 +13,9 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 
-from harness.cluster.netns import compiler, kernel, wire
+from harness.cluster.netns import kernel, wire
+from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.loop import READABLE, Loop
 from harness.cluster.netns.prober import Outcome, Prober
 from harness.cluster.netns.world import World
@@ -76,7 +76,7 @@ class Child:
         self._loop = Loop()
         self._prober = Prober(self._loop, min(_MOST_PROBES_AT_ONCE, max(64, limit // 2)))
         self._jobs: queue.SimpleQueue[tuple[socket.socket, Job]] = queue.SimpleQueue()
-        self._world = World(self._loop, families, partial(compiler.compile, defect=hello.defect))
+        self._world = World(self._loop, families, parts_with(hello.defect))
 
     def run(self) -> None:
         """Serve until the parent is gone."""

@@ -18,7 +18,7 @@ from typing import Self
 from harness.cluster import Capabilities
 from harness.cluster.netns import kernel, wire
 from harness.cluster.netns.addresses import NODES
-from harness.cluster.netns.compiler import stages_of
+from harness.cluster.netns.defects import parts_with
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, ProbeError, State
 from harness.policy import builtin, kinds
@@ -72,7 +72,7 @@ class NetnsCluster:
     """
 
     def __init__(self, probe_timeout_s: float = 0.3, defect: str | None = None) -> None:
-        stages_of(defect)
+        parts_with(defect)
         if kernel.find_nft() is None:
             raise ClusterError("the command nft is missing", hint="install the package nftables")
         self._probe_timeout_s = probe_timeout_s

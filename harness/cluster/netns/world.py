@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from socket import socket
 
-from harness.cluster.netns import names, services
+from harness.cluster.netns import names
 from harness.cluster.netns.addresses import (
     DNS_SERVICE,
     Addresses,
@@ -16,10 +16,11 @@ from harness.cluster.netns.addresses import (
     with_implied,
 )
 from harness.cluster.netns.describe import ends, nodes_of
-from harness.cluster.netns.kernel import list_nft, run_nft
+from harness.cluster.netns.kernel import list_nft
 from harness.cluster.netns.listeners import Server, listen, silence
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import Gateway, Network, Station
+from harness.cluster.netns.parts import PARTS, Parts, Snapshot
 from harness.cluster.netns.prober import Host, SourcePorts, View
 from harness.cluster.netns.ranges import ranges
 from harness.errors import ClusterError
@@ -36,9 +37,6 @@ from harness.model import (
     State,
 )
 from harness.policy import builtin, kind_of
-
-Compile = Callable[[State, Addresses], Mapping[int, str]]
-"""Policies to the nft script of each node."""
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ class World:
 
     loop: Loop
     families: tuple[Family, ...]
-    compile: Compile
+    parts: Parts = PARTS
     view: View | None = None
     _network: Network = field(init=False)
     _places: dict[PodRef | ExternalRef, _Place] = field(default_factory=dict)
@@ -97,7 +95,7 @@ class World:
         wanted = _wanted(state, addresses)
         self._remove(wanted)
         # Rules before pods: a new pod must not be open for a moment.
-        self._load_rules(state, addresses)
+        self._load_rules(Snapshot(state, addresses))
         self._add([item for source, item in wanted.items() if source not in self._places])
         view = View(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
@@ -150,16 +148,17 @@ class World:
 
     # ------------------------------------------------------------------ what comes
 
-    def _load_rules(self, state: State, addresses: Addresses) -> None:
-        policies = self.compile(state, addresses)
+    def _load_rules(self, now: Snapshot) -> None:
+        """Load the rules of every node that changed."""
+        policies = self.parts.policy_scripts(now)
         scripts = {
-            number: services.script(state, addresses, number) + policies.get(number, "")
-            for number in addresses.nodes
+            number: self.parts.services(now.state, now.addresses, number) + policies[number]
+            for number in now.addresses.nodes
         }
         changed = {n: text for n, text in scripts.items() if self._scripts.get(n) != text}
         for number in changed:
             self._scripts.pop(number, None)
-        run_nft({self._network.nodes[n].netns: text for n, text in changed.items()})
+        self.parts.load({self._network.nodes[n].netns: text for n, text in changed.items()})
         self._scripts.update(changed)
 
     def _add(self, wanted: list[_Wanted]) -> None:

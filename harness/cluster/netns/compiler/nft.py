@@ -1,12 +1,21 @@
-"""The stage emit: guards to the text of one nftables table."""
+"""The part emit: the rules of pods to the text of one nftables table."""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
-from harness.cluster.netns.compiler.values import AddressSet, Admission, Guard, Ranges, merged
+from harness.cluster.netns.compiler.values import (
+    Action,
+    AddressSet,
+    Clause,
+    Layer,
+    PodRules,
+    Ranges,
+    merged,
+)
 from harness.model import Family, Protocol
 from harness.policy import Direction
 
@@ -68,26 +77,45 @@ class _Script:
                 found.append(f"{word} {end} @{name} ")
         return found
 
-    def chain(self, guard: Guard) -> str:
-        """The chain of a guard; pods with the same rules share one."""
-        inward = guard.direction is Direction.INGRESS
-        lines = []
-        for peers, ports, reason in _matches(guard.admissions):
-            for match in self.match("saddr" if inward else "daddr", peers):
-                lines.append(f"{match}{ports}return {_comment(reason)}")
-        isolated_by = ", ".join(guard.isolated_by)
-        lines.append(f"counter drop {_comment(f'isolated by {isolated_by}')}")
-        name = f"{guard.direction.lower()}_{_hash(chr(10).join(lines))}"
+    def chain(self, rules: PodRules, allow: str) -> str:
+        """Add one chain for each layer and return the name of the first.
+
+        Pods with the same rules share their chains. A chain goes to that of the next layer
+        where its own does not decide, so ``return`` leads out of all of them.
+        """
+        following: str | None = None
+        for layer in reversed(rules.layers):
+            following = self._layer(rules.direction, layer, following, allow)
+        assert following is not None  # noqa: S101 - a pod without layers has no rules
+        return following
+
+    def _layer(self, direction: Direction, layer: Layer, following: str | None, allow: str) -> str:
+        actions = {
+            Action.ALLOW: allow,
+            Action.DENY: "counter drop",
+            Action.PASS: f"goto {following}" if following else allow,
+        }
+        end = "saddr" if direction is Direction.INGRESS else "daddr"
+        lines = [
+            f"{match}{ports}{actions[action]} {_comment(reason)}"
+            for action, clauses in groupby(layer, key=lambda clause: clause.action)
+            for peers, ports, reason in _matches(clauses)
+            for match in self.match(end, peers)
+        ]
+        if following and not any(clause.matches_all for clause in layer):
+            lines.append(f"goto {following}")
+        name = f"{direction.lower()}_{_hash(chr(10).join(lines))}"
         self.chains[name] = tuple(lines)
         return name
 
 
-def _matches(
-    admissions: Iterable[Admission],
-) -> Iterator[tuple[AddressSet | None, str, str]]:
-    """Peers, port match and reason: one for all ports of the same peers, protocol and rule."""
+def _matches(clauses: Iterable[Clause]) -> Iterator[tuple[AddressSet | None, str, str]]:
+    """Peers, port match and reason: one for all ports of the same peers, protocol and rule.
+
+    The clauses must have the same action: among those the order does not matter.
+    """
     groups: dict[tuple[AddressSet | None, Protocol | None, str], list[tuple[int, int]]] = {}
-    for one in admissions:
+    for one in clauses:
         groups.setdefault((one.peers, one.protocol, one.reason), []).append((one.first, one.last))
     for (peers, protocol, reason), ports in groups.items():
         yield (
@@ -97,23 +125,23 @@ def _matches(
         )
 
 
-def emit(node: int, guards: Sequence[Guard]) -> str:
-    """The script that replaces the table of that node, in one transaction.
+def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> str:
+    """Return the script that replaces the table of that node, in one transaction.
 
-    A verdict map leads from a pod's address to its chain, so that a packet meets the rules of
-    its own ends only. A chain returns what it admits: egress admitted is not yet ingress
-    admitted (R61).
+    A verdict map leads from a pod's address to its first chain, so that a packet meets the
+    rules of its own ends only. ``allow`` is the nft verdict on what a clause allows. It returns
+    to the hook: allowed by egress is not yet allowed by ingress (R61).
     """
     script = _Script()
     maps: dict[str, list[str]] = {"egress4": [], "egress6": [], "ingress4": [], "ingress6": []}
     own: dict[str, dict[str, None]] = {"self4": {}, "self6": {}}
-    for guard in guards:
-        if guard.pod.node != node:
+    for one in rules:
+        if one.pod.node != node or not one.layers:
             continue
-        chain = script.chain(guard)
-        for ip in guard.pod.ips:
+        chain = script.chain(one, allow)
+        for ip in one.pod.ips:
             family = ipaddress.ip_address(ip).version
-            maps[f"{guard.direction.lower()}{family}"].append(f"{ip} : jump {chain}")
+            maps[f"{one.direction.lower()}{family}"].append(f"{ip} : jump {chain}")
             own[f"self{family}"][f"{ip} . {ip}"] = None
     return _text(script, maps, own)
 

@@ -1,14 +1,20 @@
-"""The stages from parsed policies to guards, each a pure function that a defect may replace."""
+"""What the layer of NetworkPolicies is made with: stages, each a pure function.
+
+A defect is another function in the place of one of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.cluster.netns.addresses import Addresses
-from harness.cluster.netns.compiler.nft import emit
-from harness.cluster.netns.compiler.values import AddressSet, Admission, Endpoint, Guard, Opening
-from harness.model import Labels, State
+from harness.cluster.netns.compiler.values import (
+    AddressSet,
+    Endpoint,
+    Layer,
+    PortRange,
+)
+from harness.model import Labels
 from harness.policy import (
     Direction,
     IPBlock,
@@ -19,7 +25,6 @@ from harness.policy import (
     PolicyPort,
     Requirement,
     Rule,
-    parsed,
 )
 
 # ------------------------------------------------------------------ select
@@ -89,29 +94,29 @@ def rules(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
 # ------------------------------------------------------------------ ports
 
 
-def holders(direction: Direction, subject: Endpoint, peers: Pods) -> Pods:
-    """The pods whose port names count: those the traffic goes to (R26)."""
+def destinations(direction: Direction, subject: Endpoint, peers: Pods) -> Pods:
+    """Return the pods that the traffic goes to: the names of their ports count (R26)."""
     return (subject,) if direction is Direction.INGRESS else peers
 
 
-def openings(port: PolicyPort, holders: Pods) -> tuple[Opening, ...]:
-    """The ports behind one entry of a rule.
+def port_ranges(port: PolicyPort, destinations: Pods) -> tuple[PortRange, ...]:
+    """Return the ports behind one entry of a rule.
 
-    A named port opens, at every holder that has a port of this name and protocol, that pod's
+    A named port is, at every destination that has a port of this name and protocol, that pod's
     own number, and elsewhere nothing.
     """
     if port.port is None:
-        return (Opening(port.protocol),)
+        return (PortRange(port.protocol),)
     if isinstance(port.port, int):
         last = port.port if port.end_port is None else port.end_port
-        return (Opening(port.protocol, port.port, last),)
+        return (PortRange(port.protocol, port.port, last),)
     by_number: dict[int, list[AddressSet]] = {}
-    for holder in holders:
-        for held in holder.ports:
+    for pod in destinations:
+        for held in pod.ports:
             if (held.name, held.protocol) == (port.port, port.protocol):
-                by_number.setdefault(held.number, []).append(holder.at)
+                by_number.setdefault(held.number, []).append(pod.at)
     return tuple(
-        Opening(port.protocol, number, number, AddressSet.union(at))
+        PortRange(port.protocol, number, number, AddressSet.union(at))
         for number, at in sorted(by_number.items())
     )
 
@@ -120,13 +125,13 @@ def openings(port: PolicyPort, holders: Pods) -> tuple[Opening, ...]:
 
 
 def block(ip_block: IPBlock) -> AddressSet:
-    """The CIDR without what is excepted from it (R31)."""
+    """Return the CIDR without what is excepted from it (R31)."""
     excepted = AddressSet.union(map(AddressSet.block, ip_block.excepts))
     return AddressSet.block(ip_block.cidr) - excepted
 
 
 @dataclass(frozen=True, slots=True)
-class Ends:
+class Peers:
     """The other ends of one rule: their addresses (None: all), and the pods among them."""
 
     addresses: AddressSet | None
@@ -137,22 +142,22 @@ Block = Callable[[IPBlock], AddressSet]
 PeerPods = Callable[[Peer], Pods]
 
 
-def ends(rule: Rule, pods: Pods, peer_pods: PeerPods, block: Block) -> Ends:
+def peers(rule: Rule, pods: Pods, peer_pods: PeerPods, block: Block) -> Peers:
     """Resolve the peers of a rule; a selector that nobody meets adds nobody (R16-R19)."""
     if not rule.peers:
-        return Ends(None, pods)
+        return Peers(None, pods)
     selected = [pod for peer in rule.peers for pod in peer_pods(peer)]
     blocks = AddressSet.union(block(p.ip_block) for p in rule.peers if p.ip_block is not None)
     among = {pod.ref for pod in selected}
-    return Ends(
+    return Peers(
         AddressSet.union((blocks, *(pod.at for pod in selected))),
         tuple(pod for pod in pods if pod.ref in among or pod.at & blocks),
     )
 
 
-def combine(parts: Sequence[tuple[Admission, ...]]) -> tuple[Admission, ...]:
-    """What the policies of one pod admit together: the union (R03, R54, R59, R60)."""
-    return tuple(dict.fromkeys(admission for part in parts for admission in part))
+def combine(parts: Sequence[Layer]) -> Layer:
+    """Return what the policies of one pod allow together: the union (R03, R54, R59, R60)."""
+    return tuple(dict.fromkeys(clause for part in parts for clause in part))
 
 
 # ------------------------------------------------------------------ the whole
@@ -160,101 +165,18 @@ def combine(parts: Sequence[tuple[Admission, ...]]) -> tuple[Admission, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The compiler's parts, in order; a defect is another function in the place of one."""
+    """The stages of the compiler, in order."""
 
     matches: Matches = matches
     subjects: Callable[[Matches, NetworkPolicy, Pods], Pods] = subjects
     peer_pods: Callable[[Matches, Peer, str, Pods], Pods] = peer_pods
     isolates: Callable[[NetworkPolicy, Direction], bool] = isolates
     rules: Callable[[NetworkPolicy, Direction], tuple[Rule, ...]] = rules
-    holders: Callable[[Direction, Endpoint, Pods], Pods] = holders
-    openings: Callable[[PolicyPort, Pods], tuple[Opening, ...]] = openings
+    destinations: Callable[[Direction, Endpoint, Pods], Pods] = destinations
+    port_ranges: Callable[[PolicyPort, Pods], tuple[PortRange, ...]] = port_ranges
     block: Block = block
-    ends: Callable[[Rule, Pods, PeerPods, Block], Ends] = ends
-    combine: Callable[[Sequence[tuple[Admission, ...]]], tuple[Admission, ...]] = combine
-    emit: Callable[[int, Sequence[Guard]], str] = emit
+    peers: Callable[[Rule, Pods, PeerPods, Block], Peers] = peers
+    combine: Callable[[Sequence[Layer]], Layer] = combine
 
 
 STAGES = Stages()
-
-
-def endpoints(state: State, addresses: Addresses) -> Pods:
-    """The pods that policies apply to: all but those on their node's network (R83)."""
-    namespaces = {namespace.name: namespace.all_labels for namespace in state.namespaces}
-    return tuple(
-        Endpoint(
-            ref=pod.ref,
-            labels=pod.labels,
-            namespace_labels=namespaces[pod.namespace],
-            ports=pod.ports,
-            node=addresses.node_of[pod.ref],
-            ips=addresses.pods[pod.ref],
-            at=AddressSet.of(addresses.pods[pod.ref]),
-        )
-        for pod in state.pods
-        if not pod.host_network
-    )
-
-
-def guards(stages: Stages, state: State, addresses: Addresses) -> tuple[Guard, ...]:
-    """Every isolated pod in every direction, with all that is admitted; in a fixed order."""
-    pods = endpoints(state, addresses)
-    policies = sorted(parsed(state.policies), key=lambda policy: (policy.namespace, policy.name))
-    found = []
-    for direction in Direction:
-        applied: dict[Endpoint, dict[str, tuple[Admission, ...]]] = {}
-        for policy in policies:
-            if stages.isolates(policy, direction):
-                for pod, admitted in _applied(stages, policy, direction, pods):
-                    applied.setdefault(pod, {})[f"{policy.namespace}/{policy.name}"] = admitted
-        found += [
-            Guard(pod, direction, tuple(parts), stages.combine(tuple(parts.values())))
-            for pod, parts in applied.items()
-        ]
-    return tuple(sorted(found, key=lambda guard: (str(guard.pod.ref), guard.direction)))
-
-
-def _applied(
-    stages: Stages, policy: NetworkPolicy, direction: Direction, pods: Pods
-) -> Iterator[tuple[Endpoint, tuple[Admission, ...]]]:
-    """What one policy admits at each of its subjects."""
-    subjects = stages.subjects(stages.matches, policy, pods)
-    if not subjects:
-        return
-
-    def select(peer: Peer) -> Pods:
-        return stages.peer_pods(stages.matches, peer, policy.namespace, pods)
-
-    written = [
-        (
-            f"{policy.namespace}/{policy.name} {direction.lower()}[{index}]",
-            rule,
-            stages.ends(rule, pods, select, stages.block),
-        )
-        for index, rule in enumerate(stages.rules(policy, direction))
-    ]
-    for subject in subjects:
-        admitted: list[Admission] = []
-        for reason, rule, ends in written:
-            holders = stages.holders(direction, subject, ends.pods)
-            for opening in _all_openings(stages, rule, holders):
-                at = _at(direction, ends.addresses, opening)
-                if at is None or at:
-                    admitted.append(
-                        Admission(at, opening.protocol, opening.first, opening.last, reason)
-                    )
-        yield subject, tuple(admitted)
-
-
-def _all_openings(stages: Stages, rule: Rule, holders: Pods) -> Iterator[Opening]:
-    if not rule.ports:
-        yield Opening()
-    for port in rule.ports:
-        yield from stages.openings(port, holders)
-
-
-def _at(direction: Direction, peers: AddressSet | None, opening: Opening) -> AddressSet | None:
-    """Where the other end must be. A name's own addresses are that of the destination."""
-    if direction is Direction.INGRESS or opening.at is None:
-        return peers
-    return opening.at if peers is None else peers & opening.at

@@ -1,7 +1,8 @@
-"""What the compiler's stages hand on: sets of addresses, pods, openings, admissions, guards."""
+"""What the compiler's stages hand on: sets of addresses, pods, ranges of ports, clauses."""
 
 from __future__ import annotations
 
+import enum
 import functools
 import ipaddress
 from collections.abc import Iterable
@@ -102,8 +103,8 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """Ports that a rule opens; ``protocol`` None is every protocol, ``at`` None every address."""
+class PortRange:
+    """Ports of a rule; ``protocol`` None is every protocol, ``at`` None every destination."""
 
     protocol: Protocol | None = None
     first: int = 0
@@ -111,25 +112,48 @@ class Opening:
     at: AddressSet | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """What one rule lets through: the other end's addresses (None: all), protocol and ports.
+class Action(enum.Enum):
+    """What a clause does with the connections that it matches."""
 
-    ``reason`` names the rule for people, as ``db/from-app1 ingress[0]``.
+    ALLOW = enum.auto()
+    DENY = enum.auto()
+    PASS = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """An action for the connections that match; without any restriction it matches all.
+
+    ``peers`` holds the addresses of the other end; None is every address. ``protocol`` None is
+    every protocol. ``reason`` names the rule for people, as ``db/from-app1 ingress[0]``.
     """
 
-    peers: AddressSet | None
-    protocol: Protocol | None
-    first: int
-    last: int
+    action: Action
     reason: str
+    peers: AddressSet | None = None
+    protocol: Protocol | None = None
+    first: int = 0
+    last: int = LAST_PORT
+
+    @property
+    def matches_all(self) -> bool:
+        """Whether every connection matches."""
+        restrictions = (self.peers, self.protocol, self.first, self.last)
+        return restrictions == (None, None, 0, LAST_PORT)
+
+
+Layer = tuple[Clause, ...]
+"""What one kind of policy says of one pod in one direction: the first clause that matches decides.
+
+It allows, it denies, or it passes the connection on to the next layer. Where no clause matches,
+the next layer decides too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """An isolated pod in one direction: by which policies, and what is let through after all."""
+class PodRules:
+    """The layers of one pod in one direction, in order; what no layer decides is allowed."""
 
     pod: Endpoint
     direction: Direction
-    isolated_by: tuple[str, ...]
-    admissions: tuple[Admission, ...]
+    layers: tuple[Layer, ...]

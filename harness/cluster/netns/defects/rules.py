@@ -1,0 +1,54 @@
+"""Defects of isolation and rules: whom a policy isolates, what its rules allow together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.cluster.netns.compiler.stages import STAGES, isolates, rules
+from harness.cluster.netns.compiler.values import Layer
+from harness.cluster.netns.defects.registry import Defect
+from harness.policy import Direction, NetworkPolicy, Rule
+
+
+def empty_rules_open(policy: NetworkPolicy, direction: Direction) -> bool:
+    """A policy without rules isolates nobody."""
+    return isolates(policy, direction) and bool(policy.rules(direction))
+
+
+def types_from_sections(policy: NetworkPolicy, direction: Direction) -> bool:
+    """Rules isolate in a direction that policyTypes does not name."""
+    return isolates(policy, direction) or bool(policy.rules(direction))
+
+
+def empty_rule_denies(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """A rule without peers allows nobody."""
+    return tuple(rule for rule in rules(policy, direction) if rule.peers)
+
+
+def first_peer_only(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """Only the first entry of a list of peers counts."""
+    return tuple(replace(rule, peers=rule.peers[:1]) for rule in rules(policy, direction))
+
+
+def cross_product(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """All peers of a policy get the ports of all its rules."""
+    written = rules(policy, direction)
+    return tuple(replace(one, ports=other.ports) for one in written for other in written)
+
+
+def policies_and(parts: Sequence[Layer]) -> Layer:
+    """Only what every policy of a pod allows in the same words is allowed."""
+    first, *others = parts
+    words = [{replace(one, reason="") for one in part} for part in others]
+    return tuple(one for one in first if all(replace(one, reason="") in part for part in words))
+
+
+DEFECTS = (
+    Defect.in_stages("empty-rules-open", "B02", replace(STAGES, isolates=empty_rules_open)),
+    Defect.in_stages("types-from-sections", "B05", replace(STAGES, isolates=types_from_sections)),
+    Defect.in_stages("empty-rule-denies", "B03", replace(STAGES, rules=empty_rule_denies)),
+    Defect.in_stages("first-peer-only", "B17", replace(STAGES, rules=first_peer_only)),
+    Defect.in_stages("cross-product", "B23", replace(STAGES, rules=cross_product)),
+    Defect.in_stages("policies-and", "B50", replace(STAGES, combine=policies_and)),
+)

@@ -1,0 +1,60 @@
+"""The parts of the embedded cluster between a State and the kernel; a defect replaces some.
+
+Snapshot ── layers (stages) ──▶ rules of pods ── emit ──▶ nft ── load
+  └──────── services ────────────────────────────────▶ nft ──┘
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.cluster.netns import services
+from harness.cluster.netns.addresses import Addresses
+from harness.cluster.netns.compiler import nft
+from harness.cluster.netns.compiler.layers import LAYERS, LayersOf, pod_rules
+from harness.cluster.netns.compiler.stages import STAGES, Stages
+from harness.cluster.netns.compiler.values import PodRules
+from harness.cluster.netns.kernel import run_nft
+from harness.model import State
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A State with the addresses of its pods, at one moment; what is implied is in it too."""
+
+    state: State
+    addresses: Addresses
+
+
+Emit = Callable[[int, Sequence[PodRules]], str]
+"""Returns the nft script of one node from the rules of all pods."""
+ServicesScript = Callable[[State, Addresses, int], str]
+"""Returns the nft script of Services of one node."""
+Load = Callable[[Mapping[int, str]], None]
+"""Loads nft scripts, by the descriptor of a network namespace. Raises ClusterError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What stands between a State and the kernel, in order."""
+
+    stages: Stages = STAGES
+    layers: tuple[LayersOf, ...] = LAYERS
+    emit: Emit = nft.emit
+    services: ServicesScript = services.script
+    load: Load = run_nft
+
+    def policy_scripts(self, now: Snapshot) -> Mapping[int, str]:
+        """Return the nft script of the policies for every node, by the node's number from 1.
+
+        The snapshot holds what is implied (``addresses.with_implied``), and only policies that
+        an API server would admit. A script replaces the whole table in one transaction, whether
+        or not it exists, and equal input gives equal text.
+        """
+        rules = pod_rules(now.state, now.addresses, self.stages, self.layers)
+        return {node: self.emit(node, rules) for node in sorted(now.addresses.nodes)}
+
+
+PARTS = Parts()
+"""The parts without any defect."""
