@@ -134,6 +134,56 @@ for index, one in enumerate(to("open")):
     print(one.source, outcomes[index], outcomes[index + 5])
 """
 
+STALE_LABELS = """
+policy = json.dumps({"spec": {
+    "podSelector": {},
+    "ingress": [{"from": [{"podSelector": {"matchLabels": {"app": "client"}}}]}],
+}})
+manifest = Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "clients", policy)
+
+def labels_of_before(believed, now):
+    if believed is None:
+        return now
+    labels = {pod.ref: pod.labels for pod in believed.state.pods}
+    pods = tuple(replace(pod, labels=labels.get(pod.ref, pod.labels)) for pod in now.state.pods)
+    return replace(now, state=replace(now.state, pods=pods))
+
+def synced(world, app):
+    changed = replace(client, labels=Labels({"app": app}))
+    world.sync(replace(state, pods=(changed, server), policies=(manifest,)))
+
+for observe in (PARTS.observe, labels_of_before):
+    world = World(loop, (Family.V4,), replace(PARTS, observe=observe))
+    found = []
+    for app in ("client", "other", "another", "client"):
+        synced(world, app)
+        found += probe(Probe(client.ref, Destination(server.ref, 80)))
+    print(*found)
+"""
+
+BELIEFS = """
+seen = []
+def observe(believed, now):
+    seen.append((believed, now))
+    return now
+
+def emit(node, found):
+    return rules.get("text") or PARTS.emit(node, found)
+
+world = World(loop, (Family.V4,), replace(PARTS, observe=observe, emit=emit))
+world.sync(state)
+rules["text"] = "no rules at all"
+try:
+    world.sync(state)
+except ClusterError:
+    rules.clear()
+world.sync(state)
+world.sync(replace(state, networks=Networks(pods=("10.99.0.0/16",))))
+def sync_of(believed):
+    return [now is believed for _, now in seen].index(True) if believed else "none"
+print(*(sync_of(believed) for believed, _ in seen))
+"""
+
 
 def run(script: str) -> list[str]:
     done = subprocess.run(
@@ -177,3 +227,17 @@ def test_packets_meet_the_layers_in_their_order() -> None:
         "x/guest allowed allowed",
         "x/passer TIMEOUT allowed",
     ]
+
+
+@pytest.mark.usefixtures("available")
+def test_the_rules_follow_what_the_cni_believes() -> None:
+    assert run(STALE_LABELS) == [
+        "allowed TIMEOUT TIMEOUT allowed",
+        "allowed allowed allowed allowed",
+    ]
+
+
+@pytest.mark.usefixtures("available")
+def test_a_belief_is_kept_when_its_rules_are_loaded_and_not_beyond_the_nodes() -> None:
+    """Of the syncs 0 to 3, the second fails, and the last makes the nodes anew."""
+    assert run(BELIEFS) == ["none 0 0 none"]

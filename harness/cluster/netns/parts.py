@@ -1,7 +1,7 @@
 """The parts of the embedded cluster between a State and the kernel; a defect replaces some.
 
-Snapshot ── layers (stages) ──▶ rules of pods ── emit ──▶ nft ── load
-  └──────── services ────────────────────────────────▶ nft ──┘
+State ── observe ──▶ Snapshot ── layers (stages) ──▶ rules of pods ── emit ──▶ nft ── load
+  └───────────────────────── services ──────────────────────────────────────▶ nft ──┘
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class Snapshot:
     addresses: Addresses
 
 
+Observe = Callable[[Snapshot | None, Snapshot], Snapshot]
+"""Returns what the CNI believes now, of what it believed before (at first None) and what is true.
+
+Stale labels, missed events and addresses of earlier owners are functions of these two. It must
+not change the nodes.
+"""
 Emit = Callable[[int, Sequence[PodRules]], str]
 """Returns the nft script of one node from the rules of all pods."""
 ServicesScript = Callable[[State, Addresses, int], str]
@@ -35,25 +41,31 @@ Load = Callable[[Mapping[int, str]], None]
 """Loads nft scripts, by the descriptor of a network namespace. Raises ClusterError."""
 
 
+def observe(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG001 - as Observe
+    """Return what is true."""
+    return now
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What stands between a State and the kernel, in order."""
 
+    observe: Observe = observe
     stages: Stages = STAGES
     layers: tuple[LayersOf, ...] = LAYERS
     emit: Emit = nft.emit
     services: ServicesScript = services.script
     load: Load = run_nft
 
-    def policy_scripts(self, now: Snapshot) -> Mapping[int, str]:
+    def policy_scripts(self, believed: Snapshot) -> Mapping[int, str]:
         """Return the nft script of the policies for every node, by the node's number from 1.
 
         The snapshot holds what is implied (``addresses.with_implied``), and only policies that
         an API server would admit. A script replaces the whole table in one transaction, whether
         or not it exists, and equal input gives equal text.
         """
-        rules = pod_rules(now.state, now.addresses, self.stages, self.layers)
-        return {node: self.emit(node, rules) for node in sorted(now.addresses.nodes)}
+        rules = pod_rules(believed.state, believed.addresses, self.stages, self.layers)
+        return {node: self.emit(node, rules) for node in sorted(believed.addresses.nodes)}
 
 
 PARTS = Parts()

@@ -72,6 +72,7 @@ class World:
     _network: Network = field(init=False)
     _places: dict[PodRef | ExternalRef, _Place] = field(default_factory=dict)
     _addresses: Addresses | None = None
+    _believed: Snapshot | None = None
     _scripts: dict[int, str] = field(default_factory=dict)
     _ports: dict[Hashable, SourcePorts] = field(default_factory=dict)
 
@@ -104,6 +105,7 @@ class World:
         """Make the nodes again, with addresses in other ranges; nothing of before stays."""
         self._remove({})
         self._publish(None)
+        self._believed = None
         self._scripts.clear()
         self._ports.clear()
         old, self._network = self._network, Network(self.families, addresses.ranges)
@@ -149,8 +151,9 @@ class World:
     # ------------------------------------------------------------------ what comes
 
     def _load_rules(self, now: Snapshot) -> None:
-        """Load the rules of every node that changed."""
-        policies = self.parts.policy_scripts(now)
+        """Load Services as they are, and policies as the CNI believes the cluster to be."""
+        believed = self.parts.observe(self._believed, now)
+        policies = self.parts.policy_scripts(believed)
         scripts = {
             number: self.parts.services(now.state, now.addresses, number) + policies[number]
             for number in now.addresses.nodes
@@ -160,6 +163,7 @@ class World:
             self._scripts.pop(number, None)
         self.parts.load({self._network.nodes[n].netns: text for n, text in changed.items()})
         self._scripts.update(changed)
+        self._believed = believed
 
     def _add(self, wanted: list[_Wanted]) -> None:
         def number(item: _Wanted) -> int:
