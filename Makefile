@@ -96,9 +96,9 @@ nft:
 
 .PHONY: no-canary-off
 no-canary-off:
-	@case "$$ARGS $${PYTEST_ADDOPTS:-}" in *--canary?off*) \
+	@case "$$ARGS $${PYTEST_ADDOPTS:-}" in *--netpol-canary?off*) \
 	  echo "make e2e does not run without the canary: a cluster that enforces nothing would only show late, as many failures"; \
-	  echo "hint: it may be off with a defect switched on: pytest FILE --defect=NAME --canary=off"; exit 2;; esac
+	  echo "hint: it may be off with a defect switched on: netpol run FILE --defect=NAME --canary=off"; exit 2;; esac
 
 # A malformed file is reported alone, before any cluster exists: with workers, pytest would run the others.
 .PHONY: collect
@@ -108,18 +108,18 @@ collect: $(RUN_STAMP)
 .PHONY: e2e
 e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; prints truth tables
 	@cluster=$$($(BIN)/netpol choose $(CLUSTER) --cni=$(CNI)); \
-	options=--cluster=$$cluster; workers=$(WORKERS); \
+	options=--netpol-cluster=$$cluster; workers=$(WORKERS); \
 	case $$cluster in \
 	netns) \
 	  $(MAKE) nft; \
 	  [ $$workers != auto ] || workers=$$(( $$(nproc) * 2 )) ;; \
 	kind) \
-	  options+=" --cni=$(CNI)"; \
+	  options+=" --netpol-cni=$(CNI)"; \
 	  [ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
 	  $(BIN)/netpol up --cni=$(CNI) ;; \
-	current) options+="$(if $(CONTEXT), --context=$(CONTEXT))$(if $(filter-out file,$(origin CNI)), --cni=$(CNI))" ;; \
+	current) options+="$(if $(CONTEXT), --netpol-context=$(CONTEXT))$(if $(filter-out file,$(origin CNI)), --netpol-cni=$(CNI))" ;; \
 	esac; \
-	status=0; $(BIN)/pytest $(SCENARIOS) $$options -n $$workers --tables $(ARGS) || status=$$?; \
+	status=0; $(BIN)/pytest $(SCENARIOS) $$options -n $$workers --netpol-tables $(ARGS) || status=$$?; \
 	[ $$status -ne 5 ] || status=3; \
 	if [ $$cluster = kind ] && [ $$status -ne 0 ]; then $(BIN)/netpol logs results/logs || true; fi; \
 	exit $$status

@@ -21,7 +21,15 @@ LIMIT_S = 600.0
 
 def measure(name: str, words: list[str], rounds: int) -> bool:
     """Print one line; whether every round passed."""
-    command = [sys.executable, "-m", "pytest", "-q", "--cluster=netns", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "--netpol-cluster=netns",
+        "-p",
+        "no:cacheprovider",
+    ]
     seconds, said, passed = [], "", True
     for _ in range(rounds):
         began = time.monotonic()

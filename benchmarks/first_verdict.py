@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import canary, scenario
+from harness.choice import ClusterChoice
 from harness.errors import ClusterError, HarnessError, UsageError
 from harness.model import StepResult
-from harness.plugin.choice import ClusterChoice
 from harness.runner import ScenarioRun
 
 ROOT = Path(__file__).parents[1]

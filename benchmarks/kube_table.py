@@ -35,6 +35,7 @@ import kubernetes.stream
 
 from harness import agnhost
 from harness.agnhost import Target
+from harness.choice import KIND_NAME, ClusterChoice, offline_folder
 from harness.cluster import Cluster, kind
 from harness.errors import ClusterError, HarnessError
 from harness.model import (
@@ -51,7 +52,6 @@ from harness.model import (
     State,
     Verdict,
 )
-from harness.plugin.choice import KIND_NAME, ClusterChoice, offline_folder
 
 NAMESPACES, PODS, PORTS, PROTOCOLS = "xyz", "abc", (80, 81), (Protocol.TCP, Protocol.UDP)
 GUARDED = "z"

@@ -61,7 +61,8 @@ def check(cluster: Cluster, timing: Timing | None = None) -> None:
         raise ClusterError(
             f"cluster {name} does not deny by TIMEOUT: under a policy that denies all ingress, "
             f"{odd.cell.probe} gave {odd.outcome}",
-            hint="if its CNI denies by rejecting, name its profile, for example --cni=kube-router",
+            hint="if its CNI denies by rejecting, name its profile, for example --cni=kube-router "
+            "(with pytest --netpol-cni)",
         )
 
 

@@ -3,7 +3,7 @@
 ``options`` says what may be asked for, ``folders`` refuses those without anything to run,
 ``collection`` makes items, ``clusters`` gives each process its Cluster, ``spread`` keeps a
 scenario on one worker, ``session`` guards the run and sums it up, ``ending`` decides its exit
-status, ``results_file`` writes the file of ``--results``. Only public API of pytest and
+status, ``results_file`` writes ``results.json``. Only public API of pytest and
 pytest-xdist; works without xdist.
 """
 
@@ -17,7 +17,11 @@ from harness.plugin.collection import (
     pytest_ignore_collect,
     pytest_runtest_makereport,
 )
-from harness.plugin.options import pytest_addhooks, pytest_addoption
+from harness.plugin.options import (
+    pytest_addhooks,
+    pytest_addoption,
+    pytest_load_initial_conftests,
+)
 from harness.plugin.session import (
     pytest_configure,
     pytest_report_header,
@@ -38,6 +42,7 @@ __all__ = [
     "pytest_configure",
     "pytest_configure_node",
     "pytest_ignore_collect",
+    "pytest_load_initial_conftests",
     "pytest_netpol_make_cluster",
     "pytest_netpol_remove_leftovers",
     "pytest_report_header",

@@ -62,11 +62,11 @@ def tenancy(config: pytest.Config) -> Tenancy:
 
 @pytest.hookimpl(trylast=True)
 def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster:
-    """Follow ``--cluster``."""
+    """Make the cluster that ``--netpol-cluster`` names."""
     return choice_of(config).make(worker)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_netpol_remove_leftovers(config: pytest.Config, run_id: str) -> tuple[str, ...]:
-    """Remove them from the cluster that ``--cluster`` names."""
+    """Remove them from the cluster that ``--netpol-cluster`` names."""
     return tuple(str(item) for item in choice_of(config).sweep(run_id).failed)

@@ -221,7 +221,7 @@ class ScenarioStep(pytest.Item):
         words += [str(probe.source), str(probe.destination)]
         if probe.family == 6:
             words.append("-6")
-        return shlex.join([*words, *options.choice_of(self.config).words()])
+        return shlex.join([*words, *options.choice_of(self.config).arguments()])
 
 
 @pytest.hookimpl(wrapper=True)

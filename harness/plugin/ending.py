@@ -15,7 +15,7 @@ import pytest
 
 from harness.plugin.spread import scenario_file
 
-_HINT = "hint: choose a cluster that has what they need; --allow-empty accepts a run without cells"
+_HINT = "hint: choose a cluster that has what they need; {} accepts a run without cells"
 
 
 @dataclass(slots=True)
@@ -65,14 +65,14 @@ class Ending:
         if self.unmeasured:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
-    def lines(self) -> Iterator[str]:
-        """Say why the run counts as unmeasured; nothing where it does not."""
+    def lines(self, allow_empty: str) -> Iterator[str]:
+        """Yield why the run counts as unmeasured, and the option that accepts it; else nothing."""
         if not self.unmeasured:
             return
         yield "no cell was measured, so this run proves nothing"
         for reason, count in self._skips.most_common():
             yield f"  {count} {'step' if count == 1 else 'steps'} skipped: {reason}"
-        yield _HINT
+        yield _HINT.format(allow_empty)
 
 
 def _reason(report: pytest.TestReport) -> str:

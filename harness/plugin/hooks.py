@@ -11,9 +11,9 @@ from harness.cluster import Cluster
 def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster | None:
     """Make the Cluster of one process of the run; the first result wins.
 
-    ``worker`` is xdist's id (``gw0``, ``gw1``, ...) or ``main``. The plugin itself follows
-    ``--cluster``; a conftest.py implements this for a cluster that the plugin does not know.
-    Raises HarnessError, whose text is what the user reads. The plugin calls ``close``.
+    ``worker`` is xdist's id (``gw0``, ``gw1``, ...) or ``main``. The plugin itself makes what
+    ``--netpol-cluster`` names; a conftest.py implements this for a cluster that the plugin does
+    not know. Raises HarnessError, whose text is what the user reads. The plugin calls ``close``.
     """
 
 

@@ -1,4 +1,4 @@
-"""The file that ``--results`` names: written whole or not at all, and devices directly."""
+"""The file that ``--netpol-results`` names: written whole or not at all, and devices directly."""
 
 from __future__ import annotations
 

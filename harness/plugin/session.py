@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import itertools
 import signal
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness import canary
+from harness import canary, version
 from harness.errors import HarnessError
 from harness.plugin import folders, options, results_file
 from harness.plugin.clusters import tenancy
@@ -115,7 +114,8 @@ def _make_room_for_results(config: pytest.Config) -> None:
         results_file.make_room(path)
     except OSError as error:
         config.option.netpol_results = None
-        raise pytest.UsageError(f"--results={path}: {error.strerror}") from None
+        where = f"{options.spelled(config, 'results')}={path}"
+        raise pytest.UsageError(f"{where}: {error.strerror}") from None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -251,7 +251,7 @@ class RunWatch:
         verbose = self._config.option.verbose > 0
         lines = [step_line(record) for record in ordered] if verbose else []
         lines += summary(ordered, found.leftovers).splitlines()
-        lines += found.ending.lines()
+        lines += found.ending.lines(options.spelled(self._config, "allow-empty"))
         if lines:
             terminalreporter.section("NetworkPolicy")
         for line in lines:
@@ -338,15 +338,8 @@ def _write_results(path: Path, config: pytest.Config, found: Course) -> None:
     try:
         results_file.write(path, results.to_json())
     except OSError as error:
-        text = f"--results={path}: {error.strerror}; no results were written"
+        where = f"{options.spelled(config, 'results')}={path}"
+        text = f"{where}: {error.strerror}; no results were written"
         print(text, file=sys.stderr)  # noqa: T201 - the terminal is closed
         if found.session and found.session.exitstatus == pytest.ExitCode.OK:
             found.session.exitstatus = pytest.ExitCode.USAGE_ERROR
-
-
-def version() -> str:
-    """Give the harness's version, or "unknown" where it is not installed."""
-    try:
-        return importlib.metadata.version("netpol-harness")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"

@@ -291,7 +291,7 @@ def test_run_interrupted(run, number, workers, status):
     examples = Path(__file__).parents[2] / "scenarios" / "examples"
     netpol = [sys.executable, "-m", "harness.cli", "run", "--cluster=kind", f"-n={workers}"]
     process = subprocess.Popen(
-        [*netpol, f"--kind-name={NAME}", f"--netpol-run-id={run}", str(examples)],
+        [*netpol, f"--kind-name={NAME}", f"--run-id={run}", str(examples)],
         cwd=examples.parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

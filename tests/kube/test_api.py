@@ -43,7 +43,7 @@ def test_a_context_that_is_not_ours_must_be_spelled_out(kubeconfig: str) -> None
         resolve_context(kubeconfig, None)
     assert str(caught.value) == (
         "the current context 'production' is not a kind cluster of ours, and no context was named"
-        "\nhint: spell it out: --context production"
+        "\nhint: spell it out: --context=production (with pytest --netpol-context)"
     )
     assert resolve_context(kubeconfig, "production") == "production"
 

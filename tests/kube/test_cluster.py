@@ -12,6 +12,7 @@ import kmock
 import pytest
 import yaml
 
+from harness.choice import ClusterChoice
 from harness.cli import Exit, main
 from harness.cluster import Gap, KnownCell, kind, kube
 from harness.cluster.kube import KubeCluster, KubeSettings
@@ -21,7 +22,6 @@ from harness.cluster.kube.reconcile import Limits
 from harness.cluster.profiles import ProfileFile, parse
 from harness.errors import ClusterError
 from harness.model import Verdict
-from harness.plugin.choice import ClusterChoice
 
 from .conftest import refusal
 

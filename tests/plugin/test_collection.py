@@ -185,28 +185,37 @@ def test_a_project_without_scenarios_sees_nothing_of_the_plugin(
     ("words", "text"),
     [
         (
-            ["--cluster=current", "--defect=B01"],
-            "--defect=B01 needs --cluster=netns, not --cluster=current\n"
-            "hint: only the embedded cluster can be made wrong",
-        ),
-        (["--context=prod"], "--context=prod needs --cluster=current, not --cluster=netns"),
-        (["--cni=calico"], "--cni=calico needs --cluster=kind, not --cluster=netns"),
-        (
-            ["--agnhost-image=x"],
-            "--agnhost-image=x needs --cluster=kind, not --cluster=netns",
+            ["--netpol-cluster=current", "--netpol-defect=B01"],
+            "--netpol-defect=B01 needs --netpol-cluster=netns, not --netpol-cluster=current\n"
+            "hint: only the embedded cluster has defects to switch on",
         ),
         (
-            ["--image-pull-secret=a/b"],
-            "--image-pull-secret=a/b needs --cluster=kind, not --cluster=netns",
+            ["--netpol-context=prod"],
+            "--netpol-context=prod needs --netpol-cluster=current, not --netpol-cluster=netns",
         ),
         (
-            ["--cluster=current", "--image-pull-secret=b"],
-            "--image-pull-secret=b is not NAMESPACE/NAME",
+            ["--netpol-cni=calico"],
+            "--netpol-cni=calico needs --netpol-cluster=kind or current, "
+            "not --netpol-cluster=netns",
         ),
         (
-            ["--canary=off"],
-            "--canary=off needs --defect: without the canary, a cluster that enforces nothing "
-            "would only show as many failures",
+            ["--netpol-agnhost-image=x"],
+            "--netpol-agnhost-image=x needs --netpol-cluster=kind or current, "
+            "not --netpol-cluster=netns",
+        ),
+        (
+            ["--netpol-image-pull-secret=a/b"],
+            "--netpol-image-pull-secret=a/b needs --netpol-cluster=kind or current, "
+            "not --netpol-cluster=netns",
+        ),
+        (
+            ["--netpol-cluster=current", "--netpol-image-pull-secret=b"],
+            "--netpol-image-pull-secret=b is not NAMESPACE/NAME",
+        ),
+        (
+            ["--netpol-canary=off"],
+            "--netpol-canary=off needs --netpol-defect: without the canary, a cluster that "
+            "enforces nothing would only show as many failures",
         ),
     ],
 )
@@ -216,3 +225,32 @@ def test_options_that_contradict_each_other_are_refused(
     result = run_scenarios("scenarios", *words)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.stderr.str().strip() == f"ERROR: {text}"
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "--cluster=kind",
+            "unknown option --cluster=kind\nhint: in pytest it is --netpol-cluster=kind; "
+            "only `netpol run` takes --cluster",
+        ),
+        (
+            "--tables",
+            "unknown option --tables\nhint: in pytest it is --netpol-tables; "
+            "only `netpol run` takes --tables",
+        ),
+    ],
+)
+def test_an_option_without_its_prefix_is_refused_with_its_name(
+    run_scenarios: RunScenarios, word: str, text: str
+) -> None:
+    result = run_scenarios("scenarios", word)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.stderr.str().strip() == f"ERROR: {text}"
+
+
+def test_another_plugin_may_have_an_option_of_the_same_name(run_scenarios: RunScenarios) -> None:
+    option = 'def pytest_addoption(parser):\n    parser.addoption("--context")\n'
+    result = run_scenarios("scenarios", "--context=theirs", conftest=CONFTEST + option)
+    assert result.ret == pytest.ExitCode.OK

@@ -20,7 +20,7 @@ IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
 EMPTY = """\
 no cell was measured, so this run proves nothing
   3 steps skipped: cluster fake lacks 1 worker nodes (it has 0)
-hint: choose a cluster that has what they need; --allow-empty accepts a run without cells"""
+hint: choose a cluster that has what they need; --netpol-allow-empty accepts a run without cells"""
 
 
 @IN_ONE_PROCESS_AND_TWO
@@ -31,7 +31,7 @@ def test_a_run_without_any_cell_is_not_good(
     result.assert_outcomes(skipped=3)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     assert section(result, "NetworkPolicy") == EMPTY
-    allowed = run_scenarios("scenarios", *spread, "--allow-empty", conftest=LACKING)
+    allowed = run_scenarios("scenarios", *spread, "--netpol-allow-empty", conftest=LACKING)
     assert allowed.ret == pytest.ExitCode.OK
     allowed.stdout.no_fnmatch_line("*no cell was measured*")
 
@@ -110,7 +110,7 @@ def test_leftovers_are_removed_once_where_a_worker_crashed(
     assert result.outlines.count("removed what np1 left") == times
 
 
-# ------------------------------------------------------------------ --results
+# ------------------------------------------------------------------ --netpol-results
 
 
 def test_results_are_written_whole_through_a_link(
@@ -118,7 +118,7 @@ def test_results_are_written_whole_through_a_link(
 ) -> None:
     (pytester.path / "kept").mkdir()
     (pytester.path / "out.json").symlink_to("kept/results.json")
-    assert run_scenarios("scenarios", "--results=out.json").ret == pytest.ExitCode.OK
+    assert run_scenarios("scenarios", "--netpol-results=out.json").ret == pytest.ExitCode.OK
     assert (pytester.path / "out.json").is_symlink()
     assert [path.name for path in (pytester.path / "kept").iterdir()] == ["results.json"]
     json.loads((pytester.path / "kept" / "results.json").read_text(encoding="utf-8"))
@@ -134,10 +134,10 @@ def test_results_are_written_whole_through_a_link(
 def test_results_that_cannot_be_written_are_an_error(
     run_scenarios: RunScenarios, answer: str, status: pytest.ExitCode
 ) -> None:
-    result = run_scenarios("scenarios", "--results=/dev/full", answer=answer)
+    result = run_scenarios("scenarios", "--netpol-results=/dev/full", answer=answer)
     assert result.ret == status
     assert result.errlines == [
-        "--results=/dev/full: No space left on device; no results were written"
+        "--netpol-results=/dev/full: No space left on device; no results were written"
     ]
 
 
@@ -151,6 +151,6 @@ def test_results_may_go_to_a_fifo(pytester: pytest.Pytester, run_scenarios: RunS
 
     thread = threading.Thread(target=reader, daemon=True)
     thread.start()
-    assert run_scenarios("scenarios", "--results=fifo").ret == pytest.ExitCode.OK
+    assert run_scenarios("scenarios", "--netpol-results=fifo").ret == pytest.ExitCode.OK
     thread.join(timeout=60)
     assert json.loads(read[0])["run"]["cluster"] == "netns"

@@ -138,8 +138,8 @@ def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> N
     [
         ("--results=shop.yaml/out.json", "ERROR: --results=shop.yaml/out.json: File exists\n"),
         ("--results=scenarios", "ERROR: --results=scenarios: Is a directory\n"),
-        ("--settle=soon", "argument --settle: soon is no number of seconds, 0 or more\n"),
-        ("--hold=-1", "argument --hold: -1 is no number of seconds, 0 or more\n"),
+        ("--settle=soon", "argument --settle: soon is not a number of seconds, 0 or more\n"),
+        ("--hold=-1", "argument --hold: -1 is not a number of seconds, 0 or more\n"),
     ],
 )
 def test_the_exit_status_of_an_option_that_cannot_be(

@@ -220,7 +220,7 @@ def test_a_known_limitation_is_an_expected_failure_of_its_step_alone(
     pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
     result = run_scenarios(
-        *("scenarios", "-rx", "--junitxml=junit.xml", "--results=results.json", *spread),
+        *("scenarios", "-rx", "--junitxml=junit.xml", "--netpol-results=results.json", *spread),
         conftest=leaking("ALLOWED"),
     )
     result.assert_outcomes(passed=2, xfailed=1)
@@ -305,7 +305,12 @@ def test_what_could_not_be_removed_is_named(
 
 def test_tables_results_and_junit(pytester: pytest.Pytester, run_scenarios: RunScenarios) -> None:
     result = run_scenarios(
-        "scenarios", "-n", "2", "--tables", "--results=out/results.json", "--junitxml=junit.xml"
+        "scenarios",
+        "-n",
+        "2",
+        "--netpol-tables",
+        "--netpol-results=out/results.json",
+        "--junitxml=junit.xml",
     )
     assert (
         section(result, "scenarios/shop.yaml: Only the frontend reaches the database")
@@ -364,7 +369,13 @@ def test_an_exempt_cell_is_counted_apart_everywhere(
 ) -> None:
     write(pytester, "scenarios/closed.yaml", CLOSED)
     result = run_scenarios(
-        *("scenarios", "--tables", "--junitxml=junit.xml", "--results=results.json", *spread),
+        *(
+            "scenarios",
+            "--netpol-tables",
+            "--junitxml=junit.xml",
+            "--netpol-results=results.json",
+            *spread,
+        ),
         conftest=CONFTEST.replace("fakes.{answer}", "closed")
         + """
 from harness.model import Verdict

@@ -61,7 +61,8 @@ def test_the_canary_does_not_take_a_refusal_for_a_connection() -> None:
     assert str(refused.value) == (
         "cluster fake does not deny by TIMEOUT: under a policy that denies all ingress, "
         "canary/client -> canary/near:8080 gave REFUSED\n"
-        "hint: if its CNI denies by rejecting, name its profile, for example --cni=kube-router"
+        "hint: if its CNI denies by rejecting, name its profile, for example --cni=kube-router "
+        "(with pytest --netpol-cni)"
     )
     known = replace(EVERYTHING, denies_by="reject")
     canary.check(FakeCluster(rejecting, known), QUICK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import subprocess
 import sys
@@ -10,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, scenario
-from harness.cli import Exit, main
+from harness import scenario
+from harness.cli import Exit, main, version
+from harness.cli.parser import parser
+from harness.cli.probe import probe_step
 from harness.model import Probe, Verdict
 from tests import fakes
 
@@ -362,12 +366,12 @@ def test_a_defect_of_ours_gives_a_short_text(
     def broken(_parsed: object) -> int:
         raise ZeroDivisionError("ours")
 
-    monkeypatch.setattr(cli, "_version", broken)
+    monkeypatch.setattr(version, "version", broken)
     monkeypatch.delenv("NETPOL_DEBUG", raising=False)
     assert main(["version"]) == Exit.BROKEN
     assert capsys.readouterr().err == (
         "netpol failed: ZeroDivisionError: ours\n"
-        "hint: this is a defect; NETPOL_DEBUG=1 shows where\n"
+        "hint: this is a bug in netpol; NETPOL_DEBUG=1 shows where\n"
     )
     monkeypatch.setenv("NETPOL_DEBUG", "1")
     assert main(["version"]) == Exit.BROKEN
@@ -380,7 +384,7 @@ def test_an_interrupt_has_its_own_status(
     def interrupted(_parsed: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_version", interrupted)
+    monkeypatch.setattr(version, "version", interrupted)
     assert main(["version"]) == Exit.INTERRUPTED
     assert capsys.readouterr().err == "interrupted\n"
 
@@ -453,7 +457,7 @@ def test_probe_waits_until_the_policies_are_in_force(
     cluster = fakes.FakeCluster(lambda *_: next(words, Verdict.TIMEOUT), late)
     found = scenario.read(example)
     probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
-    assert cli.probe_step(cluster, found, found.steps[1], probe) == Exit.OK
+    assert probe_step(cluster, found, found.steps[1], probe) == Exit.OK
     assert len(cluster.rounds) == 3
     assert capsys.readouterr().out.startswith("shop/stranger -> shop/database:5432  TIMEOUT  (")
 
@@ -463,7 +467,7 @@ def test_probe_that_stays_wrong(example: Path, capsys: pytest.CaptureFixture[str
     cluster = fakes.FakeCluster(fakes.allows_all, never)
     found = scenario.read(example)
     probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
-    assert cli.probe_step(cluster, found, found.steps[1], probe) == Exit.WRONG
+    assert probe_step(cluster, found, found.steps[1], probe) == Exit.WRONG
     assert capsys.readouterr().out.endswith("expected: TIMEOUT\n")
 
 
@@ -503,3 +507,36 @@ def test_help_lists_the_verbs_and_the_exit_statuses(capsys: pytest.CaptureFixtur
         assert f"    {verb} " in text
     for status in Exit:
         assert f"\n  {int(status):<4} " in text
+
+
+@pytest.mark.parametrize("words", [["version"], ["--help"], ["run", "--help"]])
+def test_what_needs_no_scenario_imports_none_of_what_scenarios_need(
+    words: list[str], tmp_path: Path
+) -> None:
+    heavy = {"pytest", "pydantic", "yaml", "kubernetes", "harness.model"}
+    script = (
+        "import sys\nfrom harness.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        f"print(sorted({heavy!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.endswith("[]\n"), done
+
+
+def test_every_verb_is_a_function_of_its_module() -> None:
+    (verbs,) = (
+        action.choices
+        for action in parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    assert len(verbs) == 13
+    for verb, declared in verbs.items():
+        module = importlib.import_module(f"harness.cli.{declared.get_default('module')}")
+        assert callable(getattr(module, verb))

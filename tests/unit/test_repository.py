@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import harness
+from harness.choice import CLUSTER_OPTIONS, RUN_OPTIONS
 from harness.cluster.kind import binary, manifest
 from harness.cluster.kube import AGNHOST_IMAGE
 from harness.cluster.netns.defects import DEFECTS
@@ -60,9 +61,9 @@ def test_variables_of_the_help_are_those_of_the_makefile() -> None:
 @pytest.mark.parametrize(
     ("words", "environment"),
     [
-        (("ARGS=--canary=off",), {}),
-        (("ARGS=-k x --canary off",), {}),
-        ((), {"PYTEST_ADDOPTS": "--canary=off"}),
+        (("ARGS=--netpol-canary=off",), {}),
+        (("ARGS=-k x --netpol-canary off",), {}),
+        ((), {"PYTEST_ADDOPTS": "--netpol-canary=off"}),
     ],
 )
 def test_make_e2e_does_not_run_without_the_canary(
@@ -94,6 +95,14 @@ def test_ci_runs_the_tests_first() -> None:
     assert commands[0] == "make test"
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_the_document_of_the_command_line_has_every_option() -> None:
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| (`--.*?`) \| ", text, re.MULTILINE)
+    names = {name for cell in listed for name in re.findall(r"--([a-z-]+)", cell)}
+    options = {option.name for option in (*CLUSTER_OPTIONS, *RUN_OPTIONS)}
+    assert names == options | {"tables", "no-tables"}
 
 
 # ------------------------------------------------------------------ versions

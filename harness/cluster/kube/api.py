@@ -118,7 +118,7 @@ def resolve_context(kubeconfig: str | None, wanted: str | None) -> str:
         f"{found} not a kind cluster of ours, and no context was named"
         if current
         else f"{found}, and none was named",
-        f"spell it out: --context {current or 'NAME'}",
+        f"spell it out: --context={current or 'NAME'} (with pytest --netpol-context)",
     )
 
 

@@ -1,0 +1,43 @@
+"""What the exit status of every verb means."""
+
+from __future__ import annotations
+
+import enum
+
+from harness.errors import ClusterError, HarnessError, ScenarioError
+
+
+class Exit(enum.IntEnum):
+    """What the exit status of every verb means."""
+
+    OK = 0
+    WRONG = 1
+    USAGE = 2
+    NO_VERDICT = 3
+    INVALID = 4
+    BROKEN = 70
+    INTERRUPTED = 130
+
+
+STATUS_HELP = """\
+exit status:
+  0    everything is as expected
+  1    a cell is wrong, or a denial is unproven
+  2    usage error: an invalid option, or a missing prerequisite
+  3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
+       lacks what all scenarios need
+  4    a scenario file is invalid, or its tables contradict its policies
+  70   a bug in netpol
+  130  interrupted
+"""
+
+
+def status_of(error: HarnessError) -> Exit:
+    """Return the exit status of an error that a user can cause."""
+    match error:
+        case ScenarioError():
+            return Exit.INVALID
+        case ClusterError():
+            return Exit.NO_VERDICT
+        case _:
+            return Exit.USAGE

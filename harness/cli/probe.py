@@ -1,0 +1,71 @@
+"""The verb probe: one probe of a scenario, by hand."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+
+from harness import oracle, scenario
+from harness.cli.exits import Exit
+from harness.cli.explain import find_step, parse_ends, require_ends
+from harness.cli.parser import choice_of
+from harness.cluster import Cluster
+from harness.errors import ClusterError
+from harness.model import Family, Observation, Probe, Scenario, Step, Verdict
+
+
+def probe(parsed: argparse.Namespace) -> int:
+    """Probe one pair in the state of one step, and print what was seen."""
+    found = scenario.read(parsed.file)
+    step = find_step(found, parsed.step)
+    asked = parse_ends(parsed.source, parsed.destination)
+    require_ends([step], asked)
+    if parsed.ipv6:
+        asked = replace(asked, family=Family.V6)
+    with choice_of(parsed).make("main") as cluster:
+        return probe_step(cluster, found, step, asked)
+
+
+def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> Exit:
+    """Make the states up to the step true, probe until the verdict is right, and print it."""
+    lack = cluster.capabilities.lacks(found.needs)
+    if lack:
+        raise ClusterError(lack)
+    for each in found.steps[: found.steps.index(step) + 1]:
+        print(f"step '{each.name}'", file=sys.stderr)
+        cluster.sync(each.state)
+    wanted = _wanted(found, step, probe)
+    observation = _settled(cluster, probe, wanted)
+    print(f"{probe}  {observation.outcome}  ({observation.ended - observation.started:.3f} s)")
+    if observation.raw:
+        print(f"probe output: {observation.raw.strip()}")
+    if observation.command:
+        print(f"reproduce: {observation.command}")
+    if not isinstance(observation.outcome, Verdict):
+        return Exit.NO_VERDICT
+    if wanted and observation.outcome not in wanted:
+        print(f"expected: {' or '.join(sorted(str(word) for word in wanted))}")
+        return Exit.WRONG
+    return Exit.OK
+
+
+def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
+    """Give the word of the table, else those that the policies allow; empty where any will do."""
+    for cell in step.table.cells:
+        if cell.probe == probe:
+            return frozenset({cell.expected})
+    facts = oracle.Facts(features=found.needs.features)
+    prediction = oracle.Judge(step.state, facts).predict(probe)
+    return frozenset() if prediction.not_judged else prediction.words
+
+
+def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Observation:
+    """Probe until the word is a wanted one, or the cluster's settle time is over."""
+    deadline = time.monotonic() + cluster.capabilities.settle_s
+    while True:
+        (observation,) = cluster.probe([probe])
+        if not wanted or observation.outcome in wanted or time.monotonic() > deadline:
+            return observation
+        time.sleep(0.1)

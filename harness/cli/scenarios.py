@@ -1,0 +1,99 @@
+"""Verbs on scenario files that need no cluster: init, check, schema."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+
+from harness import report, scenario
+from harness.cli.exits import Exit
+from harness.errors import ScenarioError, UsageError
+
+
+def init(parsed: argparse.Namespace) -> int:
+    """Write a first scenario, its policy, and the JSON Schema for editors."""
+    data = resources.files("harness") / "data"
+    texts = {
+        parsed.folder / "first-scenario.yaml": (data / "first-scenario.yaml").read_text("utf-8"),
+        parsed.folder / "policies" / "database-from-frontend.yaml": (
+            data / "first-policy.yaml"
+        ).read_text("utf-8"),
+        parsed.folder / "scenario.schema.json": scenario.schema(),
+    }
+    try:
+        there = [path for path in texts if path.exists()]
+    except OSError as error:
+        raise UsageError(f"{parsed.folder}: {error.strerror}") from None
+    if there and not parsed.force:
+        names = ", ".join(str(path) for path in there)
+        raise UsageError(f"already there: {names}", "--force overwrites; or name another folder")
+    for path, text in texts.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        print(f"{'overwritten' if path in there else 'written'}: {path}")
+    first = next(iter(texts))
+    print(f"next: netpol run {first}")
+    return Exit.OK
+
+
+def files(given: Sequence[Path]) -> Iterator[Path]:
+    """Yield the scenario files, those of folders in order. Raises UsageError for none."""
+    for path in given:
+        try:
+            is_folder, is_there = path.is_dir(), path.exists()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}") from None
+        if is_folder:
+            found = _find(path)
+            if not found:
+                raise UsageError(
+                    f"{path}: no scenario files (*.yaml) in this folder",
+                    "`netpol init` writes a first one",
+                )
+            yield from found
+        elif is_there:
+            yield path
+        else:
+            raise UsageError(f"{path}: no such file")
+
+
+def _find(folder: Path) -> tuple[Path, ...]:
+    try:
+        return scenario.find(folder)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
+
+
+def check(parsed: argparse.Namespace) -> int:
+    """Read scenario files without a cluster; print every problem."""
+    status = Exit.OK
+    for path in list(files(parsed.files)):
+        try:
+            found = scenario.load(path)
+        except ScenarioError as error:
+            print(error, file=sys.stderr)
+            status = Exit.INVALID
+            continue
+        cells = report.at_best(cell for step in found.steps for cell in step.table.cells)
+        steps = count(len(found.steps), "step")
+        print(f"{path}: good, {steps}, {report.prospect(cells)}")
+        for note in found.notes:
+            print(f"  note: {note}")
+    return status
+
+
+def schema(parsed: argparse.Namespace) -> int:
+    """Print a JSON Schema."""
+    print(scenario.schema() if parsed.of == "scenario" else report.schema(), end="")
+    return Exit.OK
+
+
+def count(number: int, noun: str) -> str:
+    """Return "1 step" or "2 steps"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
