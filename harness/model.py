@@ -124,6 +124,16 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
+class NamespaceRef:
+    """The namespace of that name, where something else may be meant too."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return f"namespace {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class PodRef:
     """The pod ``namespace/name``, as an end."""
 
@@ -473,20 +483,104 @@ class TruthTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Created:
+    """A step creates a namespace, a pod or a Service."""
+
+    item: Namespace | Pod | Service
+
+    def __str__(self) -> str:
+        match self.item:
+            case Namespace(name):
+                return f"create namespace {name}"
+            case Pod(namespace, name):
+                return f"create Pod {namespace}/{name}"
+            case Service(namespace, name):
+                return f"create Service {namespace}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A step applies an object. ``updates`` says that the object existed already."""
+
+    manifest: Manifest
+    updates: bool = False
+
+    def __str__(self) -> str:
+        return f"{'update' if self.updates else 'apply'} {self.manifest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A step submits an object that the API server must refuse."""
+
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"see {self.manifest} refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A step deletes an object; ``namespace`` is empty for one that is in no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"delete {self.kind} {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A step sets a label of a namespace or a pod, or removes it if ``value`` is None."""
+
+    target: NamespaceRef | PodRef
+    key: str
+    value: str | None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"remove label {self.key} of {self.target}"
+        return f"label {self.target} {self.key}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A step deletes a pod and creates it again."""
+
+    pod: PodRef
+
+    def __str__(self) -> str:
+        return f"restart Pod {self.pod}"
+
+
+Change = Created | Applied | Refused | Deleted | Labelled | Restarted
+"""One thing that a step does; ``str()`` says it in words, for people."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A state and what shall be reachable in it.
 
-    ``actions`` are the step's verbs in words, for people. ``settle_s`` and ``hold_s`` are
-    the author's wishes in seconds, or None for the cluster's own.
+    ``changes`` lead from the state of the step before to this one, in the order in which they
+    happen. ``settle_s`` and ``hold_s`` are the author's wishes in seconds, or None for the
+    cluster's own.
     """
 
     name: str
     location: Location
-    actions: tuple[str, ...]
+    changes: tuple[Change, ...]
     state: State
     table: TruthTable
     settle_s: float | None = None
     hold_s: float | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What the step does, in words."""
+        return tuple(map(str, self.changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -523,7 +617,9 @@ class Scenario:
     """A scenario file, read and checked.
 
     ``path`` is as the user gave it; ``slug`` is made from the file's name and names what
-    the scenario makes. ``oracle_off`` and ``proves_nothing`` are reasons, or None.
+    the scenario makes. ``oracle_off`` is the author's reason, or None. ``weak`` says that the
+    author declares that no step changes any cell. ``topology`` is the state before the first
+    step; None where the first step changes nothing.
     """
 
     path: str
@@ -539,6 +635,7 @@ class Scenario:
     oracle_off: str | None = None
     weak: bool = False
     notes: tuple[str, ...] = ()
+    topology: State | None = None
 
 
 # ------------------------------------------------------------------ results

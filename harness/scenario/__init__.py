@@ -2,14 +2,15 @@
 
 ``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` is
 the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
-``fold`` turns verbs into States, ``ends``, ``table`` and ``exemptions`` read truth tables,
-``judge`` compares them with the oracle.
+``fold`` turns keys and verbs into changes of a ``topology``, ``ends``, ``table`` and
+``exemptions`` read truth tables, ``judge`` compares them with the oracle.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
@@ -33,12 +34,13 @@ from harness.scenario import judge
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
 from harness.scenario.files import Project
-from harness.scenario.fold import Fold, Folded
+from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests
 from harness.scenario.networks import with_outside
 from harness.scenario.source import Document, Problems, documents, read_text
 from harness.scenario.table import Budget, Ends, TableReader
+from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
 from harness.scenario.wire import ScenarioWire, schema, seconds
 
@@ -92,6 +94,15 @@ def read(path: Path, roots: Iterable[Path] = ()) -> Scenario:
     return _Reading(path, Project.around(path, roots), Problems()).scenario()
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What the steps of a file lead to, and their tables."""
+
+    topology: State
+    states: list[StepState]
+    tables: list[TruthTable]
+
+
 class _Reading:
     """One file on its way to a Scenario."""
 
@@ -124,13 +135,13 @@ class _Reading:
         self._check_steps(document, wire)
         if misread:
             return None  # keys are lost, and what misses them would be no fault of the author's
-        fold = Fold(document, wire, self.path.stem, manifests)
-        fold.topology()
-        folded = [fold.step(index) for index in range(len(wire.steps))]
-        tables = self._tables(document, wire, folded)
+        reader = StateReader(document, wire, self.path.stem, manifests)
+        topology = reader.topology()
+        states = [reader.step(index) for index in range(len(wire.steps))]
+        tables = self._tables(document, wire, states)
         self._steps_at = document.key_at(("steps",))
         self._proves_at = document.at(("proves",))
-        return self._built(document, (wire, folded, tables))
+        return self._built(document, wire, _Read(topology, states, tables))
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
@@ -194,14 +205,14 @@ class _Reading:
                     self.problems.add(here, f"{value} stands twice in {key}", "remove one")
 
     def _tables(
-        self, document: Document, wire: ScenarioWire, folded: list[Folded]
+        self, document: Document, wire: ScenarioWire, states: list[StepState]
     ) -> list[TruthTable]:
         families = tuple(Family(number) for number in wire.families)
         reader = TableReader(self.shown, self.problems.line, self.problems)
         services: dict[tuple[str, str], Service] = {}
         tables: list[tuple[TruthTable, Ends]] = []
         budget = Budget()
-        for index, step in enumerate(folded):
+        for index, step in enumerate(states):
             services |= {(s.namespace, s.name): s for s in step.state.services}
             ends = Ends(step.state, families, dict(services), budget)
             node = document.node(("steps", index, "expect"))
@@ -210,19 +221,14 @@ class _Reading:
             return []  # with rows missing, exemptions would match too little
         return exempted(_exemptions(document, wire), tables, self.problems)
 
-    def _built(
-        self,
-        document: Document,
-        parts: tuple[ScenarioWire, list[Folded], list[TruthTable]],
-    ) -> Scenario:
-        wire, folded, tables = parts
+    def _built(self, document: Document, wire: ScenarioWire, read: _Read) -> Scenario:
         steps = tuple(
             Step(
                 name=step.step,
                 location=document.at(("steps", index)),
-                actions=folded[index].actions,
-                state=folded[index].state,
-                table=tables[index] if index < len(tables) else TruthTable(()),
+                changes=read.states[index].changes,
+                state=read.states[index].state,
+                table=read.tables[index] if index < len(read.tables) else TruthTable(()),
                 settle_s=None if step.settle is None else seconds(step.settle),
                 hold_s=None if step.hold is None else seconds(step.hold),
             )
@@ -243,6 +249,7 @@ class _Reading:
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,
             notes=tuple(self.problems.notes),
+            topology=replace(read.topology, outside=steps[0].state.outside),
         )
 
     def check_proof(self, scenario: Scenario) -> None:

@@ -1,11 +1,8 @@
-"""The verbs of the steps, folded into one desired State after another."""
+"""The keys and verbs of a scenario file as changes of a topology, and conflicts as problems."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from harness.model import (
     ContainerPort,
@@ -13,7 +10,8 @@ from harness.model import (
     ExternalTrafficPolicy,
     Labels,
     Manifest,
-    Namespace,
+    NamespaceRef,
+    Networks,
     Pod,
     PodRef,
     Protocol,
@@ -25,7 +23,9 @@ from harness.model import (
 from harness.scenario.manifests import Demand, Manifests
 from harness.scenario.networks import networks, no_outside_host
 from harness.scenario.source import Document, Place
+from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
 from harness.scenario.wire import (
+    ExternalWire,
     NamedPort,
     NamedServicePort,
     NamespaceWire,
@@ -41,20 +41,9 @@ _LONGEST_PREFIX = 20
 
 _LONGEST_NAME = 63
 
-_T = TypeVar("_T", bound=Namespace | Pod | Service | Manifest)
-_Key = tuple[str, ...]
 
-
-@dataclass(frozen=True, slots=True)
-class Folded:
-    """One step: its state, and its verbs in words for people."""
-
-    state: State
-    actions: tuple[str, ...]
-
-
-class Fold:
-    """The State as the verbs change it, from the topology on."""
+class StateReader:
+    """Reads one step after another, in the order of the file."""
 
     def __init__(
         self, document: Document, wire: ScenarioWire, slug: str, manifests: Manifests
@@ -64,35 +53,29 @@ class Fold:
         self._slug = slug
         self._manifests = manifests
         self._problems = manifests.problems
-        self._namespaces: dict[_Key, Namespace] = {}
-        self._pods: dict[_Key, Pod] = {}
-        self._services: dict[_Key, Service] = {}
-        self._policies: dict[_Key, Manifest] = {}
-        self._refused: list[Manifest] = []
-        self._networks = networks(wire.networks, document, manifests.problems)
-        self._externals = self._read_externals()
-        self._nodes = itertools.cycle((1, 2))
-        self._made: dict[_Key, int] = {}
-        """How often a thing of that name was made; it never falls, so no incarnation returns."""
-        self._gone: set[_Key] = set()
-        """Services that the present step has deleted."""
-        self._places: dict[_Key, Place] = {}
-        self._actions: list[str] = []
+        self._places: dict[tuple[Kind, str], Place] = {}
+        """Where each pod, Service and external was last created."""
+        ranges = networks(wire.networks, document, manifests.problems)
+        start = State(scope=slug, exact_names=wire.exact_names, networks=ranges)
+        self._builder = TopologyBuilder(start)
+        for name, external in wire.externals.items():
+            self._add_external(name, external, ranges)
 
     # -------------------------------------------------------------- from outside
 
     def topology(self) -> State:
-        """The state before the first step."""
+        """Return the state before the first step."""
+        self._report(self._builder.external_conflicts())
         self._create(self._wire.topology, ("topology",))
-        self._check_ports()
-        return self._state()
+        self._report(self._builder.conflicts())
+        return self._builder.finish_step().state
 
-    def step(self, index: int) -> Folded:
+    def step(self, index: int) -> StepState:
         """Do what the verbs of a step say, in the order in which they are written."""
         step = self._wire.steps[index]
-        self._actions, self._refused, self._gone = [], [], set()
         namespace = step.namespace
-        if namespace and (namespace,) not in self._namespaces and namespace not in step.create:
+        known = namespace is None or self._builder.has_namespace(namespace)
+        if namespace and not known and namespace not in step.create:
             fact = f"there is no namespace {namespace!r} in this step"
             self._add(("steps", index, "namespace"), fact, self._namespace_hint(namespace))
         verbs: Mapping[str, Callable[[StepWire, Place], None]] = {
@@ -106,26 +89,13 @@ class Fold:
         for key in self._keys(index):
             if key in verbs:
                 verbs[key](step, ("steps", index, key))
-        self._check_ports()
-        return Folded(self._state(), tuple(self._actions))
+        self._report(self._builder.conflicts())
+        return self._builder.finish_step()
 
     def _keys(self, index: int) -> Iterator[str]:
         """The keys of a step in the order of the file."""
         node = self._document.node(("steps", index))
         return (key.value for key, _ in node.value)
-
-    def _state(self) -> State:
-        return State(
-            scope=self._slug,
-            namespaces=tuple(self._namespaces.values()),
-            pods=tuple(self._pods.values()),
-            services=tuple(self._services.values()),
-            externals=self._externals,
-            policies=tuple(self._policies.values()),
-            refused=tuple(self._refused),
-            exact_names=self._wire.exact_names,
-            networks=self._networks,
-        )
 
     def _add(self, place: Place, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.at(place), message, hint)
@@ -133,51 +103,27 @@ class Fold:
     def _add_at_key(self, place: Place, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.key_at(place), message, hint)
 
-    def _incarnation(self, *key: str) -> int:
-        self._made[key] = self._made.get(key, -1) + 1
-        return self._made[key]
-
     # -------------------------------------------------------------- create
 
     def _create_more(self, step: StepWire, place: Place) -> None:
         self._create(step.create, place)
 
     def _create(self, wires: Mapping[str, NamespaceWire], place: Place) -> None:
-        initial = place[0] == "topology"
         for name, wire in wires.items():
             here = (*place, name)
-            if (name,) not in self._namespaces:
-                self._check_length(name, here)
-                labels = Labels(wire.labels)
-                incarnation = self._incarnation("ns", name)
-                self._namespaces[name,] = Namespace(name, labels, incarnation)
-                self._say(not initial, f"create namespace {name}")
-            elif wire.labels:
-                hint = f"change its labels by label: {{ns/{name}: {{...}}}}"
-                self._add_at_key((*here, "labels"), f"namespace {name!r} exists already", hint)
+            self._add_namespace(name, wire, here)
             for pod, pod_wire in wire.pods.items():
-                if self._is_new(self._pods, (name, pod), (*here, "pods", pod), "pod"):
-                    self._pods[name, pod] = self._pod(name, pod, pod_wire, (*here, "pods", pod))
-                    self._say(not initial, f"create Pod {name}/{pod}")
+                self._add_pod(PodRef(name, pod), pod_wire, (*here, "pods", pod))
             for service, service_wire in wire.services.items():
-                there = (*here, "services", service)
-                if self._is_new(self._services, (name, service), there, "Service"):
-                    self._services[name, service] = self._service(
-                        (name, service), service_wire, there
-                    )
-                    self._say(not initial, f"create Service {name}/{service}")
+                self._add_service(name, service, service_wire, (*here, "services", service))
 
-    def _say(self, told: bool, action: str) -> None:
-        if told:
-            self._actions.append(action)
-
-    def _is_new(self, known: Mapping[_Key, object], key: _Key, place: Place, kind: str) -> bool:
-        if key not in known:
-            self._places[kind, *key] = place
-            return True
-        hint = "delete it first, or give the new one another name"
-        self._add_at_key(place, f"{kind} {'/'.join(key)} exists already", hint)
-        return False
+    def _add_namespace(self, name: str, wire: NamespaceWire, place: Place) -> None:
+        if not self._builder.has_namespace(name):
+            self._check_length(name, place)
+            self._builder.add_namespace(name, Labels(wire.labels))
+        elif wire.labels:
+            hint = f"change its labels by label: {{ns/{name}: {{...}}}}"
+            self._add_at_key((*place, "labels"), f"namespace {name!r} exists already", hint)
 
     def _check_length(self, namespace: str, place: Place) -> None:
         longest = _LONGEST_NAME - _LONGEST_PREFIX - 1
@@ -191,262 +137,226 @@ class Fold:
         )
         self._add_at_key(place, fact, hint)
 
-    def _pod(self, namespace: str, name: str, wire: PodWire, place: Place) -> Pod:
-        return Pod(
-            namespace,
-            name,
-            Labels(wire.labels),
-            self._container_ports(wire.ports, (*place, "ports")),
-            wire.node if wire.node is not None else next(self._nodes),
-            wire.host_network,
-            self._incarnation("pod", namespace, name),
-        )
+    def _add_pod(self, ref: PodRef, wire: PodWire, place: Place) -> None:
+        node = self._builder.next_node() if wire.node is None else wire.node
+        ports = tuple(map(_container_port, wire.ports))
+        labels = Labels(wire.labels)
+        pod = Pod(ref.namespace, ref.name, labels, ports, node, wire.host_network)
+        try:
+            self._builder.add_pod(pod)
+        except Conflict as conflict:
+            self._exists(conflict, place)
+        else:
+            self._places[Kind.POD, str(ref)] = place
 
-    def _container_ports(
-        self, wires: Iterable[int | str | NamedPort], place: Place
-    ) -> tuple[ContainerPort, ...]:
-        ports = tuple(_container_port(wire) for wire in wires)
-        self._check_unique(ports, place)
-        return ports
-
-    def _check_unique(self, ports: Sequence[ContainerPort | ServicePort], place: Place) -> None:
-        seen: set[object] = set()
-        for index, port in enumerate(ports):
-            written = f"{port.number}/{port.protocol}"
-            if (port.number, port.protocol) in seen:
-                self._add((*place, index), f"port {written} stands twice", "remove one of them")
-            elif port.name and port.name in seen:
-                self._add((*place, index), f"two ports are called {port.name!r}", "rename one")
-            seen |= {(port.number, port.protocol), port.name}
-
-    def _service(self, key: tuple[str, str], wire: ServiceWire, place: Place) -> Service:
-        called = f"Service {key[0]}/{key[1]}"
+    def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: Place) -> None:
         kind = ServiceType(wire.type)
-        ports = tuple(_service_port(port) for port in wire.ports)
-        self._check_unique(ports, (*place, "ports"))
-        if not ports and kind is not ServiceType.HEADLESS:
-            self._add_at_key(place, f"{called} has no ports", "ports: [80]")
+        ports = tuple(map(_service_port, wire.ports))
+        policy = ExternalTrafficPolicy(wire.external_traffic_policy or "Cluster")
+        service = Service(namespace, name, Labels(wire.selector), ports, kind, policy)
+        try:
+            self._builder.add_service(service)
+        except Conflict as conflict:
+            self._exists(conflict, place)
+            return
+        self._places[Kind.SERVICE, f"{namespace}/{name}"] = place
         if wire.external_traffic_policy and kind is not ServiceType.NODE_PORT:
             fact = f"externalTrafficPolicy means nothing for a {kind} Service"
             self._add_at_key((*place, "externalTrafficPolicy"), fact, "type: NodePort")
-        if ("service", *key) in self._gone:
-            fact = f"{called} is deleted and made again in one step"
-            self._add_at_key(place, fact, "to be seen gone, it needs a step between the two")
-        policy = ExternalTrafficPolicy(wire.external_traffic_policy or "Cluster")
-        return Service(key[0], key[1], Labels(wire.selector), ports, kind, policy)
 
-    def _read_externals(self) -> tuple[External, ...]:
-        found: list[External] = []
-        owners: dict[str, str] = {}
-        for name, wire in self._wire.externals.items():
-            place: Place = ("externals", name)
-            addresses = (wire.ip,) if isinstance(wire.ip, str) else tuple(wire.ip)
-            if len({":" in address for address in addresses}) < len(addresses):
-                self._add((*place, "ip"), "two addresses of one family", "one for each family")
-            for address in (*addresses, *wire.names):
-                if owners.setdefault(address, name) != name:
-                    key = "names" if address in wire.names else "ip"
-                    fact = f"{address} belongs to external {owners[address]!r} already"
-                    self._add((*place, key), fact, "one host for each address and name")
-            for address in addresses:
-                if fault := no_outside_host(address, self._networks):
-                    self._add((*place, "ip"), *fault)
-            ports = self._container_ports(wire.ports, (*place, "ports"))
-            found.append(External(name, addresses, ports, tuple(wire.names)))
-        return tuple(found)
+    def _exists(self, conflict: Conflict, place: Place) -> None:
+        hint = "delete it first, or give the new one another name"
+        self._add_at_key(place, f"{conflict.kind} {conflict.name} exists already", hint)
+
+    def _add_external(self, name: str, wire: ExternalWire, ranges: Networks) -> None:
+        place: Place = ("externals", name)
+        addresses = (wire.ip,) if isinstance(wire.ip, str) else tuple(wire.ip)
+        for address in addresses:
+            if fault := no_outside_host(address, ranges):
+                self._add((*place, "ip"), *fault)
+        ports = tuple(map(_container_port, wire.ports))
+        self._builder.add_external(External(name, addresses, ports, tuple(wire.names)))
+        self._places[Kind.EXTERNAL, name] = place
 
     # -------------------------------------------------------------- apply, refused
 
     def _apply(self, step: StepWire, place: Place) -> None:
         for manifest in self._manifests.read(step.apply, place, self._demand("apply", step)):
-            if not self._in_topology(manifest, step):
-                continue
-            key = _manifest_key(manifest)
-            if key in self._policies:
-                incarnation = self._policies[key].incarnation
-                self._actions.append(f"update {manifest}")
-            else:
-                incarnation = self._incarnation("object", *key)
-                self._actions.append(f"apply {manifest}")
-            self._policies[key] = replace(manifest, incarnation=incarnation)
+            self._submit(self._builder.apply, manifest, step)
 
     def _refuse(self, step: StepWire, place: Place) -> None:
         for manifest in self._manifests.read(step.refused, place, self._demand("refused", step)):
-            if self._in_topology(manifest, step):
-                self._refused.append(manifest)
-                self._actions.append(f"see {manifest} refused")
+            self._submit(self._builder.refuse, manifest, step)
 
     def _demand(self, verb: str, step: StepWire) -> Demand:
-        labels = {item.name: item.labels for item in self._namespaces.values()}
+        labels = {item.name: item.labels for item in self._builder.state().namespaces}
         return Demand(verb, step.namespace, self._wire.exact_names, labels)
 
-    def _in_topology(self, manifest: Manifest, step: StepWire) -> bool:
-        namespace = manifest.namespace
-        if not namespace or (namespace,) in self._namespaces or manifest.location is None:
-            return True
-        if namespace == step.namespace:
-            return False  # reported once, at the step
-        fact = f"{manifest}: there is no namespace {namespace!r} in this step"
-        self._problems.add(manifest.location, fact, self._namespace_hint(namespace))
-        return False
+    def _submit(
+        self, submit: Callable[[Manifest], None], manifest: Manifest, step: StepWire
+    ) -> None:
+        try:
+            submit(manifest)
+        except Conflict:
+            namespace = manifest.namespace
+            if namespace == step.namespace or manifest.location is None:
+                return  # reported once, at the step
+            fact = f"{manifest}: there is no namespace {namespace!r} in this step"
+            self._problems.add(manifest.location, fact, self._namespace_hint(namespace))
 
     def _namespace_hint(self, name: str) -> str | None:
         if name == "kube-system":
             return "policies may name kube-system, but a scenario cannot change it"
-        return nearest_or_all(name, (key[0] for key in self._namespaces), "namespaces")
+        return nearest_or_all(name, self._named(Kind.NAMESPACE), "namespaces")
 
     # -------------------------------------------------------------- delete
 
     def _delete_all(self, step: StepWire, place: Place) -> None:
         for index, text in enumerate(step.delete):
-            self._delete(text, (*place, index))
+            try:
+                self._delete(text, (*place, index))
+            except Conflict as conflict:
+                if conflict.kind is Kind.OBJECT:
+                    hint = nearest_or_all(text, self._deletable(), "objects in this step")
+                    self._add((*place, index), f"there is no {text!r} in this step", hint)
+                else:
+                    self._add((*place, index), *self._missing(conflict.kind, conflict.name))
 
     def _delete(self, text: str, place: Place) -> None:
-        kind, *rest = text.split("/")
-        key = tuple(rest)
-        match kind, len(key):
-            case "Namespace", 1:
-                self._delete_namespace(key[0], place)
-            case "Pod", 2:
-                self._take(self._pods, key, "pod", place)
-            case "Service", 2:
-                if self._take(self._services, key, "Service", place):
-                    self._gone.add(("service", *key))
-            case _, 1 | 2 if kind and all(key):
-                self._delete_object(kind, key, place)
+        kind, *key = text.split("/")
+        match kind, key:
+            case "Namespace", [name]:
+                self._builder.delete_namespace(name)
+            case "Pod", [namespace, name]:
+                self._builder.delete_pod(PodRef(namespace, name))
+            case "Service", [namespace, name]:
+                self._builder.delete_service(namespace, name)
+            case _, [name] if kind and name:
+                self._builder.delete_object(kind, "", name)
+            case _, [namespace, name] if kind and namespace and name:
+                self._builder.delete_object(kind, namespace, name)
             case _:
                 hint = "write Kind/namespace/name, or Namespace/name"
                 self._add(place, f"{text!r} names nothing that can be deleted", hint)
 
-    def _take(self, known: dict[_Key, _T], key: _Key, kind: str, place: Place) -> bool:
-        if key in known:
-            del known[key]
-            self._actions.append(f"delete {kind.capitalize()} {'/'.join(key)}")
-            return True
-        self._unknown(kind, "/".join(key), ("/".join(name) for name in known), place)
-        return False
+    def _deletable(self) -> Iterator[str]:
+        """Yield everything there is, as ``delete`` names it."""
+        for item in self._builder.state().policies:
+            yield "/".join(filter(None, (item.kind, item.namespace, item.name)))
+        yield from (f"Pod/{name}" for name in self._named(Kind.POD))
+        yield from (f"Service/{name}" for name in self._named(Kind.SERVICE))
+        yield from (f"Namespace/{name}" for name in self._named(Kind.NAMESPACE))
 
-    def _unknown(self, kind: str, name: str, known: Iterable[str], place: Place) -> None:
-        hint = nearest_or_all(name, known, f"{kind}s")
-        self._add(place, f"there is no {kind} {name!r} in this step", hint)
+    def _named(self, kind: Kind) -> Iterator[str]:
+        state = self._builder.state()
+        match kind:
+            case Kind.NAMESPACE:
+                return (item.name for item in state.namespaces)
+            case Kind.SERVICE:
+                return (f"{item.namespace}/{item.name}" for item in state.services)
+            case _:
+                return (str(item.ref) for item in state.pods)
 
-    def _delete_namespace(self, name: str, place: Place) -> None:
-        if not self._take(self._namespaces, (name,), "namespace", place):
-            return
-        for key in [key for key in self._pods if key[0] == name]:
-            del self._pods[key]
-        for key in [key for key in self._services if key[0] == name]:
-            del self._services[key]
-        for key in [key for key, item in self._policies.items() if item.namespace == name]:
-            del self._policies[key]
-
-    def _delete_object(self, kind: str, key: _Key, place: Place) -> None:
-        namespace, name = key if len(key) == 2 else ("", key[0])
-        found = [
-            known
-            for known, item in self._policies.items()
-            if (item.kind, item.namespace, item.name) == (kind, namespace, name)
-        ]
-        if found:
-            self._actions.append(f"delete {self._policies[found[0]]}")
-            del self._policies[found[0]]
-            return
-        known = [_written(item) for item in self._policies.values()]
-        known += [f"Pod/{ref}" for ref in self._refs()]
-        known += [f"Service/{'/'.join(name)}" for name in self._services]
-        known += [f"Namespace/{name[0]}" for name in self._namespaces]
-        written = "/".join((kind, *key))
-        hint = nearest_or_all(written, known, "objects in this step")
-        self._add(place, f"there is no {written!r} in this step", hint)
+    def _missing(self, kind: Kind, name: str) -> tuple[str, str | None]:
+        hint = nearest_or_all(name, self._named(kind), f"{kind}s")
+        return f"there is no {kind} {name!r} in this step", hint
 
     # -------------------------------------------------------------- label, restart
 
     def _label_all(self, step: StepWire, place: Place) -> None:
         for target, changes in step.label.items():
-            self._label(target, changes, (*place, target))
+            head, _, name = target.partition("/")
+            ref = NamespaceRef(name) if head == "ns" else PodRef(head, name)
+            try:
+                self._builder.labels(ref)
+            except Conflict as conflict:
+                name = name if conflict.kind is Kind.NAMESPACE else target
+                fact, hint = self._missing(conflict.kind, name)
+                if conflict.kind is Kind.POD and self._builder.has_namespace(target):
+                    hint = f"a namespace is written ns/{target}, a pod {target}/pod"
+                self._add_at_key((*place, target), fact, hint)
+                continue
+            for key, value in changes.items():
+                self._label(ref, key, value, (*place, target, key))
 
-    def _label(self, target: str, changes: Mapping[str, str | None], place: Place) -> None:
-        head, _, name = target.partition("/")
-        if head == "ns":
-            namespace = self._namespaces.get((name,))
-            if namespace is None:
-                self._unknown_key("namespace", name, (key[0] for key in self._namespaces), place)
-                return
-            labels = self._changed(namespace.labels, changes, f"namespace {name}", place)
-            self._namespaces[name,] = replace(namespace, labels=labels)
-            return
-        pod = self._pods.get((head, name))
-        if pod is None:
-            self._unknown_key("pod", target, map(str, self._refs()), place)
-            return
-        labels = self._changed(pod.labels, changes, target, place)
-        self._pods[head, name] = replace(pod, labels=labels)
-
-    def _unknown_key(self, kind: str, name: str, known: Iterable[str], place: Place) -> None:
-        hint = nearest_or_all(name, known, f"{kind}s")
-        if kind == "pod" and (name,) in self._namespaces:
-            hint = f"a namespace is written ns/{name}, a pod {name}/pod"
-        self._add_at_key(place, f"there is no {kind} {name!r} in this step", hint)
-
-    def _changed(
-        self, labels: Labels, changes: Mapping[str, str | None], target: str, place: Place
-    ) -> Labels:
-        new = dict(labels)
-        for key, value in changes.items():
-            if value is not None:
-                self._actions.append(f"label {target} {key}={value}")
-                new[key] = value
-            elif key in new:
-                self._actions.append(f"remove label {key} of {target}")
-                del new[key]
-            else:
-                hint = nearest_or_all(key, new, "its labels")
-                self._add_at_key((*place, key), f"{target} has no label {key!r} to remove", hint)
-        return Labels(new)
-
-    def _refs(self) -> Iterator[PodRef]:
-        return (pod.ref for pod in self._pods.values())
+    def _label(
+        self, target: NamespaceRef | PodRef, key: str, value: str | None, place: Place
+    ) -> None:
+        try:
+            self._builder.label(target, key, value)
+        except Conflict:
+            hint = nearest_or_all(key, self._builder.labels(target), "its labels")
+            self._add_at_key(place, f"{target} has no label {key!r} to remove", hint)
 
     def _restart_all(self, step: StepWire, place: Place) -> None:
         for index, text in enumerate(step.restart):
-            key = tuple(text.split("/"))
-            pod = self._pods.get(key)
-            if pod is None:
-                self._unknown("pod", text, map(str, self._refs()), (*place, index))
-            else:
-                self._actions.append(f"restart Pod {text}")
-                self._pods[key] = replace(pod, incarnation=self._incarnation("pod", *key))
+            namespace, _, name = text.partition("/")
+            try:
+                self._builder.restart(PodRef(namespace, name))
+            except Conflict as conflict:
+                self._add((*place, index), *self._missing(conflict.kind, text))
 
     # -------------------------------------------------------------- what must fit together
 
-    def _check_ports(self) -> None:
-        """Check named target ports, and that no two pods want one port of one node."""
-        state = self._state()
-        for service in state.services:
-            endpoints = state.endpoints(service)
-            for index, port in enumerate(service.ports):
-                names = {(p.name, p.protocol) for pod in endpoints for p in pod.ports}
-                named = isinstance(port.target, str)
-                if endpoints and named and (port.target, port.protocol) not in names:
-                    self._no_target(service, index, endpoints)
-        taken: dict[tuple[int, int, Protocol], Pod] = {}
-        for pod in state.pods:
-            for listening in pod.ports if pod.host_network else ():
-                owner = taken.setdefault((pod.node, listening.number, listening.protocol), pod)
-                if owner is not pod:
-                    fact = f"port {listening.number} of node {pod.node} is {owner.ref}'s already"
-                    place = self._places["pod", pod.namespace, pod.name]
-                    self._add_at_key(place, fact, "pods with hostNetwork share the node's ports")
+    def _report(self, conflicts: Iterable[Conflict]) -> None:
+        for conflict in conflicts:
+            place = self._places[conflict.kind, conflict.name]
+            called = f"{conflict.kind} {conflict.name}"
+            match conflict.fact:
+                case Fact.NO_PORTS:
+                    self._add_at_key(place, f"{called} has no ports", "ports: [80]")
+                case Fact.REPLACED:
+                    fact = f"{called} is deleted and made again in one step"
+                    hint = "to be seen gone, it needs a step between the two"
+                    self._add_at_key(place, fact, hint)
+                case Fact.FAMILY_TWICE:
+                    hint = "one for each family"
+                    self._add((*place, "ip"), "two addresses of one family", hint)
+                case Fact.ADDRESS_TAKEN:
+                    self._address_taken(conflict, place)
+                case Fact.HOST_PORT_TAKEN:
+                    self._add_at_key(place, *self._host_port_taken(conflict))
+                case _:
+                    self._report_port(conflict, (*place, "ports", conflict.port))
 
-    def _no_target(self, service: Service, index: int, endpoints: tuple[Pod, ...]) -> None:
-        port = service.ports[index]
-        place = (*self._places["Service", service.namespace, service.name], "ports", index)
-        known = [str(p.name) for pod in endpoints for p in pod.ports if p.name]
+    def _report_port(self, conflict: Conflict, place: Place) -> None:
+        match conflict.fact:
+            case Fact.PORT_TWICE:
+                fact = f"port {conflict.detail} stands twice"
+                self._add(place, fact, "remove one of them")
+            case Fact.PORT_NAME_TWICE:
+                self._add(place, f"two ports are called {conflict.detail!r}", "rename one")
+            case Fact.NO_TARGET:
+                self._add((*place, "targetPort"), *self._no_target(conflict))
+            case _:
+                raise AssertionError(f"no state has this: {conflict}")
+
+    def _no_target(self, conflict: Conflict) -> tuple[str, str]:
+        namespace, _, name = conflict.name.partition("/")
+        service = self._builder.service(namespace, name)
+        endpoints = self._builder.state().endpoints(service)
+        known = [str(port.name) for pod in endpoints for port in pod.ports if port.name]
         pods = ", ".join(str(pod.ref) for pod in endpoints[:3])
-        fact = f"no pod behind Service {service.namespace}/{service.name} has a "
-        fact += f"{port.protocol} port called {port.target!r}"
-        hint = nearest(str(port.target), known) or f"its pods are {pods}"
-        self._add((*place, "targetPort"), fact, hint)
+        protocol = service.ports[conflict.port].protocol
+        fact = f"no pod behind Service {conflict.name} has a {protocol} port called "
+        return (
+            f"{fact}{conflict.detail!r}",
+            nearest(conflict.detail, known) or f"its pods are {pods}",
+        )
+
+    def _host_port_taken(self, conflict: Conflict) -> tuple[str, str]:
+        pod = self._builder.pod(PodRef(*conflict.name.split("/")))
+        number = pod.ports[conflict.port].number
+        fact = f"port {number} of node {pod.node} is {conflict.detail}'s already"
+        return fact, "pods with hostNetwork share the node's ports"
+
+    def _address_taken(self, conflict: Conflict, place: Place) -> None:
+        externals = self._builder.state().externals
+        word = conflict.detail
+        owner = next(item for item in externals if word in (*item.addresses, *item.dns_names))
+        key = "names" if word in self._wire.externals[conflict.name].names else "ip"
+        fact = f"{word} belongs to external {owner.name!r} already"
+        self._add((*place, key), fact, "one host for each address and name")
 
 
 def _container_port(wire: int | str | NamedPort) -> ContainerPort:
@@ -467,13 +377,3 @@ def _service_port(wire: int | str | NamedServicePort) -> ServicePort:
 def _number_and_protocol(written: int | str) -> tuple[int, Protocol]:
     number, _, protocol = str(written).partition("/")
     return int(number), Protocol(protocol or "TCP")
-
-
-def _manifest_key(manifest: Manifest) -> _Key:
-    group = manifest.api_version.rpartition("/")[0]
-    return group, manifest.kind, manifest.namespace, manifest.name
-
-
-def _written(manifest: Manifest) -> str:
-    """A manifest as ``delete`` names it."""
-    return "/".join(filter(None, (manifest.kind, manifest.namespace, manifest.name)))

@@ -23,6 +23,7 @@ from harness.model import (
     Probe,
     ProbeError,
     Reachability,
+    Restarted,
     Scenario,
     State,
     Step,
@@ -67,7 +68,7 @@ def cell(
 
 def step(*results: CellResult, name: str = "it is shut", **fields: object) -> StepRecord:
     table_ = TruthTable(tuple(result.cell for result in results))
-    made = Step(name, Location("s.yaml", 7, 3), ("apply it",), State("s"), table_)
+    made = Step(name, Location("s.yaml", 7, 3), (Restarted(PodRef("y", "b")),), State("s"), table_)
     scenario = Scenario(
         "s.yaml", "Shut", "s", "because", (made,), weak=bool(fields.pop("weak", 0))
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,17 @@ from harness.model import (
     ExternalRef,
     ExternalTrafficPolicy,
     Family,
+    Labelled,
     Labels,
     Needs,
     Networks,
     NodePortRef,
     NodeRef,
+    Pod,
     PodRef,
     Probe,
     Protocol,
+    Restarted,
     Scenario,
     ServiceName,
     ServicePort,
@@ -278,6 +282,33 @@ steps:
             ],
         ),
     ]
+
+
+def test_the_topology_is_the_state_before_the_first_step(tmp_path: Path) -> None:
+    path = tmp_path / "before.yaml"
+    path.write_text(
+        """\
+scenario: S
+why: W.
+externals: {office: {ip: 10.10.0.5}}
+topology: {a: {pods: {x: {}, y: {ports: [80]}}}}
+steps:
+  - step: the first changes something
+    label: {a/x: {app: x}}
+    restart: [a/y]
+    expect: allowed
+proves: nothing-changes
+"""
+    )
+    read = scenario.load(path)
+    first = read.steps[0].state
+    pods = (Pod("a", "x", node=1), Pod("a", "y", ports=(ContainerPort(80),), node=2))
+    assert read.topology == replace(first, pods=pods)
+    assert read.topology.outside == ("10.10.0.5/32",)
+    assert read.steps[0].changes == (
+        Labelled(PodRef("a", "x"), "app", "x"),
+        Restarted(PodRef("a", "y")),
+    )
 
 
 def test_pods_without_a_node_alternate_in_the_order_of_the_file(everything: Scenario) -> None:
