@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from harness.cluster.kube.api import Api, ApiError, ExecError, Output, Resource
+from harness.cluster.kube.api import Api, ApiError, Container, ExecError, Output, Resource
 from harness.cluster.waiting import Clock
 
 from .cluster_state import KINDS, ClusterState, Key, Kind, Object, Refused
@@ -377,8 +377,8 @@ class DirectApi(Api):
             raise ApiError(f"{method.upper()} {url}: no answer") from None
 
     def execute(
-        self, namespace: str, pod: str, command: Sequence[str], stdin: str, silence_s: float
+        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
     ) -> Output:
-        if self._server.state.found("v1", "Pod", namespace, pod) is None:
-            raise ExecError(f'pods "{pod}" not found', 404)
+        if self._server.state.found("v1", "Pod", container.namespace, container.pod) is None:
+            raise ExecError(f'pods "{container.pod}" not found', 404)
         return Output("= begin 1.0\n= end 1.0\n", 1.0)

@@ -15,7 +15,7 @@ import aiohttp.web
 import kmock
 import pytest
 
-from harness.cluster.kube.api import Api, ApiError, ExecError, resolve_context
+from harness.cluster.kube.api import Api, ApiError, Container, ExecError, resolve_context
 from harness.errors import UsageError
 
 from .conftest import refusal
@@ -28,6 +28,7 @@ POLICY: dict[str, Any] = {
 }
 POLICIES = "/c/apis/networking.k8s.io/v1/namespaces/x/networkpolicies"
 EXEC = "/c/api/v1/namespaces/x/pods/a/exec"
+A = Container("x", "a", "debugger")
 
 
 def use(kubeconfig: str, current: str | None) -> str:
@@ -122,9 +123,11 @@ def test_an_exec_that_cannot_start_is_an_error(
 ) -> None:
     server[f"get {EXEC}"] << refusal(code, "because")
     with pytest.raises(ExecError) as caught:
-        api.execute("x", "a", ["/bin/sh"], "", 5)
+        api.execute(A, ["/bin/sh"], "", 5)
     assert (caught.value.status, caught.value.message) == (code, "because")
     assert not caught.value.timed_out
+    (request,) = list(server[f"get {EXEC}"])
+    assert request.params.get("container") == "debugger"
 
 
 def test_an_api_server_that_is_not_there(kubeconfig: str) -> None:
@@ -215,7 +218,7 @@ def ended(**status: str) -> bytes:
 )
 def test_an_exec_that_ran_to_its_end_gives_what_it_printed(tmp_path: Path, last: bytes) -> None:
     with exec_that_sends([b"\x01= begin", b"\x01 1\n", last], tmp_path) as api:
-        assert api.execute("x", "a", ["/bin/sh"], "", 5).text == "= begin 1\n"
+        assert api.execute(A, ["/bin/sh"], "", 5).text == "= begin 1\n"
 
 
 @pytest.mark.parametrize(
@@ -235,5 +238,5 @@ def test_an_exec_that_broke_off_is_an_error_with_what_it_printed(
         exec_that_sends([b"\x01= begin 1\n", *frames], tmp_path) as api,
         pytest.raises(ExecError) as caught,
     ):
-        api.execute("x", "a", ["/bin/sh"], "", 5)
+        api.execute(A, ["/bin/sh"], "", 5)
     assert (caught.value.message, caught.value.output) == (message, "= begin 1\n")

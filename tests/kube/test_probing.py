@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.cluster.kube.api import ApiError, ExecError, Output
+from harness.cluster.kube.api import ApiError, Container, ExecError, Output
 from harness.cluster.kube.live import LiveNode, LivePod, View
 from harness.cluster.kube.probing import Manner, Prober
 from harness.errors import ClusterError
@@ -39,8 +39,8 @@ from harness.model import (
 A, B = PodRef("app", "a"), PodRef("app", "b")
 PODS = (Pod("app", "a", ports=(ContainerPort(80),)), Pod("app", "b", ports=(ContainerPort(80),)))
 LIVE = {
-    A: LivePod(A, "real", "a", "uid-a", ("10.0.0.1",), "n1"),
-    B: LivePod(B, "real", "b", "uid-b", ("10.0.0.2",), "n1"),
+    A: LivePod(A, "real", "a", "uid-a", ("10.0.0.1",), "n1", "agnhost"),
+    B: LivePod(B, "real", "b", "uid-b", ("10.0.0.2",), "n1", "agnhost"),
 }
 VIEW = View(
     State("s", (Namespace("app"),), PODS),
@@ -80,13 +80,15 @@ class ScriptedApi:
         self.answering = answering
         self.servers = servers
         self.execs: list[str] = []
+        self.containers: list[Container] = []
 
     def execute(
-        self, namespace: str, pod: str, command: Sequence[str], stdin: str, silence_s: float
+        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
     ) -> Output:
         began = time.monotonic()
-        self.execs.append(pod)
-        return Output(self.answering(pod, stdin), began)
+        self.execs.append(container.pod)
+        self.containers.append(container)
+        return Output(self.answering(container.pod, stdin), began)
 
     def find(self, *what: str, **where: str) -> list[dict[str, Any]]:
         assert (what, where) == (
@@ -141,6 +143,20 @@ def test_an_allowed_probe_takes_one_exec_and_can_be_repeated_by_hand() -> None:
         "kubectl --context test -n real exec a -c agnhost -- "
         "/agnhost connect 10.0.0.2:80 --timeout=1000ms"
     )
+
+
+def test_each_pod_is_probed_from_its_own_container() -> None:
+    pods = {
+        ref: replace(pod, container=name)
+        for (ref, pod), name in zip(LIVE.items(), ("debugger-x", "agnhost"), strict=True)
+    }
+    found, api = probed(deny_from_a, view=replace(VIEW, pods=pods))
+    assert found[PROBE].outcome is Verdict.TIMEOUT
+    assert api.containers == [
+        Container("real", "a", "debugger-x"),
+        Container("real", "b", "agnhost"),
+    ]
+    assert found[PROBE].command.startswith("kubectl --context test -n real exec a -c debugger-x ")
 
 
 def test_a_timeout_counts_when_the_destination_shows_that_it_lives() -> None:
@@ -200,8 +216,8 @@ def test_a_destination_that_began_late_proves_nothing() -> None:
         return deny_from_a(pod, script)
 
     class Late(ScriptedApi):
-        def execute(self, namespace: str, pod: str, *rest: Any, **more: Any) -> Output:
-            output = super().execute(namespace, pod, *rest, **more)
+        def execute(self, *what: Any) -> Output:
+            output = super().execute(*what)
             return Output(output.text, time.monotonic())
 
     api = Late(answering)

@@ -62,6 +62,15 @@ class ExecError(ApiError):
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a pod, by real names."""
+
+    namespace: str
+    pod: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """What an exec printed on stdout; ``began`` is ``time.monotonic()`` of its first byte."""
 
@@ -290,23 +299,23 @@ class Api:
     # ------------------------------------------------------------------ exec
 
     def execute(
-        self, namespace: str, pod: str, command: Sequence[str], stdin: str, silence_s: float
+        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
     ) -> Output:
-        """Run a command in a pod's container ``agnhost``; it must end by itself.
+        """Run a command in a container of a pod; it must end by itself.
 
-        Raises ExecError when it could not start, said nothing for ``silence_s``, or ended
-        without saying how. Its exit status is not looked at: the output must prove itself.
+        Raises ExecError if the command could not start, sent nothing for ``idle_s``, or ended
+        without a status. The exit status is ignored: the output must prove itself.
         The library's ``stream`` is not used here: it patches the client that it is given,
         cannot be told to give up on a node that accepts and says nothing, and returns
         silently on time-out.
         """
         received: dict[int, bytearray] = {_STDOUT: bytearray(), _STATUS: bytearray()}
         began = time.monotonic()
-        query = [("container", "agnhost"), ("stdin", "true"), ("stdout", "true")]
+        query = [("container", container.name), ("stdin", "true"), ("stdout", "true")]
         query += [("stderr", "false")] + [("command", word) for word in command]
         try:
             with contextlib.ExitStack() as stack:
-                link = self._connect(namespace, pod, query, silence_s)
+                link = self._connect(container, query, idle_s)
                 # Not close(): once the other side has closed, that leaves the socket open.
                 stack.callback(link.shutdown)
                 data = stdin.encode()
@@ -321,7 +330,7 @@ class Api:
             raise ExecError(message, error.status_code) from None
         except (websocket.WebSocketException, OSError) as error:
             timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
-            what = f"not a word for {silence_s:.0f} s" if timed_out else f"the exec broke: {error}"
+            what = f"not a word for {idle_s:.0f} s" if timed_out else f"the exec broke: {error}"
             raise ExecError(what, None, received[_STDOUT].decode(), timed_out) from None
         text = received[_STDOUT].decode(errors="replace")
         if not received[_STATUS]:
@@ -332,11 +341,12 @@ class Api:
         return Output(text, began)
 
     def _connect(
-        self, namespace: str, pod: str, query: list[tuple[str, str]], timeout_s: float
+        self, container: Container, query: list[tuple[str, str]], timeout_s: float
     ) -> websocket.WebSocket:
         host = urlsplit(self._configuration.host)
         scheme = "wss" if host.scheme == "https" else "ws"
-        path = f"{host.path.rstrip('/')}/api/v1/namespaces/{namespace}/pods/{pod}/exec"
+        pod = f"namespaces/{container.namespace}/pods/{container.pod}"
+        path = f"{host.path.rstrip('/')}/api/v1/{pod}/exec"
         url = f"{scheme}://{host.netloc}{path}?{urlencode(query)}"
         headers: list[str] = []
         if token := self._configuration.get_api_key_with_prefix("BearerToken", "authorization"):

@@ -49,7 +49,7 @@ class LiveNode:
 
 @dataclass(frozen=True, slots=True)
 class LivePod:
-    """A pod as it was when it became ready."""
+    """A pod as it was when it became ready. Probes run in ``container``, and it serves there."""
 
     ref: PodRef | NodeRef
     namespace: str
@@ -57,6 +57,7 @@ class LivePod:
     uid: str
     addresses: tuple[str, ...]
     node: str
+    container: str
 
     def fault(self, now: Object | None) -> str | None:
         """Say why this pod cannot answer any more, or return None; ``now`` is its object."""
@@ -156,8 +157,8 @@ def is_dead(pod: Object) -> bool:
     return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}
 
 
-def live_pod(ref: PodRef | NodeRef, pod: Object) -> LivePod:
-    """Read a pod that is ready."""
+def live_pod(ref: PodRef | NodeRef, pod: Object, container: str) -> LivePod:
+    """Read a pod that is ready, to be probed from ``container``."""
     metadata = pod["metadata"]
     return LivePod(
         ref,
@@ -166,6 +167,7 @@ def live_pod(ref: PodRef | NodeRef, pod: Object) -> LivePod:
         metadata["uid"],
         addresses(pod),
         pod["spec"].get("nodeName", ""),
+        container,
     )
 
 

@@ -29,7 +29,7 @@ from typing import Protocol as Interface
 
 from harness import agnhost
 from harness.agnhost import Target
-from harness.cluster.kube.api import Api, ApiError, ExecError
+from harness.cluster.kube.api import Api, ApiError, Container, ExecError
 from harness.cluster.kube.live import LivePod, View, is_ready, of_family
 from harness.cluster.kube.objects import Object
 from harness.errors import ClusterError
@@ -224,7 +224,7 @@ class Prober:
         manner, parallel = self._manner, self._parallel
         script = agnhost.script(targets, manner.timeout_s, parallel)
         limit_s = agnhost.deadline_s(targets, manner.timeout_s, parallel)
-        silence_s = agnhost.longest_s(targets, manner.timeout_s) + manner.grace_s
+        idle_s = agnhost.longest_s(targets, manner.timeout_s) + manner.grace_s
         began = time.monotonic()
         try:
             if isinstance(place, ExternalRef):
@@ -233,7 +233,8 @@ class Prober:
                 text = self._outside.probe(place.name, script, limit_s + manner.grace_s)
             else:
                 shell = agnhost.shell(limit_s)
-                output = self._api.execute(place.namespace, place.name, shell, script, silence_s)
+                container = Container(place.namespace, place.name, place.container)
+                output = self._api.execute(container, shell, script, idle_s)
                 text, began = output.text, output.began
         except ExecError as error:
             is_final = error.timed_out or error.status in {401, 403, 404}
@@ -295,7 +296,7 @@ class Prober:
         if isinstance(place, ExternalRef):
             return f"{self._outside.command(place.name)} {words}" if self._outside else ""
         where = f"kubectl --context {self._api.context} -n {place.namespace} exec {place.name}"
-        return f"{where} -c agnhost -- {words}"
+        return f"{where} -c {place.container} -- {words}"
 
     # ------------------------------------------------------------------ proof of life
 

@@ -18,7 +18,7 @@ from harness.cluster.kube import live, objects
 from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.live import LiveNode, LivePod, LiveService, View
-from harness.cluster.kube.objects import Image, Naming, Object, Scope
+from harness.cluster.kube.objects import AGNHOST, Image, Naming, Object, Scope
 from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
 from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError, NotRefused
@@ -321,7 +321,7 @@ class Reconciler:
                     continue
                 last[name] = found
                 if live.is_ready(found) and live.addresses(found):
-                    ready[pod.ref] = live.live_pod(pod.ref, found)
+                    ready[pod.ref] = live.live_pod(pod.ref, found, AGNHOST)
                 elif live.is_hopeless(found):
                     raise ClusterError(f"pod {pod.ref} does not start: {self._words(found)}")
             late = len(waiting) - len(ready)
@@ -382,7 +382,7 @@ class Reconciler:
             return None if made else self._words(found) if found else "it is gone"
 
         self._until(missing, self._limits.ready_s, f"{ref} to become ready")
-        return live.live_pod(ref, made[0])
+        return live.live_pod(ref, made[0], AGNHOST)
 
     def pods_now(self) -> dict[tuple[str, str], Object]:
         """The pods of this run and worker, by real namespace and name."""
