@@ -26,9 +26,8 @@ from harness import canary, runner
 from harness.cluster import kind
 from harness.cluster.kind import command
 from harness.cluster.kind.installation import installation
-from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits
 from harness.cluster.kube.objects import RUN_LABEL
-from harness.cluster.kube.reconcile import Limits
 from harness.cluster.profiles import Profile
 from harness.errors import ClusterError, Location
 from harness.model import (

@@ -20,11 +20,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from harness.cluster import kind
-from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits
 from harness.cluster.kube.api import Api, ApiError, Object
 from harness.cluster.kube.objects import OWNER_LABEL, RUN_LABEL, WORKER_LABEL
 from harness.cluster.kube.owned import Ref, ref_of
-from harness.cluster.kube.reconcile import Limits
 from harness.errors import HarnessError
 from harness.model import Labels, Manifest, Namespace, Pod, State
 from tests.kube.apiserver import Call, Chance, Fault, Faults

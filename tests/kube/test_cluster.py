@@ -15,10 +15,9 @@ import yaml
 from harness.choice import ClusterChoice
 from harness.cli import Exit, main
 from harness.cluster import Gap, KnownCell, kind, kube
-from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits
 from harness.cluster.kube.identity import Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL
-from harness.cluster.kube.reconcile import Limits
 from harness.cluster.profiles import ProfileFile, parse
 from harness.errors import ClusterError
 from harness.model import Verdict

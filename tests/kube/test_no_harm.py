@@ -21,11 +21,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.objects import OWNER_LABEL, RUN_LABEL, WORKER_LABEL
 from harness.cluster.kube.owned import Ref
-from harness.cluster.kube.reconcile import Limits
 from harness.errors import HarnessError
 from harness.model import (
     Destination,

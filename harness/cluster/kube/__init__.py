@@ -2,9 +2,10 @@
 
 ``KubeCluster`` is the seam's implementation. Behind it ``api`` speaks to the API server,
 ``objects`` (pure) turns values into Kubernetes objects and names, ``live`` (pure) reads them
-back, ``reconcile`` makes a State true, ``probing`` runs the probes and asks for proof of life.
-``identity`` and ``heartbeat`` say whether a run is alive, and ``leftovers`` removes what dead
-runs left behind.
+back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
+``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source,
+``belief`` decides which answers count, and ``probing`` runs a round. ``identity`` and
+``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead runs left behind.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from typing import Literal, Self
 from harness.cluster import Capabilities, Gap, KnownCell
 from harness.cluster.kube import diagnosis, leftovers
 from harness.cluster.kube.api import Api, resolve_context
+from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.identity import Machine
+from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.leftovers import Cleaning, Leftover
 from harness.cluster.kube.objects import Image, Naming
 from harness.cluster.kube.owned import Owned
-from harness.cluster.kube.probing import Manner, OutsideHosts, Prober
+from harness.cluster.kube.pods import Limits, PodFactory, Supplies
+from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
-from harness.cluster.kube.reconcile import Limits, Reconciler
+from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
 from harness.model import Observation, Probe, State
@@ -35,6 +39,7 @@ __all__ = [
     "KubeCluster",
     "KubeSettings",
     "Leftover",
+    "Limits",
     "OutsideHosts",
     "Pool",
     "clean",
@@ -110,28 +115,16 @@ class KubeCluster:
         self._settings = settings
         self._outside = outside
         self._api = api or Api(settings.kubeconfig, settings.context)
-        manner = Manner(
-            timeout_s=settings.probe_timeout_s,
-            grace_s=settings.exec_grace_s,
-            parallel=settings.parallel,
-            rejects=settings.denies_by == "reject",
-            cluster_domain=settings.cluster_domain,
-        )
-        self._prober = Prober(
-            self._api,
-            manner,
-            outside,
-            node_pod=lambda ref: self._reconciler.node_pod(ref),
-            pods_now=lambda: self._reconciler.pods_now(),
-        )
         naming = Naming(settings.run, settings.worker)
+        owned = self._owned(naming)
+        batches = BatchRunner(self._api, _probe_settings(settings), outside)
+        supplies = Supplies(Image(settings.image, settings.image_pull_secrets), settings.limits)
+        self._inventory = Inventory(self._api, naming)
+        factory = PodFactory(owned, naming, supplies, self._inventory, batches)
+        heartbeat = Heartbeat(self._owned(naming), naming)
+        self._prober = Prober(batches, self._inventory, factory)
         self._reconciler = Reconciler(
-            self._owned(naming),
-            naming,
-            Image(settings.image, settings.image_pull_secrets),
-            settings.limits,
-            self._prober.serves,
-            Heartbeat(self._owned(naming), naming),
+            owned, naming, self._inventory, factory, settings.limits, heartbeat
         )
 
     def _owned(self, naming: Naming) -> Owned:
@@ -146,7 +139,7 @@ class KubeCluster:
         features = {"hostnetwork", "nodeport", "endport", "admission"} | settings.features
         if self._outside is not None:
             features.add("external")
-        if self._has_ipv6():
+        if self._inventory.has_ipv6():
             features.add("ipv6")
         return Capabilities(
             name=settings.name,
@@ -159,16 +152,6 @@ class KubeCluster:
             denies_by=settings.denies_by,
             probe_timeout_s=settings.probe_timeout_s,
             settle_s=settings.settle_s,
-        )
-
-    def _has_ipv6(self) -> bool:
-        """Whether pods get IPv6 addresses: those of the cluster's own do."""
-        pods = self._api.find("v1", "Pod", namespace="kube-system")
-        return any(
-            ":" in item["ip"]
-            for pod in pods
-            if not pod["spec"].get("hostNetwork")
-            for item in pod.get("status", {}).get("podIPs") or []
         )
 
     def preflight(self) -> None:
@@ -201,9 +184,9 @@ class KubeCluster:
         return self._prober.probe(self._reconciler.view, probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
-        """Tell about the network plugin and both ends of the probes; see ``diagnosis``."""
-        naming, view = self._reconciler.naming, self._reconciler.view
-        return diagnosis.describe(self._api, naming, view, self._settings.agents, probes)
+        """Describe the network plugin and both ends of the probes; see ``diagnosis``."""
+        agents, view = self._settings.agents, self._reconciler.view
+        return diagnosis.describe(self._api, self._inventory, view, agents, probes)
 
     def close(self) -> tuple[str, ...]:
         """Remove all that was made, and name what is left."""
@@ -221,6 +204,16 @@ class KubeCluster:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _probe_settings(settings: KubeSettings) -> ProbeSettings:
+    return ProbeSettings(
+        timeout_s=settings.probe_timeout_s,
+        grace_s=settings.exec_grace_s,
+        parallel=settings.parallel,
+        rejects=settings.denies_by == "reject",
+        cluster_domain=settings.cluster_domain,
+    )
 
 
 def clean(kubeconfig: str | None, context: str, run: str | None = None) -> Cleaning:

@@ -11,8 +11,9 @@ from functools import partial
 
 from harness.cluster.kube import live
 from harness.cluster.kube.api import Api
+from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import View
-from harness.cluster.kube.objects import Naming, Object
+from harness.cluster.kube.objects import Object
 from harness.errors import HarnessError
 from harness.model import PodRef, Probe
 
@@ -21,7 +22,11 @@ _EVENTS = 10
 
 
 def describe(
-    api: Api, naming: Naming, view: View, agents: Sequence[str], probes: Sequence[Probe]
+    api: Api,
+    inventory: Inventory,
+    view: View,
+    agents: Sequence[str],
+    probes: Sequence[Probe],
 ) -> str:
     """Tell about the ends of the probes, the live policies and the cluster's own pods.
 
@@ -35,8 +40,8 @@ def describe(
         _part("the network plugin's workloads that are not ready", lambda: _agents(api, agents))
         if agents
         else _part("DaemonSets that are not ready", lambda: _daemon_sets(api)),
-        _part("pods", lambda: _pods(api, naming, view, refs)),
-        _part("services", lambda: _services(api, naming)),
+        _part("pods", lambda: _pods(inventory, view, refs)),
+        _part("services", lambda: _services(inventory)),
         *(_part(f"policies in {name}", partial(_policies, api, name)) for name in names),
         *(_part(f"events in {name}", partial(_events, api, name)) for name in names),
         _part("kube-system pods that are not ready", lambda: _unready(api)),
@@ -90,11 +95,8 @@ def _daemon_sets(api: Api) -> Iterable[str]:
             yield f"DaemonSet {name}: ready on {ready} of {wanted} nodes"
 
 
-def _pods(api: Api, naming: Naming, view: View, refs: Iterable[PodRef]) -> Iterable[str]:
-    found = {
-        (item["metadata"]["namespace"], item["metadata"]["name"]): item
-        for item in api.find("v1", "Pod", selector=naming.selector)
-    }
+def _pods(inventory: Inventory, view: View, refs: Iterable[PodRef]) -> Iterable[str]:
+    found = inventory.pods()
     for ref in refs:
         pod = found.get((view.names.get(ref.namespace, ""), ref.name))
         if pod is None:
@@ -114,14 +116,9 @@ def _is_authors(key: str) -> bool:
     return not key.startswith(("netpol.harness/", "app.kubernetes.io/managed-by"))
 
 
-def _services(api: Api, naming: Naming) -> Iterable[str]:
-    slices: dict[tuple[str, str], list[Object]] = {}
-    for item in api.find("discovery.k8s.io/v1", "EndpointSlice", selector=naming.selector):
-        metadata = item["metadata"]
-        owner = metadata["labels"].get("kubernetes.io/service-name", "")
-        slices.setdefault((metadata["namespace"], owner), []).append(item)
-    for (namespace, name), items in sorted(slices.items()):
-        yield f"{namespace}/{name}: endpoints {', '.join(sorted(live.serving(items))) or 'none'}"
+def _services(inventory: Inventory) -> Iterable[str]:
+    for (namespace, name), addresses in sorted(inventory.endpoints().items()):
+        yield f"{namespace}/{name}: endpoints {', '.join(sorted(addresses)) or 'none'}"
 
 
 def _policies(api: Api, namespace: str) -> Iterable[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,6 +190,15 @@ class Owned:
             return self.api.merge({**named, "metadata": names}, {**changes, "metadata": metadata})
 
         return self._change(ref, lambda found: change(*_identity(found)))
+
+    def relabel(self, wanted: Object, removed: Iterable[str]) -> None:
+        """Set the labels of ``wanted`` on our object, and remove others. Raises ClusterError."""
+        ref = ref_of(wanted)
+        labels = {**dict.fromkeys(removed), **wanted["metadata"]["labels"]}
+        try:
+            self.patch(ref, {"metadata": {"labels": labels}})
+        except ApiError as error:
+            raise ClusterError(f"{ref} cannot be labelled: {error}") from None
 
     def replace(self, wanted: Object) -> Object:
         """Put an object in the place of ours of the same names; raises as ``patch`` does."""

@@ -6,23 +6,23 @@ should be. A value is recorded here once the cluster has it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from harness.cluster.kube import live, objects
 from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.heartbeat import Heartbeat
-from harness.cluster.kube.live import LiveNode, LivePod, LiveService, View
-from harness.cluster.kube.objects import AGNHOST, Image, Naming, Object, Scope
+from harness.cluster.kube.inventory import Inventory
+from harness.cluster.kube.live import LivePod, LiveService, View
+from harness.cluster.kube.objects import Naming, Object, Scope
 from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
-from harness.cluster.waiting import TimedOut, Wait
+from harness.cluster.kube.pods import Limits, PodFactory
+from harness.cluster.waiting import Wait
 from harness.errors import ClusterError, NotRefused
-from harness.model import Manifest, Namespace, NodeRef, Pod, PodRef, Service, State
+from harness.model import Manifest, Namespace, Pod, PodRef, Service, State
 
 _READ_S = 30.0  # for one answer that a sync cannot go on without
 _T = TypeVar("_T")
@@ -31,52 +31,35 @@ Key = tuple[str, str, str, str]
 """API version, kind, logical namespace and name of an author's object."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How long the cluster may take, in seconds."""
-
-    ready_s: float = 120.0  # for pods, image pull included, and for Services' endpoints
-    gone_s: float = 60.0  # for what must be gone before its name is used again
-    close_s: float = 120.0  # for all that we made, at the end
-
-
 class Reconciler:
     """Owns every object that one run and worker makes on a cluster.
 
-    ``serves`` is asked of each new pod: it returns None once the pod listens on its ports,
-    else what is wrong. ``heartbeat`` begins before anything else is made and is removed last.
+    ``heartbeat`` begins before anything else is made and is removed last.
     """
 
     def __init__(
         self,
         owned: Owned,
         naming: Naming,
-        image: Image,
+        inventory: Inventory,
+        factory: PodFactory,
         limits: Limits,
-        serves: Callable[[LivePod, Pod], str | None],
         heartbeat: Heartbeat,
     ) -> None:
         self._api = owned.api
         self._heartbeat = heartbeat
         self._owned = owned
         self._naming = naming
-        self._image = image
+        self._inventory = inventory
+        self._factory = factory
         self._limits = limits
-        self._serves = serves
         self._namespaces: dict[str, Namespace] = {}
         self._pods: dict[PodRef, Pod] = {}
         self._services: dict[tuple[str, str], Service] = {}
         self._manifests: dict[Key, Manifest] = {}
         self._refs: dict[Key, Ref] = {}
-        self._node_pods: dict[NodeRef, LivePod] = {}
-        self._node_lock = threading.Lock()
         self._workers = ThreadPoolExecutor(12, thread_name_prefix="kube-sync")
-        self.view = View(nodes=self._nodes())
-
-    @property
-    def naming(self) -> Naming:
-        """How the State that was synced last is named on the cluster."""
-        return self._naming
+        self.view = View(nodes=self._read(inventory.nodes, "the nodes"))
 
     # ------------------------------------------------------------------ the steps of a sync
 
@@ -146,7 +129,7 @@ class Reconciler:
                 self._forget_namespace(item.name)
         if not self._pods:
             return
-        now = self._read(self.pods_now, "the pods")
+        now = self._read(self._inventory.pods, "the pods")
         for ref in list(self._pods):
             found = self.view.pods.get(ref)
             if found is None or found.fault(now.get((found.namespace, found.name))):
@@ -200,7 +183,7 @@ class Reconciler:
             if old is None:
                 self._make_namespace(wanted)
             else:
-                self._label(wanted, old.labels.keys() - item.labels.keys())
+                self._owned.relabel(wanted, old.labels.keys() - item.labels.keys())
             self._namespaces[item.name] = item
 
         self._each(make, state.namespaces)
@@ -215,19 +198,7 @@ class Reconciler:
             raise ClusterError(error.message, hint) from None
         except ApiError as error:
             raise ClusterError(f"namespace {name} cannot be created: {error}") from None
-        for source in self._image.pull_secrets:
-            self._copy_secret(source, name)
-
-    def _copy_secret(self, source: str, namespace: str) -> None:
-        origin, name = source.split("/", 1)
-        found = self._api.get("v1", "Secret", name, origin)
-        if found is None:
-            raise ClusterError(f"there is no image pull secret {source}", "write NAMESPACE/NAME")
-        metadata = {"name": name, "namespace": namespace, "labels": self._naming.labels}
-        self._owned.create({
-            **{key: found[key] for key in ("apiVersion", "kind", "type", "data")},
-            "metadata": metadata,
-        })  # fmt: skip
+        self._factory.copy_pull_secrets(name)
 
     def _apply_manifests(self, manifests: dict[Key, Manifest], wanted: dict[Key, Object]) -> None:
         for key, item in manifests.items():
@@ -286,114 +257,21 @@ class Reconciler:
             self._await_pods(fresh)
 
     def _create_pod(self, item: Pod) -> None:
-        node = self.view.node(item.node)
         real = self._naming.namespace(item.namespace)
-        self._create(objects.pod(item, self._naming, real, node.hostname, self._image), item.ref)
+        self._factory.create(item, real, self.view.node(item.node))
         self._pods[item.ref] = item
-
-    def _create(self, wanted: Object, ref: PodRef | NodeRef) -> None:
-        def is_early(error: ApiError) -> bool:
-            """Its namespace is younger than its service account."""
-            return error.status == 403 and "serviceaccount" in error.message
-
-        try:
-            self._owned.create(wanted, self._limits.gone_s, is_early)
-        except ApiError as error:
-            raise ClusterError(f"pod {ref} cannot be created: {error}") from None
 
     def _relabel(self, old: Pod, new: Pod) -> None:
         real = self._naming.namespace(new.namespace)
-        wanted = objects.pod(new, self._naming, real, "", self._image)
-        self._label(wanted, old.labels.keys() - new.labels.keys())
+        self._factory.relabel(new, real, old.labels.keys() - new.labels.keys())
         self._pods[new.ref] = new
 
     def _await_pods(self, pods: list[Pod]) -> None:
         """Wait until the pods run and have addresses, and then until they serve their ports."""
         waiting = {(self._naming.namespace(pod.namespace), pod.name): pod for pod in pods}
-        ready: dict[PodRef, LivePod] = {}
-        last: dict[tuple[str, str], Object] = {}
-
-        def missing() -> str | None:
-            now = self.pods_now()
-            for name, pod in waiting.items():
-                found = now.get(name)
-                if found is None or pod.ref in ready:
-                    continue
-                last[name] = found
-                if live.is_ready(found) and live.addresses(found):
-                    ready[pod.ref] = live.live_pod(pod.ref, found, AGNHOST)
-                elif live.is_hopeless(found):
-                    raise ClusterError(f"pod {pod.ref} does not start: {self._words(found)}")
-            late = len(waiting) - len(ready)
-            return f"{late} of {len(waiting)} are not ready" if late else None
-
-        try:
-            self._until(missing, self._limits.ready_s, "pods to become ready")
-        except TimedOut as error:
-            late = {name: pod.ref for name, pod in waiting.items() if pod.ref not in ready}
-            words = [
-                f"{ref}: {self._words(last[name]) if name in last else 'it is gone'}"
-                for name, ref in late.items()
-            ]
-            raise ClusterError("\n".join([error.message, *words])) from None
-        self._each(lambda pod: self._await_ports(ready[pod.ref], pod), pods)
+        ready = self._factory.await_ready(waiting)
+        self._each(lambda pod: self._factory.await_ports(ready[pod.ref], pod), pods)
         self.view = replace(self.view, pods={**self.view.pods, **ready})
-
-    def _await_ports(self, found: LivePod, pod: Pod) -> None:
-        self._until(lambda: self._serves(found, pod), 15.0, f"pod {pod.ref} to serve its ports")
-
-    def _words(self, pod: Object) -> str:
-        """Why a pod is not ready: its status, and the last warning about it."""
-        metadata = pod["metadata"]
-        words = live.trouble(pod)
-        with contextlib.suppress(ApiError):
-            events = self._api.find("v1", "Event", namespace=metadata["namespace"])
-            about = [
-                item.get("message", "")
-                for item in events
-                if item.get("involvedObject", {}).get("uid") == metadata["uid"]
-                and item.get("type") == "Warning"
-            ]
-            words += f" ({about[-1]})" if about and about[-1] not in words else ""
-        return words
-
-    def node_pod(self, ref: NodeRef) -> LivePod:
-        """A pod on the network of that node, made when it is first asked for."""
-        with self._node_lock:
-            if ref not in self._node_pods:
-                self._node_pods[ref] = self._make_node_pod(ref)
-            return self._node_pods[ref]
-
-    def _make_node_pod(self, ref: NodeRef) -> LivePod:
-        naming, node = self._naming, self.view.node(ref.index)
-        wanted = objects.node_namespace(naming)
-        if not self._owned.holds(ref_of(wanted)):
-            self._owned.create(wanted, self._limits.gone_s)
-        name = f"node-{ref.index}"
-        item = Pod(naming.nodes, name, node=ref.index, host_network=True)
-        self._create(objects.pod(item, naming, naming.nodes, node.hostname, self._image), ref)
-        made: list[Object] = []
-
-        def missing() -> str | None:
-            found = self.pods_now().get((naming.nodes, name))
-            if found and live.is_hopeless(found):
-                raise ClusterError(f"{ref} does not start: {self._words(found)}")
-            made[:] = [found] if found and live.is_ready(found) else []
-            return None if made else self._words(found) if found else "it is gone"
-
-        self._until(missing, self._limits.ready_s, f"{ref} to become ready")
-        return live.live_pod(ref, made[0], AGNHOST)
-
-    def pods_now(self) -> dict[tuple[str, str], Object]:
-        """The pods of this run and worker, by real namespace and name."""
-        found = self._api.find("v1", "Pod", selector=self._naming.selector)
-        return {(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in found}
-
-    def _nodes(self) -> tuple[LiveNode, ...]:
-        found = live.nodes(self._read(lambda: self._api.find("v1", "Node"), "the nodes"))
-        if not found:
-            raise ClusterError("the cluster has no node that pods can be placed on")
-        return found
 
     def _await_endpoints(self, state: State) -> None:
         """Wait until every Service's endpoints are the pods that the State puts behind it."""
@@ -407,16 +285,11 @@ class Reconciler:
         }
 
         def missing() -> str | None:
-            slices: dict[tuple[str, str], list[Object]] = {name: [] for name in wanted}
-            selector = self._naming.selector
-            for item in self._api.find("discovery.k8s.io/v1", "EndpointSlice", selector=selector):
-                labels = item["metadata"]["labels"]
-                name = (item["metadata"]["namespace"], labels["kubernetes.io/service-name"])
-                slices.setdefault(name, []).append(item)
+            found = self._inventory.endpoints()
             wrong = [
-                f"{name[1]} has {sorted(live.serving(slices[name]))}, not {sorted(ips)}"
+                f"{name[1]} has {sorted(there)}, not {sorted(ips)}"
                 for name, ips in wanted.items()
-                if not _matches(live.serving(slices[name]), ips)
+                if not _matches(there := found.get(name, frozenset()), ips)
             ]
             return "; ".join(wrong) or None
 
@@ -448,8 +321,7 @@ class Reconciler:
             left.extend(self._heartbeat.remove() if rest.all_going else self._heartbeat.keep())
             return ", ".join(left) or None
 
-        with self._node_lock:
-            self._node_pods.clear()
+        self._factory.forget_nodes()
         try:
             self._until(missing, self._limits.close_s, "everything of this run to be deleted")
         except ClusterError:
@@ -473,14 +345,6 @@ class Reconciler:
             self._limits.gone_s,
             f"{called} to be deleted",
         )
-
-    def _label(self, wanted: Object, removed: Iterable[str]) -> None:
-        ref = ref_of(wanted)
-        labels = {**dict.fromkeys(removed), **wanted["metadata"]["labels"]}
-        try:
-            self._owned.patch(ref, {"metadata": {"labels": labels}})
-        except ApiError as error:
-            raise ClusterError(f"{ref} cannot be labelled: {error}") from None
 
     def _read(self, ask: Callable[[], _T], what: str) -> _T:
         """Ask the API server something; ride out a moment in which it cannot answer."""

@@ -1,0 +1,158 @@
+"""Decide which answers of a round are believed: proof of life.
+
+A dropped packet, a dead pod and a frozen node all look alike to the source. So a TIMEOUT
+counts as a denial only with evidence that policy cannot withhold:
+
+- the source printed its sentinels, in the time that a running process takes (``agnhost``);
+- after the round, both pods are still there with the same uid and address, not being
+  deleted, and ready;
+- every pod that would have answered was running all the time. Either its own batch of the
+  same round had no stall and ended later than the probe did, or it serves its ports on its
+  own loopback when asked now, and answers at once. A frozen pod that answers when it thaws
+  proves nothing.
+
+A round in which a probe that connected took longer than twice the timeout proves no denial at
+all: machines that slow miss answers.
+
+A failed DNS lookup counts only while a DNS server of the cluster is ready. On a cluster that
+denies by rejecting, a REFUSED needs the same evidence as a TIMEOUT, but a batch of the
+destination is none: its server may be dead, and a dead server refuses too. Without evidence
+a probe has no verdict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+
+from harness.cluster.kube.batch import Batch, BatchRunner, slowest_s
+from harness.cluster.kube.inventory import Inventory
+from harness.cluster.kube.live import LivePod, View
+from harness.errors import ClusterError
+from harness.model import Observation, Pod, PodRef, Probe, ProbeError, Source, Verdict
+
+
+class ProofOfLife:
+    """Asks for the evidence that denials need; ``threads`` run the checks of many pods."""
+
+    def __init__(self, batches: BatchRunner, inventory: Inventory, threads: Executor) -> None:
+        self._batches = batches
+        self._inventory = inventory
+        self._threads = threads
+
+    def believed(self, view: View, batches: Mapping[Source, Batch]) -> list[Observation]:
+        """Return the observations of a round; denials without evidence become ProbeErrors."""
+        observed = [item for batch in batches.values() for item in batch.observations]
+        doubtful = [item for item in observed if self._is_doubtful(item)]
+        if not doubtful:
+            return observed
+        faults: dict[Probe, str]
+        try:
+            if starved := self._starvation(observed):
+                faults = dict.fromkeys((item.probe for item in doubtful), starved)
+            else:
+                faults = self._faults(view, batches, doubtful)
+        except ClusterError as error:
+            why = f"whether the pods still live could not be asked: {error}"
+            faults = dict.fromkeys((item.probe for item in doubtful), why)
+        return [
+            replace(item, outcome=ProbeError(f"{item.outcome}, but {faults[item.probe]}"))
+            if item.probe in faults
+            else item
+            for item in observed
+        ]
+
+    def _is_doubtful(self, item: Observation) -> bool:
+        return item.outcome in {Verdict.TIMEOUT, Verdict.DNS} or (
+            self._batches.settings.rejects and item.outcome is Verdict.REFUSED
+        )
+
+    def _starvation(self, observed: Sequence[Observation]) -> str | None:
+        """Return why the machines were too slow to prove anything, or None."""
+        took_s, limit_s = slowest_s(observed), self._batches.settings.limit_s
+        if took_s <= limit_s:
+            return None
+        return (
+            f"the cluster is starved of CPU: a probe that connected took {took_s:.1f} s, "
+            f"longer than {limit_s:g} s"
+        )
+
+    def _faults(
+        self, view: View, batches: Mapping[Source, Batch], doubtful: Sequence[Observation]
+    ) -> dict[Probe, str]:
+        """Return why a doubtful outcome is no verdict, for those where it is none."""
+        ends = {
+            item.probe: [ref for ref in _ends(view, item.probe) if ref in view.pods]
+            for item in doubtful
+        }
+        refs = {ref for found in ends.values() for ref in found}
+        now = self._inventory.pods()
+        dead = {
+            ref: fault
+            for ref in refs
+            if (fault := view.pods[ref].fault(now.get(_name(view.pods[ref]))))
+        }
+        dead |= {
+            ref: f"{ref} stalled in the same round: {batches[ref].stalled}"
+            for ref in refs
+            if ref in batches and batches[ref].stalled and ref not in dead
+        }
+        unproven = {
+            ref
+            for item in doubtful
+            for ref in view.behind(item.probe)
+            if ref in view.pods and not _proves_life(batches.get(ref), item)
+        }
+        dead |= self._unresponsive(view, unproven - dead.keys())
+        lookups = any(item.outcome is Verdict.DNS for item in doubtful)
+        dns_fault = self._inventory.dns_fault() if lookups else None
+        found: dict[Probe, str] = {}
+        for item in doubtful:
+            faults = [dead[ref] for ref in ends[item.probe] if ref in dead]
+            if item.outcome is Verdict.DNS and dns_fault:
+                faults.append(dns_fault)
+            if faults:
+                found[item.probe] = faults[0]
+        return found
+
+    def _unresponsive(self, view: View, refs: set[PodRef]) -> dict[PodRef, str]:
+        """Return what is wrong with those pods that do not serve their ports now."""
+        asked = {
+            ref: self._threads.submit(self._check, view.pods[ref], pod)
+            for ref in refs
+            if (pod := view.state.pod(ref))
+        }
+        return {
+            ref: f"{ref} gave no sign of life: {fault}"
+            for ref, future in asked.items()
+            if (fault := future.result())
+        }
+
+    def _check(self, live: LivePod, pod: Pod) -> str | None:
+        began = time.monotonic()
+        fault = self._batches.ports_fault(live, pod.ports)
+        took_s = time.monotonic() - began
+        if fault is None and took_s > self._batches.settings.limit_s:
+            return f"it took {took_s:.1f} s to answer"
+        return fault
+
+
+def _proves_life(batch: Batch | None, item: Observation) -> bool:
+    """Whether a pod's own batch shows that the pod was running until the probe was over.
+
+    It shows nothing about the pod's servers, so it proves nothing where a REFUSED is in doubt.
+    """
+    return (
+        batch is not None and batch.ran_until >= item.ended and item.outcome is not Verdict.REFUSED
+    )
+
+
+def _ends(view: View, probe: Probe) -> tuple[PodRef, ...]:
+    source = (probe.source,) if isinstance(probe.source, PodRef) else ()
+    return (*view.behind(probe), *source)
+
+
+def _name(pod: LivePod) -> tuple[str, str]:
+    return pod.namespace, pod.name
