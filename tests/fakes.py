@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
 from harness import oracle
-from harness.cluster import Capabilities
+from harness.cluster import Capabilities, Cluster
 from harness.cluster.waiting import REAL, Clock
 from harness.model import FEATURES, Observation, PodRef, Probe, ProbeError, State, Verdict
 
@@ -61,7 +59,7 @@ class FakeTime:
         self.now += seconds
 
 
-class FakeCluster:
+class FakeCluster(Cluster):
     """A Cluster without a network; ``log`` is what was asked of it, in order."""
 
     def __init__(
@@ -113,14 +111,3 @@ class FakeCluster:
     def close(self) -> tuple[str, ...]:
         self.closed += 1
         return ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -7,6 +7,7 @@ runner or the oracle, except that ``kind`` stands on ``kube``.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -86,13 +87,16 @@ class Capabilities:
 class Cluster(Protocol):
     """A place where a State can be made true and probed. Used by one thread, but see ``probe``.
 
-    A cluster is used as a context manager; leaving it calls ``close``.
+    A cluster is used as a context manager; leaving it calls ``close``. Implementations inherit
+    from this class, so that mypy checks them where they are defined.
     """
 
     @property
+    @abstractmethod
     def capabilities(self) -> Capabilities:
         """What this cluster can do."""
 
+    @abstractmethod
     def sync(self, state: State) -> None:
         """Make namespaces, pods, services, policies and outside hosts equal to ``state``.
 
@@ -103,6 +107,7 @@ class Cluster(Protocol):
         NotRefused; after an error, what was made is still removed by the next sync or close.
         """
 
+    @abstractmethod
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
         """Run all probes, as parallel as the cluster can, and give one Observation each.
 
@@ -111,20 +116,24 @@ class Cluster(Protocol):
         given. May run in another thread while ``sync`` runs.
         """
 
+    @abstractmethod
     def describe(self, probes: Sequence[Probe]) -> str:
         """Tell what a person needs at wrong cells: live policies, labels, addresses, nodes.
 
         Best effort; never raises.
         """
 
+    @abstractmethod
     def close(self) -> tuple[str, ...]:
         """Remove what was made, in reverse order; name what could not be removed."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

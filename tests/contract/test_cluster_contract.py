@@ -68,6 +68,10 @@ FROM_CLIENT = policy(
 )
 
 
+def test_a_cluster_is_checked_against_the_seam_where_it_is_defined(cluster: Cluster) -> None:
+    assert Cluster in type(cluster).__mro__
+
+
 def outcomes(cluster: Cluster, probes: Sequence[Probe]) -> dict[Probe, Verdict | ProbeError]:
     return {seen.probe: seen.outcome for seen in cluster.probe(probes)}
 

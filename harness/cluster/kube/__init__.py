@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-from harness.cluster import Capabilities, Gap, KnownCell
+from harness.cluster import Capabilities, Cluster, Gap, KnownCell
 from harness.cluster.kube import diagnosis, leftovers
 from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
@@ -99,7 +98,7 @@ class KubeSettings:
     machine: Machine = field(default_factory=Machine)
 
 
-class KubeCluster:
+class KubeCluster(Cluster):
     """One run's and worker's share of a cluster; see ``harness.cluster.Cluster``.
 
     ``outside`` makes the scenario's outside hosts, where somebody can; it is closed with the
@@ -193,17 +192,6 @@ class KubeCluster:
         self._prober.close()
         left = self._outside.close() if self._outside is not None else ()
         return (*left, *self._reconciler.close())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _probe_settings(settings: KubeSettings) -> ProbeSettings:

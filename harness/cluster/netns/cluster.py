@@ -12,10 +12,8 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from harness.cluster import Capabilities
+from harness.cluster import Capabilities, Cluster
 from harness.cluster.netns import kernel, wire
 from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
@@ -64,7 +62,7 @@ def _start_of_child(function: str) -> list[str]:
     return [sys.executable, "-c", code, path]
 
 
-class NetnsCluster:
+class NetnsCluster(Cluster):
     """A small Kubernetes network in the kernel of this machine; a ``Cluster``.
 
     Started by the constructor. Raises UsageError for a defect that it does not know, and
@@ -153,17 +151,6 @@ class NetnsCluster:
             self._child.kill()
             self._child.wait()
         return ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[socket.socket]:
