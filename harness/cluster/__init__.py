@@ -65,17 +65,17 @@ class Capabilities:
     settle_s: float = 30.0
 
     def lacks(self, needs: Needs) -> str | None:
-        """Say in one sentence what of ``needs`` is not here, or return None."""
+        """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
         reasons = {gap.feature: f" ({gap.reason})" for gap in self.gaps}
-        words = [
+        missing = [
             f"feature {name}{reasons.get(name, '')}"
             for name in sorted(needs.features - self.features)
         ]
         if needs.nodes > self.nodes:
-            words.append(f"{needs.nodes} worker nodes (it has {self.nodes})")
-        words += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
-        if words:
-            return f"cluster {self.name} lacks {', '.join(words)}"
+            missing.append(f"worker nodes (it has {self.nodes}, the scenario needs {needs.nodes})")
+        missing += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
+        if missing:
+            return f"cluster {self.name} lacks {', '.join(missing)}"
         misfit = None if self.networks is None else mismatch(self.networks, needs)
         return f"cluster {self.name} {misfit}" if misfit else None
 

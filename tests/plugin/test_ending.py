@@ -19,7 +19,7 @@ IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
 
 EMPTY = """\
 no cell was measured, so this run proves nothing
-  3 steps skipped: cluster fake lacks 1 worker nodes (it has 0)
+  3 steps skipped: cluster fake lacks worker nodes (it has 0, the scenario needs 1)
 hint: choose a cluster that has what they need; --netpol-allow-empty accepts a run without cells"""
 
 
@@ -59,7 +59,7 @@ def test_steps_that_a_conftest_skips_are_told_by_its_reason(run_scenarios: RunSc
     result = run_scenarios("scenarios", conftest=skipping)
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     assert section(result, "NetworkPolicy") == EMPTY.replace(
-        "cluster fake lacks 1 worker nodes (it has 0)", "not today"
+        "cluster fake lacks worker nodes (it has 0, the scenario needs 1)", "not today"
     )
 
 

@@ -188,7 +188,8 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
     result = run_scenarios("scenarios", "-rs", conftest=poor)
     result.assert_outcomes(skipped=3)
     assert section(result, "short test summary info") == (
-        "SKIPPED [3] scenarios/shop.yaml:1: cluster fake lacks 2 worker nodes (it has 1)"
+        "SKIPPED [3] scenarios/shop.yaml:1: "
+        "cluster fake lacks worker nodes (it has 1, the scenario needs 2)"
     )
 
 

@@ -505,7 +505,7 @@ def test_lacks_names_everything_that_is_missing() -> None:
     )
     assert small.lacks(needs) == (
         "cluster small lacks feature sctp (the nodes' kernel has none), "
-        "2 worker nodes (it has 1), the API cilium.io/v2/X"
+        "worker nodes (it has 1, the scenario needs 2), the API cilium.io/v2/X"
     )
     assert small.lacks(DENY.needs) is None
 
