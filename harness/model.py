@@ -19,6 +19,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.errors import Location
 
@@ -52,6 +53,19 @@ class Verdict(enum.Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+DeniesBy = Literal["drop", "reject"]
+"""How a CNI denies: it drops packets, or it rejects them."""
+
+
+def denials(denies_by: DeniesBy) -> frozenset[Verdict]:
+    """Return the verdicts that a policy can cause, on a cluster that denies this way.
+
+    A CNI that rejects gives TIMEOUT too, where the kernel limits the rate of ICMP.
+    """
+    dropped = frozenset({Verdict.TIMEOUT, Verdict.DNS})
+    return dropped | {Verdict.REFUSED} if denies_by == "reject" else dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -662,6 +676,27 @@ class CellStatus(enum.StrEnum):
     """As the author says, and a denial has its evidence."""
 
 
+def is_rejected(
+    cell: Cell, outcome: Verdict | ProbeError | None, denies_by: DeniesBy, connected: bool
+) -> bool:
+    """Whether a REFUSED is a denial, and so counts as TIMEOUT.
+
+    It is one where the CNI denies by rejecting, the author or a known limitation says TIMEOUT,
+    and the pair was seen connecting (``connected``): where nothing listens, a host refuses too.
+    """
+    may_be_denial = Verdict.TIMEOUT in {cell.expected, cell.stated} and connected
+    return outcome is Verdict.REFUSED and outcome in denials(denies_by) and may_be_denial
+
+
+def satisfies(
+    cell: Cell, outcome: Verdict | ProbeError | None, denies_by: DeniesBy, connected: bool
+) -> bool:
+    """Whether an outcome is the verdict that the cell expects; see ``is_rejected``."""
+    if is_rejected(cell, outcome, denies_by, connected):
+        return cell.expected is Verdict.TIMEOUT
+    return outcome is cell.expected
+
+
 @dataclass(frozen=True, slots=True)
 class Flap:
     """A wrong verdict of a cell that had been right before, in the same step.
@@ -682,16 +717,17 @@ class CellResult:
     ``wrong_from_s`` and ``wrong_until_s`` are the first and the last moment at which the cell
     was seen wrong, in seconds after ``sync`` returned, or None if it never was. ``evidence``
     is False where the cell needs evidence (see ``runner.needs_proof``) and the pair was never
-    seen connecting; ``control`` is what the control step last saw of such a pair. ``rejected``
-    marks a REFUSED that counts as TIMEOUT on a cluster that denies by reject. ``flapped`` are
-    the wrong verdicts that the cell gave after it had been right.
+    seen connecting; ``control`` is what the control step last saw of such a pair.
+    ``connected`` is whether the pair was seen connecting, and ``denies_by`` how the cluster
+    denies. ``flapped`` are the wrong verdicts that the cell gave after it had been right.
     """
 
     cell: Cell
     observation: Observation | None
     evidence: bool = True
     control: Observation | None = None
-    rejected: bool = False
+    connected: bool = False
+    denies_by: DeniesBy = "drop"
     wrong_from_s: float | None = None
     wrong_until_s: float | None = None
     flapped: tuple[Flap, ...] = ()
@@ -705,9 +741,13 @@ class CellResult:
         return isinstance(self.outcome, Verdict)
 
     @property
+    def rejected(self) -> bool:
+        """Whether the outcome is a REFUSED that counts as TIMEOUT."""
+        return is_rejected(self.cell, self.outcome, self.denies_by, self.connected)
+
+    @property
     def as_expected(self) -> bool:
-        word = Verdict.TIMEOUT if self.rejected else self.outcome
-        return word is self.cell.expected
+        return satisfies(self.cell, self.outcome, self.denies_by, self.connected)
 
     @property
     def status(self) -> CellStatus:

@@ -27,6 +27,7 @@ from harness.model import (
     StepResult,
     TruthTable,
     Verdict,
+    satisfies,
 )
 from harness.settle import Rounds, Satisfied, Timing
 from harness.suggest import nearest_or_all
@@ -213,32 +214,27 @@ class ScenarioRun:
             observation=observation,
             evidence=not needs_proof(cell) or self._proven(topology, cell),
             control=self._control.get(topology.evidence(cell.probe)),
-            rejected=observation is not None and self._rejected(topology, cell, observation),
+            connected=self._is_connected(topology, cell),
+            denies_by=self._cluster.capabilities.denies_by,
             wrong_from_s=_after(accepted, timeline.wrong_from),
             wrong_until_s=_after(accepted, timeline.wrong_until),
             flapped=timeline.flaps(accepted),
         )
 
     def _proven(self, topology: Topology, cell: Cell) -> bool:
-        evidence = topology.evidence(cell.probe)
         if cell.expected is Verdict.DNS:
-            return evidence in self._resolved
-        return evidence in self._connected
+            return topology.evidence(cell.probe) in self._resolved
+        return self._is_connected(topology, cell)
+
+    def _is_connected(self, topology: Topology, cell: Cell) -> bool:
+        return topology.evidence(cell.probe) in self._connected
 
     def _satisfied(self, topology: Topology, cell: Cell, observation: Observation) -> bool:
         if cell.undefined is not None:
             return _has_verdict(cell, observation)
-        rejected = self._rejected(topology, cell, observation)
-        return (Verdict.TIMEOUT if rejected else observation.outcome) is cell.expected
-
-    def _rejected(self, topology: Topology, cell: Cell, observation: Observation) -> bool:
-        """Whether a refusal is this cluster's way to deny, by a pair that did connect."""
-        return (
-            Verdict.TIMEOUT in {cell.expected, cell.stated}
-            and observation.outcome is Verdict.REFUSED
-            and self._cluster.capabilities.denies_by == "reject"
-            and topology.evidence(cell.probe) in self._connected
-        )
+        denies_by = self._cluster.capabilities.denies_by
+        connected = self._is_connected(topology, cell)
+        return satisfies(cell, observation.outcome, denies_by, connected)
 
     def _now(self) -> float:
         return self._timing.clock.now()

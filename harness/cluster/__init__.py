@@ -11,10 +11,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Protocol, Self
 
 from harness.cluster.networks import mismatch
-from harness.model import Needs, Networks, Observation, Probe, State, Verdict
+from harness.model import DeniesBy, Needs, Networks, Observation, Probe, State, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,8 @@ class Capabilities:
 
     ``kinds`` are those that it takes objects of, ``ignored_kinds`` those of them that have no
     effect on it. ``gaps`` tell why it lacks what it lacks, where that is known;
-    ``known_cells`` are those that it is known to get wrong. ``denies_by`` says how its CNI
-    denies: by dropping (TIMEOUT) or by rejecting (REFUSED, or TIMEOUT where the kernel limits
-    the rate of ICMP).
+    ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
+    denies; ``model.satisfies`` decides what follows from it.
     ``networks`` are its address ranges, or None where it takes those that a scenario sets
     and keeps away from a scenario's outside hosts.
     """
@@ -60,7 +59,7 @@ class Capabilities:
     networks: Networks | None = None
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
-    denies_by: Literal["drop", "reject"] = "drop"
+    denies_by: DeniesBy = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
 

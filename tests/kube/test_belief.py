@@ -167,7 +167,7 @@ def test_on_a_rejecting_cluster_a_refusal_needs_a_living_server() -> None:
     def answering(pod: str, script: str) -> str:
         return answered(script, "1 {s} {e} REFUSED")
 
-    found, api = probed(answering, settings=ProbeSettings(rejects=True))
+    found, api = probed(answering, settings=ProbeSettings(denies_by="reject"))
     assert error(found) == "REFUSED, but app/b gave no sign of life: port 80/TCP: REFUSED"
     found, api = probed(answering)
     assert found[PROBE].outcome is Verdict.REFUSED
@@ -182,7 +182,9 @@ def test_on_a_rejecting_cluster_a_batch_of_its_own_does_not_show_that_a_server_l
             return allowed(script).replace("5.10", "5.40")  # b ran until after the probe of a
         return answered(script, "1 {s} {e} REFUSED")
 
-    found, api = probed(answering, probes=(PROBE, back), settings=ProbeSettings(rejects=True))
+    found, api = probed(
+        answering, probes=(PROBE, back), settings=ProbeSettings(denies_by="reject")
+    )
     assert error(found) == "REFUSED, but app/b gave no sign of life: port 80/TCP: REFUSED"
     assert found[back].outcome is Verdict.ALLOWED
     assert sorted(api.execs) == ["a", "b", "b"]

@@ -48,6 +48,7 @@ from harness.report import (
 
 ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
 CELL_FIELDS = ("undefined", "never_allowed", "not_judged", "limitation")
+REJECTS = {"connected": True, "denies_by": "reject"}
 LEAK = Limitation(TIMEOUT, "it leaks (a/b#1; v1)")
 
 
@@ -87,7 +88,7 @@ def test_a_record_survives_the_border_of_a_process() -> None:
 KINDS = (
     (cell("a", "b", TIMEOUT, TIMEOUT), Outcome.PASSED, CellStatus.PROVEN, ""),
     (cell("a", "b", REFUSED, REFUSED), Outcome.PASSED, CellStatus.PROVEN, ""),
-    (cell("a", "b", TIMEOUT, REFUSED, rejected=True), Outcome.PASSED, CellStatus.PROVEN, ""),
+    (cell("a", "b", TIMEOUT, REFUSED, **REJECTS), Outcome.PASSED, CellStatus.PROVEN, ""),
     (cell("a", "b", TIMEOUT, REFUSED), Outcome.WRONG, CellStatus.WRONG, ""),
     (
         cell("a", "b", TIMEOUT, ALLOWED, undefined="R9"),
@@ -190,7 +191,8 @@ def cell_results(draw: st.DrawFn) -> CellResult:
         not_judged=draw(_reason_or_none()),
         limitation=draw(st.none() | st.just(LEAK)),
         evidence=draw(st.booleans()),
-        rejected=expected is TIMEOUT and seen is REFUSED and draw(st.booleans()),
+        connected=draw(st.booleans()),
+        denies_by="reject" if expected is TIMEOUT and draw(st.booleans()) else "drop",
     )
 
 
@@ -403,7 +405,7 @@ def test_a_failure_names_the_limitation_of_each_cell_that_is_odd() -> None:
         (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK), [known]),
         (cell("a", "b", ALLOWED, ProbeError("gone"), limitation=LEAK), [known]),
         (cell("a", "b", REFUSED, REFUSED, limitation=LEAK, evidence=False), [known]),
-        (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK, rejected=True), [known, gone]),
+        (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK, **REJECTS), [known, gone]),
         (cell("a", "b", ALLOWED, ALLOWED), []),
         (cell("a", "b", TIMEOUT, ALLOWED), []),
     ):
@@ -431,7 +433,7 @@ def test_the_summary_tells_what_is_worth_knowing() -> None:
     slow = replace(slow, ignored=("v1/ConfigMap", "v1/Secret"))
     skipped = replace(slow, file="t.yaml", cells=(), outcome=Outcome.SKIPPED, weak=False)
     odd = step(
-        cell("a", "b", TIMEOUT, REFUSED, rejected=True),
+        cell("a", "b", TIMEOUT, REFUSED, **REJECTS),
         cell("a", "c", TIMEOUT, ALLOWED, undefined="hairpins differ"),
         cell("a", "d", ALLOWED, ALLOWED, limitation=LEAK),
         cell("a", "e", TIMEOUT, TIMEOUT, never_allowed="nobody listens"),

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell
 from harness.cluster.kube import diagnosis, leftovers
@@ -31,7 +30,7 @@ from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
-from harness.model import Observation, Probe, State
+from harness.model import DeniesBy, Observation, Probe, State
 
 __all__ = [
     "Cleaning",
@@ -83,7 +82,7 @@ class KubeSettings:
     image: str = AGNHOST_IMAGE
     image_pull_secrets: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
-    denies_by: Literal["drop", "reject"] = "drop"
+    denies_by: DeniesBy = "drop"
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
@@ -199,7 +198,7 @@ def _probe_settings(settings: KubeSettings) -> ProbeSettings:
         timeout_s=settings.probe_timeout_s,
         grace_s=settings.exec_grace_s,
         parallel=settings.parallel,
-        rejects=settings.denies_by == "reject",
+        denies_by=settings.denies_by,
         cluster_domain=settings.cluster_domain,
     )
 

@@ -20,6 +20,7 @@ from harness.errors import ClusterError
 from harness.model import (
     AbsoluteName,
     ContainerPort,
+    DeniesBy,
     External,
     ExternalRef,
     Observation,
@@ -64,7 +65,7 @@ class ProbeSettings:
     grace_s: float = 5.0
     parallel: int = 32
     execs: int = 16
-    rejects: bool = False
+    denies_by: DeniesBy = "drop"
     cluster_domain: str = "cluster.local"
 
     @property

@@ -31,7 +31,7 @@ from harness.cluster.kube.batch import Batch, BatchRunner, slowest_s
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, View
 from harness.errors import ClusterError
-from harness.model import Observation, Pod, PodRef, Probe, ProbeError, Source, Verdict
+from harness.model import Observation, Pod, PodRef, Probe, ProbeError, Source, Verdict, denials
 
 
 class ProofOfLife:
@@ -45,7 +45,8 @@ class ProofOfLife:
     def believed(self, view: View, batches: Mapping[Source, Batch]) -> list[Observation]:
         """Return the observations of a round; denials without evidence become ProbeErrors."""
         observed = [item for batch in batches.values() for item in batch.observations]
-        doubtful = [item for item in observed if self._is_doubtful(item)]
+        in_doubt = denials(self._batches.settings.denies_by)
+        doubtful = [item for item in observed if item.outcome in in_doubt]
         if not doubtful:
             return observed
         faults: dict[Probe, str]
@@ -63,11 +64,6 @@ class ProofOfLife:
             else item
             for item in observed
         ]
-
-    def _is_doubtful(self, item: Observation) -> bool:
-        return item.outcome in {Verdict.TIMEOUT, Verdict.DNS} or (
-            self._batches.settings.rejects and item.outcome is Verdict.REFUSED
-        )
 
     def _starvation(self, observed: Sequence[Observation]) -> str | None:
         """Return why the machines were too slow to prove anything, or None."""
