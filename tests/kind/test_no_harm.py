@@ -97,7 +97,7 @@ class Theft:
 
 
 @dataclass(frozen=True)
-class Course:
+class Trial:
     """A sequence of steps, and the requests that go wrong."""
 
     steps: tuple[State | Theft, ...]
@@ -153,12 +153,12 @@ def states(draw: st.DrawFn, names: Names) -> State:
     )
 
 
-def courses(names: Names) -> st.SearchStrategy[Course]:
+def trials(names: Names) -> st.SearchStrategy[Trial]:
     kinds = [states(names)] * 4 + [st.just(Theft(names.ours))]
     steps = st.sampled_from(kinds).flatmap(lambda step: step)
     chance = st.builds(Chance, st.integers(0, 2**32), st.sampled_from([0, 5, 15]))
     faults = st.builds(Faults, chance, st.just((Fault.UNAVAILABLE, Fault.LOST_BROKEN)))
-    return st.builds(Course, st.lists(steps, min_size=1, max_size=3).map(tuple), faults)
+    return st.builds(Trial, st.lists(steps, min_size=1, max_size=3).map(tuple), faults)
 
 
 # ------------------------------------------------------------------ what is on the cluster
@@ -256,21 +256,21 @@ def test_strangers_keep_what_they_have_and_ours_goes(strangers: Strangers) -> No
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(courses(strangers.names))
-    def run(course: Course) -> None:
-        run_course(course, api, strangers)
+    @given(trials(strangers.names))
+    def run(trial: Trial) -> None:
+        run_trial(trial, api, strangers)
 
     run()
 
 
-def run_course(course: Course, api: FaultyApi, strangers: Strangers) -> None:
+def run_trial(trial: Trial, api: FaultyApi, strangers: Strangers) -> None:
     api.faults = Faults()
     known = set(strangers.before)
     cluster = KubeCluster(
         KubeSettings(run=strangers.names.run, context=f"kind-{NAME}", limits=LIMITS), api=api
     )
-    api.faults = course.faults
-    for step in course.steps:
+    api.faults = trial.faults
+    for step in trial.steps:
         match step:
             case State():
                 with contextlib.suppress(HarnessError):
@@ -282,7 +282,7 @@ def run_course(course: Course, api: FaultyApi, strangers: Strangers) -> None:
         assert strangers.now(ref) == before
     named = {re.split("[:,]", line)[0] for line in left}
     assert {str(ref) for ref in strangers.ours()} <= named
-    if course.faults.never:
+    if trial.faults.never:
         assert left == ()
     for ref in [*strangers.ours(), *(set(strangers.before) - known)]:
         strangers.before.pop(ref, None)

@@ -12,7 +12,7 @@ import pytest
 from harness.cluster.kube import Cleaning, KubeCluster, KubeSettings, Leftover, leftovers
 from harness.cluster.kube.heartbeat import Heartbeats
 from harness.cluster.kube.identity import Life, Machine, Owner
-from harness.cluster.kube.leftovers import Fate, Runs
+from harness.cluster.kube.leftovers import Decision, Runs
 from harness.cluster.kube.objects import OWNER_LABEL, PROCESS_ANNOTATION, RUN_LABEL
 from harness.model import Namespace, State
 
@@ -47,57 +47,61 @@ HOW = "; `netpol clean --run=r1` removes it"
 
 
 @pytest.mark.parametrize(
-    ("owner", "heartbeats", "fate"),
+    ("owner", "heartbeats", "decision"),
     [
-        (ALIVE, NONE, Fate(False, RUNNING)),
-        (DEAD, NONE, Fate(True, ENDED)),
+        (ALIVE, NONE, Decision(False, RUNNING)),
+        (DEAD, NONE, Decision(True, ENDED)),
         # Here the process decides, whatever its heartbeat says.
-        (DEAD, Heartbeats({str(DEAD): 1.0}), Fate(True, ENDED)),
-        (ALIVE, Heartbeats({str(ALIVE): 999.0}), Fate(False, RUNNING)),
-        (AWAY, NONE, Fate(False, f"{SEEN}, and has no heartbeat{HOW}")),
-        (AWAY, Heartbeats({str(DEAD): 999.0}), Fate(False, f"{SEEN}, and has no heartbeat{HOW}")),
-        (AWAY, beats(-5.0), Fate(False, f"{SEEN}, and had a heartbeat 0 s ago")),
-        (AWAY, beats(42.4), Fate(False, f"{SEEN}, and had a heartbeat 42 s ago")),
-        (AWAY, beats(599.0), Fate(False, f"{SEEN}, and had a heartbeat 599 s ago")),
-        (AWAY, beats(600.0), Fate(True, f"{SEEN}, and its heartbeat stopped 10 minutes ago")),
+        (DEAD, Heartbeats({str(DEAD): 1.0}), Decision(True, ENDED)),
+        (ALIVE, Heartbeats({str(ALIVE): 999.0}), Decision(False, RUNNING)),
+        (AWAY, NONE, Decision(False, f"{SEEN}, and has no heartbeat{HOW}")),
+        (
+            AWAY,
+            Heartbeats({str(DEAD): 999.0}),
+            Decision(False, f"{SEEN}, and has no heartbeat{HOW}"),
+        ),
+        (AWAY, beats(-5.0), Decision(False, f"{SEEN}, and had a heartbeat 0 s ago")),
+        (AWAY, beats(42.4), Decision(False, f"{SEEN}, and had a heartbeat 42 s ago")),
+        (AWAY, beats(599.0), Decision(False, f"{SEEN}, and had a heartbeat 599 s ago")),
+        (AWAY, beats(600.0), Decision(True, f"{SEEN}, and its heartbeat stopped 10 minutes ago")),
         (
             AWAY,
             FORBIDDEN,
-            Fate(False, f"{UNREAD}{HOW}"),
+            Decision(False, f"{UNREAD}{HOW}"),
         ),
     ],
 )  # fmt: skip
 def test_a_run_is_over_only_when_that_is_sure(
-    owner: Owner, heartbeats: Heartbeats, fate: Fate
+    owner: Owner, heartbeats: Heartbeats, decision: Decision
 ) -> None:
-    assert Runs(heartbeats).fate("r1", str(owner)) == fate
+    assert Runs(heartbeats).decide("r1", str(owner)) == decision
 
 
 @pytest.mark.parametrize(
-    ("owner", "heartbeats", "fate"),
+    ("owner", "heartbeats", "decision"),
     [
-        (ALIVE, NONE, Fate(False, RUNNING)),
-        (DEAD, NONE, Fate(True, ENDED)),
-        (ME, NONE, Fate(True, "this process made it")),
-        (AWAY, NONE, Fate(True, f"{SEEN}, and has no heartbeat")),
-        (AWAY, FORBIDDEN, Fate(True, UNREAD)),
-        (AWAY, beats(599.0), Fate(False, f"{SEEN}, and had a heartbeat 599 s ago")),
-        (AWAY, beats(600.0), Fate(True, f"{SEEN}, and its heartbeat stopped 10 minutes ago")),
+        (ALIVE, NONE, Decision(False, RUNNING)),
+        (DEAD, NONE, Decision(True, ENDED)),
+        (ME, NONE, Decision(True, "this process made it")),
+        (AWAY, NONE, Decision(True, f"{SEEN}, and has no heartbeat")),
+        (AWAY, FORBIDDEN, Decision(True, UNREAD)),
+        (AWAY, beats(599.0), Decision(False, f"{SEEN}, and had a heartbeat 599 s ago")),
+        (AWAY, beats(600.0), Decision(True, f"{SEEN}, and its heartbeat stopped 10 minutes ago")),
     ],
 )  # fmt: skip
 def test_a_run_that_is_named_is_over_unless_it_is_known_to_be_alive(
-    owner: Owner, heartbeats: Heartbeats, fate: Fate
+    owner: Owner, heartbeats: Heartbeats, decision: Decision
 ) -> None:
     named = Runs(heartbeats, "r1")
-    assert named.fate("r1", str(owner)) == fate
-    assert named.fate("r2", str(DEAD)) == Fate(False, "it is of run r2")
+    assert named.decide("r1", str(owner)) == decision
+    assert named.decide("r2", str(DEAD)) == Decision(False, "it is of run r2")
 
 
 @pytest.mark.parametrize("named", [None, "r1"])
 def test_what_names_no_process_is_nobodys_to_delete(named: str | None) -> None:
-    expected = Fate(False, "it does not name the process that made it")
+    expected = Decision(False, "it does not name the process that made it")
     for process in ("", "me", '{"host": "h", "pid": 1, "started": "2"}'):
-        assert Runs(NONE, named).fate("r1", process) == expected
+        assert Runs(NONE, named).decide("r1", process) == expected
 
 
 # ------------------------------------------------------------------ on a cluster

@@ -135,7 +135,7 @@ def of_cluster(name: str) -> list[Manifest]:
 
 @st.composite
 def states(draw: st.DrawFn, exact_names: bool) -> State:
-    """Draw a State that mostly has ``exact_names`` or not, as the others of its course."""
+    """Draw a State that mostly has ``exact_names`` or not, as the others of its trial."""
     names = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
     spaces = tuple(Namespace(name, draw(LABELS), draw(INCARNATIONS)) for name in names)
     pods = tuple(
@@ -182,7 +182,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Course:
+class Trial:
     """A sequence of steps, the calls that go wrong, and those before which a rival acts."""
 
     steps: tuple[State | Theft | Look, ...]
@@ -199,7 +199,7 @@ def chances(*percents: int) -> st.SearchStrategy[Chance]:
 
 
 @st.composite
-def courses(draw: st.DrawFn) -> Course:
+def trials(draw: st.DrawFn) -> Trial:
     """Draw a sequence whose States mostly differ little, so that objects live on and change."""
     state = states(exact_names=draw(st.booleans()))
     others = st.one_of(st.builds(Theft, NAMES), st.just(Look(PodRef("nowhere", "p"))))
@@ -207,11 +207,11 @@ def courses(draw: st.DrawFn) -> Course:
     steps = st.lists(step, min_size=1, max_size=5)
     kinds = st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple)
     faults = st.builds(Faults, chances(0, 0, 3, 8, 20), kinds, chances(0, 0, 0, 5, 20))
-    return Course(tuple(draw(steps)), draw(faults), draw(chances(0, 0, 5, 20)))
+    return Trial(tuple(draw(steps)), draw(faults), draw(chances(0, 0, 5, 20)))
 
 
-class World:
-    """The cluster with its strangers, and what they do while a course is run."""
+class SharedCluster:
+    """The cluster with its strangers, and what they do while a trial is run."""
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
@@ -226,13 +226,13 @@ class World:
         key = Key(item["apiVersion"], item["kind"], *names)
         self.theirs[key] = as_text(self.server.state.put(item))
 
-    def run(self, course: Course, api: Api) -> None:
-        """Run a course and check what it promises."""
+    def run(self, trial: Trial, api: Api) -> None:
+        """Run a trial and check what it promises."""
         known = KubeSettings(run="r1", context="double", clock=self.server.clock, limits=LIMITS)
         cluster = KubeCluster(known, api=api)
-        self.server.faults = course.faults.of
-        self.server.before = lambda call: self._race(course.rival, call)
-        for step in course.steps:
+        self.server.faults = trial.faults.of
+        self.server.before = lambda call: self._race(trial.rival, call)
+        for step in trial.steps:
             try:
                 self._take(cluster, step)
             except HarnessError:
@@ -240,7 +240,7 @@ class World:
         left = cluster.close()
         self.server.faults, self.server.before = lambda _: None, lambda _: None
         self.check(left)
-        if course.is_calm:
+        if trial.is_calm:
             assert left == ()
 
     def _take(self, cluster: KubeCluster, step: State | Theft | Look) -> None:
@@ -305,7 +305,7 @@ OWN_KINDS = (
     Key(FELIX, "GlobalNetworkPolicy", "", ""),
 )
 
-# A smaller seed is another one, so that a failing course is shown as it was drawn.
+# A smaller seed is another one, so that a failing trial is shown as it was drawn.
 patient = settings(
     deadline=None,
     database=None,
@@ -319,14 +319,14 @@ def test_strangers_keep_what_they_have_and_ours_goes() -> None:
     seen: Counter[str] = Counter()
 
     @settings(patient, max_examples=SEQUENCES, derandomize=SEQUENCES <= 300, print_blob=True)
-    @given(courses())
-    @example(Course((State("s", (Namespace("production"),), exact_names=True),)))
-    @example(Course((State("s", (Namespace("b"),)),)))
-    @example(Course((State("s", (Namespace("a"),)), Theft("r1-main-s-a"), State("s"))))
-    def run(course: Course) -> None:
-        world = World(ApiServer())
-        world.run(course, DirectApi(world.server))
-        seen.update(world.seen)
+    @given(trials())
+    @example(Trial((State("s", (Namespace("production"),), exact_names=True),)))
+    @example(Trial((State("s", (Namespace("b"),)),)))
+    @example(Trial((State("s", (Namespace("a"),)), Theft("r1-main-s-a"), State("s"))))
+    def run(trial: Trial) -> None:
+        shared = SharedCluster(ApiServer())
+        shared.run(trial, DirectApi(shared.server))
+        seen.update(shared.seen)
 
     run()
     if SEQUENCES >= 300:  # else the sequences would show little
@@ -347,17 +347,17 @@ def connected(server: HttpServer, api: ApiServer, config: str) -> Api:
 
 
 @settings(patient, max_examples=OVER_HTTP, derandomize=True)
-@given(course=courses())
-def test_the_same_holds_over_http(http: Callable[[ApiServer], Api], course: Course) -> None:
-    world = World(ApiServer())
-    world.run(course, http(world.server))
+@given(trial=trials())
+def test_the_same_holds_over_http(http: Callable[[ApiServer], Api], trial: Trial) -> None:
+    shared = SharedCluster(ApiServer())
+    shared.run(trial, http(shared.server))
 
 
 @pytest.mark.parametrize("verb", ["merge", "update", "delete", "drop"])
 def test_the_comparison_can_fail(verb: str) -> None:
-    world = World(ApiServer())
-    world.check(())
-    state = world.server.state
+    shared = SharedCluster(ApiServer())
+    shared.check(())
+    state = shared.server.state
     key = Key(STORAGE, "StorageClass", "", "standard")
     item = thing(key.api_version, key.kind, key.name) | {"provisioner": "local-path"}
     match verb:
@@ -371,12 +371,12 @@ def test_the_comparison_can_fail(verb: str) -> None:
             state.drop(*key)
             state.put(item)
     with pytest.raises(AssertionError):
-        world.check(())
+        shared.check(())
 
 
 def test_what_is_left_and_not_named_is_found() -> None:
-    world = World(ApiServer())
-    DirectApi(world.server).create(thing("v1", "Namespace", "a"))
-    world.check(("Namespace a: no answer",))
+    shared = SharedCluster(ApiServer())
+    DirectApi(shared.server).create(thing("v1", "Namespace", "a"))
+    shared.check(("Namespace a: no answer",))
     with pytest.raises(AssertionError):
-        world.check(("Namespace ab: no answer",))
+        shared.check(("Namespace ab: no answer",))

@@ -375,12 +375,12 @@ def test_node_has_a_way_to_an_outside_host():
 
 def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path):
     """Else two runs would wait for each other."""
-    place = outside.Place("netpol", tmp_path, "10.0.0.0/16", "agnhost")
+    site = outside.KindSite("netpol", tmp_path, "10.0.0.0/16", "agnhost")
     words = [f"192.0.2.{number}" for number in range(8)]
     held = []
     for order in (words, words[::-1]):
         externals = [External(f"h{index}", (word,)) for index, word in enumerate(order)]
-        hosts = outside.Outside(place, "r1", "main")
+        hosts = outside.Outside(site, "r1", "main")
         hosts._claim(externals)
         held.append([Path(lock.name).name for lock in hosts._locks])
         assert hosts.close() == ()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.cluster.kind import lifecycle, outside
 from harness.cluster.kind.installation import installation
-from harness.cluster.kind.outside import Outside, Place
+from harness.cluster.kind.outside import KindSite, Outside
 from harness.cluster.kube import Cleaning, KubeCluster, KubeSettings, leftovers
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.profiled import with_profile
@@ -32,10 +32,10 @@ def connect(
         name=f"kind ({install})",
         agents=install.wait,
     )
-    place = Place(
+    site = KindSite(
         name, lifecycle.kubeconfig(name).parent, install.pod_subnet, settings.image, offline
     )
-    return KubeCluster(known, Outside(place, settings.run, settings.worker))
+    return KubeCluster(known, Outside(site, settings.run, settings.worker))
 
 
 def clean(name: str, run: str | None = None) -> Cleaning:

@@ -20,6 +20,7 @@ from typing import IO
 
 from harness import agnhost
 from harness.cluster.kind import command, resolver
+from harness.cluster.kube import OutsideHosts
 from harness.cluster.kube.identity import Machine
 from harness.cluster.kube.leftovers import Cleaning, Leftover, Runs
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, WORKER_LABEL
@@ -42,7 +43,7 @@ _SERVE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KindSite:
     """The kind cluster that the hosts stand beside, and its folder on this machine."""
 
     cluster: str
@@ -53,10 +54,10 @@ class Place:
 
 
 @dataclass(slots=True)
-class Outside:
-    """The outside hosts of one run and worker; see ``kube.OutsideHosts``."""
+class Outside(OutsideHosts):
+    """The outside hosts of one run and worker."""
 
-    place: Place
+    site: KindSite
     run: str
     worker: str
     _externals: tuple[External, ...] = ()
@@ -72,13 +73,13 @@ class Outside:
         self._externals = tuple(externals)
         if not externals:
             return
-        _ensure_image(self.place)
-        nodes = _node_addresses(self.place.cluster)
+        _ensure_image(self.site)
+        nodes = _node_addresses(self.site.cluster)
         for external in externals:
             self._start(external, nodes)
         names = {name: item.addresses for item in externals for name in item.dns_names}
         if names:
-            resolver.publish(self.place.cluster, self.place.folder, self._owner, names)
+            resolver.publish(self.site.cluster, self.site.folder, self._owner, names)
         for external in externals:
             self._await_serving(external)
 
@@ -100,12 +101,12 @@ class Outside:
         for external in self._externals:
             container = self._container(external.name)
             try:
-                _remove(self.place.cluster, container, external.addresses)
+                _remove(self.site.cluster, container, external.addresses)
             except HarnessError as error:
                 left.append(f"container {container}: {error.message}")
         if any(external.dns_names for external in self._externals):
             try:
-                resolver.publish(self.place.cluster, self.place.folder, self._owner, {})
+                resolver.publish(self.site.cluster, self.site.folder, self._owner, {})
             except HarnessError as error:
                 left.append(f"names of {self._owner}: {error.message}")
         self._externals = ()
@@ -124,7 +125,7 @@ class Outside:
     def _claim(self, externals: Sequence[External]) -> None:
         """Lock every address and name, always in the same order; a dead process holds none."""
         wanted = {word for item in externals for word in (*item.addresses, *item.dns_names)}
-        folder = self.place.folder / "locks"
+        folder = self.site.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
         for word in sorted(wanted):
             lock = (folder / word.replace(":", "-")).open("a+")
@@ -137,7 +138,7 @@ class Outside:
             RUN_LABEL: self.run,
             WORKER_LABEL: self.worker,
             PROCESS_ANNOTATION: str(Machine().this_process()),
-            _CLUSTER_LABEL: self.place.cluster,
+            _CLUSTER_LABEL: self.site.cluster,
             _ADDRESSES_LABEL: ",".join(external.addresses),
         }
         words = [f"--label={key}={value}" for key, value in labels.items()]
@@ -147,13 +148,13 @@ class Outside:
             [
                 *("docker", "run", "-d", "--name", container, "--network", _NETWORK),
                 *("--pull", "never", *words),
-                *("--entrypoint", "/bin/sh", self.place.image, "-c", serving(external.ports)),
+                *("--entrypoint", "/bin/sh", self.site.image, "-c", serving(external.ports)),
             ]
         )
         # The node image has the tools; the agnhost image need not have them.
         image = _inspect(next(iter(nodes)), "{{.Image}}")
         via = nodes[min(node for node in nodes if "control-plane" not in node)]
-        script = host_network(external.addresses, nodes.values(), self.place.pod_subnet, via)
+        script = host_network(external.addresses, nodes.values(), self.site.pod_subnet, via)
         command.check(
             [
                 *("docker", "run", "--rm", "--network", f"container:{container}"),
@@ -242,9 +243,9 @@ def clean(cluster: str, folder: Path, runs: Runs) -> Cleaning:
     for item in json.loads(command.check(["docker", "inspect", *ids])):
         labels = item["Config"]["Labels"]
         name = f"container {item['Name'].removeprefix('/')}"
-        fate = runs.fate(labels[RUN_LABEL], labels.get(PROCESS_ANNOTATION, ""))
-        if not fate.remove:
-            cleaning += Cleaning(kept=(Leftover(name, fate.why),))
+        decision = runs.decide(labels[RUN_LABEL], labels.get(PROCESS_ANNOTATION, ""))
+        if not decision.remove:
+            cleaning += Cleaning(kept=(Leftover(name, decision.why),))
             continue
         try:
             _remove(cluster, item["Id"], labels[_ADDRESSES_LABEL].split(","))
@@ -253,7 +254,7 @@ def clean(cluster: str, folder: Path, runs: Runs) -> Cleaning:
         except HarnessError as error:
             cleaning += Cleaning(failed=(Leftover(name, error.message),))
         else:
-            cleaning += Cleaning(removed=(Leftover(name, fate.why),))
+            cleaning += Cleaning(removed=(Leftover(name, decision.why),))
     return cleaning
 
 
@@ -288,18 +289,18 @@ def _lock(lock: IO[str], word: str) -> None:
         ) from None
 
 
-def _ensure_image(place: Place) -> None:
+def _ensure_image(site: KindSite) -> None:
     """See to it that Docker has the image of the hosts: loaded where offline, else pulled."""
-    if command.run(["docker", "image", "inspect", place.image]).status == 0:
+    if command.run(["docker", "image", "inspect", site.image]).status == 0:
         return
-    if place.offline is None:
-        command.check(["docker", "pull", "-q", place.image], deadline_s=300)
+    if site.offline is None:
+        command.check(["docker", "pull", "-q", site.image], deadline_s=300)
         return
-    for archive in sorted((place.offline / "images").glob("agnhost-*.tar")):
+    for archive in sorted((site.offline / "images").glob("agnhost-*.tar")):
         command.check(["docker", "load", "-q", "-i", archive], deadline_s=300)
-    if command.run(["docker", "image", "inspect", place.image]).status:
+    if command.run(["docker", "image", "inspect", site.image]).status:
         raise ClusterError(
-            f"no archive under {place.offline / 'images'} holds the image {place.image}",
+            f"no archive under {site.offline / 'images'} holds the image {site.image}",
             "`docker save` it there, or give the image that is there",
         )
 

@@ -122,21 +122,21 @@ def _written(node: str, text: str) -> float:
 
 
 def _await_read(cluster: str, stamps: Mapping[str, float]) -> None:
-    def behind() -> tuple[str, ...]:
+    def late() -> tuple[str, ...]:
         done = command.kubectl(
             cluster, *("get", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns", "-o", "json")
         )
         pods = json.loads(done.stdout)["items"] if done.status == 0 else []
-        late = [
+        found = [
             pod["metadata"]["name"]
             for pod in pods
             if _read(pod["spec"]["nodeName"], pod["status"].get("podIP", ""))
             < stamps[pod["spec"]["nodeName"]] - 0.001
         ]
-        return tuple(late) if pods else ("no pod of CoreDNS",)
+        return tuple(found) if pods else ("no pod of CoreDNS",)
 
     def missing() -> str | None:
-        return ", ".join(behind()) or None
+        return ", ".join(late()) or None
 
     try:
         Wait(_ANSWER_S).until(missing, "CoreDNS to take the names of the outside hosts")

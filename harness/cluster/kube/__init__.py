@@ -159,7 +159,7 @@ class KubeCluster(Cluster):
             + (f" ({group})" if group else "")
             for group, resource, subresource, verbs in _RIGHTS
             for verb in verbs
-            if not self._api.may(verb, group, resource, subresource)
+            if not self._api.can_i(verb, group, resource, subresource)
         ]
         if missing:
             raise ClusterError(

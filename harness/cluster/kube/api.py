@@ -219,7 +219,7 @@ class Api:
         """Whether objects of a kind live in a namespace, by discovery."""
         return bool(self.resource(api_version, kind).namespaced)
 
-    def may(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+    def can_i(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
         """Whether our user may do this in every namespace."""
         wanted = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
         review = {

@@ -98,7 +98,7 @@ class ProofOfLife:
         unproven = {
             ref
             for item in doubtful
-            for ref in view.behind(item.probe)
+            for ref in view.backends(item.probe)
             if ref in view.pods and not _proves_life(batches.get(ref), item)
         }
         dead |= self._unresponsive(view, unproven - dead.keys())
@@ -147,7 +147,7 @@ def _proves_life(batch: Batch | None, item: Observation) -> bool:
 
 def _ends(view: View, probe: Probe) -> tuple[PodRef, ...]:
     source = (probe.source,) if isinstance(probe.source, PodRef) else ()
-    return (*view.behind(probe), *source)
+    return (*view.backends(probe), *source)
 
 
 def _name(pod: LivePod) -> tuple[str, str]:

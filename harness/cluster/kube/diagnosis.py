@@ -53,7 +53,7 @@ def describe(
 def _ends(view: View, probe: Probe) -> Iterable[PodRef]:
     if isinstance(probe.source, PodRef):
         yield probe.source
-    yield from view.behind(probe)
+    yield from view.backends(probe)
 
 
 def _part(title: str, lines: Callable[[], Iterable[str]]) -> str:
@@ -102,7 +102,7 @@ def _pods(inventory: Inventory, view: View, refs: Iterable[PodRef]) -> Iterable[
         if pod is None:
             yield f"{ref}: not there"
             continue
-        state = "ready" if live.is_ready(pod) else live.trouble(pod)
+        state = "ready" if live.is_ready(pod) else live.why_not_ready(pod)
         addresses = ",".join(live.addresses(pod)) or "no address"
         labels = pod["metadata"].get("labels") or {}
         shown = ",".join(f"{key}={value}" for key, value in labels.items() if _is_authors(key))
@@ -139,4 +139,4 @@ def _unready(api: Api) -> Iterable[str]:
     for pod in api.find("v1", "Pod", namespace="kube-system"):
         if not live.is_ready(pod):
             node = pod["spec"].get("nodeName", "no node")
-            yield f"{pod['metadata']['name']} on {node}: {live.trouble(pod)}"
+            yield f"{pod['metadata']['name']} on {node}: {live.why_not_ready(pod)}"

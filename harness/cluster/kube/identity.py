@@ -53,8 +53,8 @@ class Owner:
             place, pid, started, host = (found[key] for key in ("place", "pid", "started", "host"))
         except (ValueError, TypeError, KeyError):
             return None
-        words = all(isinstance(word, str) for word in (place, started, host))
-        return cls(place, pid, started, host) if words and isinstance(pid, int) else None
+        texts = all(isinstance(word, str) for word in (place, started, host))
+        return cls(place, pid, started, host) if texts and isinstance(pid, int) else None
 
 
 def _output(*argv: str) -> str:

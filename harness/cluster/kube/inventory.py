@@ -73,10 +73,10 @@ class Inventory:
             return None
         return "no DNS server of the cluster is ready"
 
-    def trouble(self, pod: Object) -> str:
+    def why_not_ready(self, pod: Object) -> str:
         """Describe why a pod is not ready: its status, and the last warning about it."""
         metadata = pod["metadata"]
-        status = live.trouble(pod)
+        status = live.why_not_ready(pod)
         with contextlib.suppress(ApiError):
             warnings = [
                 item.get("message", "")

@@ -46,7 +46,7 @@ class Cleaning:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class Decision:
     """Whether what a run made is to be removed, and why or why not."""
 
     remove: bool
@@ -65,21 +65,21 @@ class Runs:
     named: str | None = None
     machine: Machine = field(default_factory=Machine)
 
-    def fate(self, run: str, process: str) -> Fate:
+    def decide(self, run: str, process: str) -> Decision:
         """Decide about something that names ``run`` and, as the text of an Owner, a process."""
         if self.named not in {None, run}:
-            return Fate(False, f"it is of run {run}")
+            return Decision(False, f"it is of run {run}")
         owner = Owner.parse(process)
         if owner is None:
-            return Fate(False, "it does not name the process that made it")
+            return Decision(False, "it does not name the process that made it")
         if self.named and owner == self.machine.this_process():
-            return Fate(True, "this process made it")
+            return Decision(True, "this process made it")
         life, why = self._life(owner, process)
         if self.named:
-            return Fate(life is not Life.RUNNING, why)
+            return Decision(life is not Life.RUNNING, why)
         if life is Life.UNKNOWN:
             why += f"; `netpol clean --run={run}` removes it"
-        return Fate(life is Life.OVER, why)
+        return Decision(life is Life.OVER, why)
 
     def _life(self, owner: Owner, process: str) -> tuple[Life, str]:
         match self.machine.life(owner):
@@ -132,9 +132,9 @@ def _clean(api: Api, item: Object, known: Runs, wait: Wait) -> Cleaning:
     if metadata.get("deletionTimestamp"):
         return Cleaning(kept=(Leftover(name, "it is being deleted already"),))
     process = (metadata.get("annotations") or {}).get(PROCESS_ANNOTATION, "")
-    fate = known.fate(metadata["labels"][RUN_LABEL], process)
-    if not fate.remove:
-        return Cleaning(kept=(Leftover(name, fate.why),))
+    decision = known.decide(metadata["labels"][RUN_LABEL], process)
+    if not decision.remove:
+        return Cleaning(kept=(Leftover(name, decision.why),))
 
     def delete() -> None:
         try:
@@ -148,4 +148,4 @@ def _clean(api: Api, item: Object, known: Runs, wait: Wait) -> Cleaning:
         wait.value(delete, f"the deletion of {name} to be accepted")
     except ClusterError as error:
         return Cleaning(failed=(Leftover(name, error.message),))
-    return Cleaning(removed=(Leftover(name, fate.why),))
+    return Cleaning(removed=(Leftover(name, decision.why),))

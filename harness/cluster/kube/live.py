@@ -67,7 +67,7 @@ class LivePod:
             return f"{self.ref} is being deleted"
         if addresses(now) != self.addresses:
             return f"{self.ref} changed its address while probing"
-        return None if is_ready(now) else f"{self.ref} is not ready: {trouble(now)}"
+        return None if is_ready(now) else f"{self.ref} is not ready: {why_not_ready(now)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ class View:
         """Node ``index``, counted from 1 and modulo their number."""
         return self.nodes[(index - 1) % len(self.nodes)]
 
-    def behind(self, probe: Probe) -> tuple[PodRef, ...]:
-        """The pods that would answer a probe, as far as they are known here."""
+    def backends(self, probe: Probe) -> tuple[PodRef, ...]:
+        """Return the pods that would answer a probe, as far as they are known."""
         match probe.destination.host:
             case PodRef() as ref:
                 return (ref,)
@@ -195,12 +195,12 @@ def serving(slices: Sequence[Object]) -> frozenset[str]:
     )
 
 
-def trouble(pod: Object) -> str:
+def why_not_ready(pod: Object) -> str:
     """Why a pod is not ready, in the kubelet's words."""
     status = pod.get("status", {})
     for item in _waiting(pod):
-        words = f"{item.get('reason', 'waiting')}: {item.get('message', '')}"
-        return f"its container is waiting: {words.rstrip(': ')}"
+        reason = f"{item.get('reason', 'waiting')}: {item.get('message', '')}"
+        return f"its container is waiting: {reason.rstrip(': ')}"
     for item in status.get("conditions") or []:
         if item["status"] == "False" and item.get("message"):
             return f"{item.get('reason', item['type'])}: {item['message']}"

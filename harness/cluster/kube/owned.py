@@ -44,11 +44,11 @@ def ref_of(item: Object) -> Ref:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Remaining:
     """What of ours is still there, and whether all of it is being deleted."""
 
     left: tuple[str, ...]
-    all_going: bool
+    all_deleting: bool
 
 
 class Exists(ClusterError):
@@ -76,14 +76,14 @@ class Owned:
     _uids: dict[Ref, str] = field(default_factory=dict)
     _tokens: dict[Ref, set[str]] = field(default_factory=dict)
     """Tokens of creates that the API server may have done without our hearing of it."""
-    _leaving: set[str] = field(default_factory=set)
+    _deleting: set[str] = field(default_factory=set)
     """The uids of ours that we asked to be deleted."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def holds(self, ref: Ref) -> bool:
         """Whether we created an object of these names and did not ask for its deletion."""
         uid = self._uids.get(ref)
-        return uid is not None and uid not in self._leaving
+        return uid is not None and uid not in self._deleting
 
     # ------------------------------------------------------------------ create
 
@@ -97,7 +97,7 @@ class Owned:
 
         ``may_retry`` names refusals that pass by themselves. Raises Exists if there is an object
         that we did not create, ApiError if the API server refuses, TimedOut after ``limit_s``.
-        An error that leaves open whether the object exists keeps it on record for ``settle``.
+        An error that leaves open whether the object exists keeps it on record for ``resolve``.
         """
         ref, token = ref_of(wanted), secrets.token_hex(8)
         marked = self._marked(wanted, token)
@@ -117,7 +117,7 @@ class Owned:
                 if error.status != 409:
                     raise
                 found = self._read(ref)
-                if found is None or self._is_going(found, ref, token):
+                if found is None or self._is_being_deleted(found, ref, token):
                     return f"{ref} is being deleted"
                 made.append(found)
             return None
@@ -126,12 +126,12 @@ class Owned:
             Wait(limit_s, clock=self.clock).until(missing, f"{ref} to be created")
         except ClusterError as error:
             if isinstance(error, Exists) or not lost:
-                self._settled(ref, token)
+                self._resolved(ref, token)
             raise
         self.forget(ref)  # an earlier one of that name, with what was in it
         with self._lock:
             self._uids[ref] = made[0]["metadata"]["uid"]
-        self._settled(ref, token)
+        self._resolved(ref, token)
         return made[0]
 
     def _marked(self, wanted: Object, token: str) -> Object:
@@ -143,7 +143,7 @@ class Owned:
         }
         return {**wanted, "metadata": {**metadata, "annotations": annotations}}
 
-    def _is_going(self, found: Object, ref: Ref, token: str) -> bool:
+    def _is_being_deleted(self, found: Object, ref: Ref, token: str) -> bool:
         """Whether an object in our way is ours and on its way out; False if ``token`` made it.
 
         One of ours that an earlier create made, without our hearing of it, is deleted first.
@@ -162,7 +162,7 @@ class Owned:
             self.delete(ref)
         return True
 
-    def _settled(self, ref: Ref, token: str) -> None:
+    def _resolved(self, ref: Ref, token: str) -> None:
         with self._lock:
             tokens = self._tokens.get(ref, set())
             tokens.discard(token)
@@ -218,7 +218,7 @@ class Owned:
 
         return self._change(ref_of(wanted), change)
 
-    def try_out(self, wanted: Object) -> None:
+    def dry_run(self, wanted: Object) -> None:
         """Ask the API server what it says of an object, without a change (dry run).
 
         Raises ApiError if it refuses, Exists if an object of that name is not ours.
@@ -267,7 +267,7 @@ class Owned:
         if uid is None:
             return
         with self._lock:
-            self._leaving.add(uid)
+            self._deleting.add(uid)
 
         def missing() -> str | None:
             try:
@@ -296,16 +296,16 @@ class Owned:
             self.forget(ref)
         else:
             with self._lock:
-                self._leaving.discard(self._uids.pop(ref, ""))
+                self._deleting.discard(self._uids.pop(ref, ""))
         return True
 
     def forget(self, ref: Ref) -> None:
         """Drop an object from the record, with all in it if it is a namespace."""
         with self._lock:
-            self._leaving.discard(self._uids.pop(ref, ""))
+            self._deleting.discard(self._uids.pop(ref, ""))
             if _is_namespace(ref):
                 for inner in [item for item in self._uids if item.namespace == ref.name]:
-                    self._leaving.discard(self._uids.pop(inner))
+                    self._deleting.discard(self._uids.pop(inner))
                 for inner in [item for item in self._tokens if item.namespace == ref.name]:
                     del self._tokens[inner]
 
@@ -315,15 +315,15 @@ class Owned:
             homes = {ref.name for ref in self._uids if _is_namespace(ref)}
             return tuple(ref for ref in reversed(self._uids) if ref.namespace not in homes)
 
-    def settle(self) -> tuple[Ref, ...]:
+    def resolve(self) -> tuple[Ref, ...]:
         """Find out which creates without an answer were done, and record those.
 
         Returns those that could not be found out.
         """
         with self._lock:
-            open_ones = {ref: set(tokens) for ref, tokens in self._tokens.items()}
+            unanswered = {ref: set(tokens) for ref, tokens in self._tokens.items()}
         unknown = []
-        for ref, tokens in open_ones.items():
+        for ref, tokens in unanswered.items():
             try:
                 found = self._read(ref)
             except ClusterError:
@@ -337,14 +337,14 @@ class Owned:
 
     def remaining(self) -> tuple[str, ...]:
         """Name what is ours, and delete nothing."""
-        unknown = self.settle()
-        return (*map(_perhaps, unknown), *map(str, self.outermost()))
+        unknown = self.resolve()
+        return (*map(_uncertain, unknown), *map(str, self.outermost()))
 
-    def clear(self) -> Rest:
+    def clear(self) -> Remaining:
         """Ask for the deletion of all that is ours; to be called until nothing is left."""
-        unknown = self.settle()
-        left = [_perhaps(ref) for ref in unknown]
-        all_going = not unknown
+        unknown = self.resolve()
+        left = [_uncertain(ref) for ref in unknown]
+        all_deleting = not unknown
         seen: set[Ref] = set()
         # A namespace that others have replaced leaves what we made in theirs.
         while rest := [ref for ref in self.outermost() if ref not in seen]:
@@ -356,8 +356,8 @@ class Owned:
                         left.append(str(ref))
                 except ClusterError as error:
                     left.append(f"{ref}: {error.message}")
-                    all_going = False
-        return Rest(tuple(left), all_going)
+                    all_deleting = False
+        return Remaining(tuple(left), all_deleting)
 
     # ------------------------------------------------------------------ small things
 
@@ -365,7 +365,7 @@ class Owned:
         return self.api.get(ref.api_version, ref.kind, ref.name, ref.namespace)
 
 
-def _perhaps(ref: Ref) -> str:
+def _uncertain(ref: Ref) -> str:
     return f"{ref}, perhaps: whether it exists is not known"
 
 

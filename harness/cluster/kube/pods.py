@@ -110,7 +110,7 @@ class PodFactory:
                 if live.is_ready(found) and live.addresses(found):
                     ready[pod.ref] = live.live_pod(pod.ref, found, AGNHOST)
                 elif live.is_hopeless(found):
-                    why = self._inventory.trouble(found)
+                    why = self._why_not_ready(found)
                     raise ClusterError(f"pod {pod.ref} does not start: {why}")
             late = len(waiting) - len(ready)
             return f"{late} of {len(waiting)} are not ready" if late else None
@@ -118,10 +118,10 @@ class PodFactory:
         try:
             self._until(missing, self._limits.ready_s, "pods to become ready")
         except TimedOut as error:
-            late = {name: pod.ref for name, pod in waiting.items() if pod.ref not in ready}
             lines = [
-                f"{ref}: {self._inventory.trouble(last[name]) if name in last else 'it is gone'}"
-                for name, ref in late.items()
+                f"{pod.ref}: {self._why_not_ready(last.get(name))}"
+                for name, pod in waiting.items()
+                if pod.ref not in ready
             ]
             raise ClusterError("\n".join([error.message, *lines])) from None
         return ready
@@ -154,11 +154,11 @@ class PodFactory:
         def missing() -> str | None:
             found = self._inventory.pods().get((naming.nodes, name))
             if found and live.is_hopeless(found):
-                raise ClusterError(f"{ref} does not start: {self._inventory.trouble(found)}")
+                raise ClusterError(f"{ref} does not start: {self._why_not_ready(found)}")
             made[:] = [found] if found and live.is_ready(found) else []
             if made:
                 return None
-            return self._inventory.trouble(found) if found else "it is gone"
+            return self._why_not_ready(found)
 
         self._until(missing, self._limits.ready_s, f"{ref} to become ready")
         return live.live_pod(ref, made[0], AGNHOST)
@@ -167,6 +167,9 @@ class PodFactory:
         """Forget the pods on nodes, once no other thread makes one."""
         with self._lock:
             self._on_nodes.clear()
+
+    def _why_not_ready(self, found: Object | None) -> str:
+        return self._inventory.why_not_ready(found) if found else "it is gone"
 
     def _until(self, missing: Callable[[], str | None], limit_s: float, what: str) -> None:
         Wait(limit_s, clock=self._owned.clock).until(missing, what)

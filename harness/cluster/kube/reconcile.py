@@ -219,7 +219,7 @@ class Reconciler:
     def _try_refused(self, manifests: Iterable[Manifest], wanted: dict[Key, Object]) -> None:
         for item in manifests:
             try:
-                self._owned.try_out(wanted[_key(item)])
+                self._owned.dry_run(wanted[_key(item)])
             except ApiError as error:
                 # An admission plugin refuses with 403 as RBAC does, but only RBAC names the user.
                 if error.status in {400, 403, 422} and 'User "' not in error.message:
@@ -318,7 +318,7 @@ class Reconciler:
         def missing() -> str | None:
             rest = self._owned.clear()
             left[:] = rest.left
-            left.extend(self._heartbeat.remove() if rest.all_going else self._heartbeat.keep())
+            left.extend(self._heartbeat.remove() if rest.all_deleting else self._heartbeat.keep())
             return ", ".join(left) or None
 
         self._factory.forget_nodes()
