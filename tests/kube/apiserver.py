@@ -352,7 +352,7 @@ class DirectApi(Api):
         for item in self._known[api_version]:
             if item["kind"] == kind:
                 return Resource(prefix, item["name"], item["namespaced"])
-        raise ApiError(f"the cluster knows no {kind} of {api_version}", 404)
+        raise ApiError(f"the cluster has no kind {kind} in {api_version}", 404)
 
     def now(self) -> datetime:
         self.request("get", "/version")

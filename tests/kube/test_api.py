@@ -39,21 +39,21 @@ def use(kubeconfig: str, current: str | None) -> str:
     return kubeconfig
 
 
-def test_a_context_that_is_not_ours_must_be_spelled_out(kubeconfig: str) -> None:
+def test_the_context_of_another_cluster_must_be_named(kubeconfig: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve_context(kubeconfig, None)
     assert str(caught.value) == (
-        "the current context 'production' is not a kind cluster of ours, and no context was named"
-        "\nhint: spell it out: --context=production (with pytest --netpol-context)"
+        "no context was named, and the current context 'production' is not a kind cluster "
+        "made by netpol\nhint: name one: --context=production (with pytest --netpol-context)"
     )
     assert resolve_context(kubeconfig, "production") == "production"
 
 
-def test_our_own_kind_cluster_needs_no_name(kubeconfig: str) -> None:
+def test_a_kind_cluster_made_by_netpol_needs_no_name(kubeconfig: str) -> None:
     assert resolve_context(use(kubeconfig, "kind-netpol"), None) == "kind-netpol"
 
 
-def test_a_name_that_only_begins_like_ours_is_not_ours(kubeconfig: str) -> None:
+def test_a_context_with_a_similar_name_is_another_cluster(kubeconfig: str) -> None:
     with pytest.raises(UsageError):
         resolve_context(use(kubeconfig, "kind-netpolitics"), None)
 
@@ -87,7 +87,7 @@ def test_a_refusal_keeps_its_words(api: Api, server: kmock.RawHandler) -> None:
 
 def test_an_unknown_kind_says_so(api: Api) -> None:
     with pytest.raises(
-        ApiError, match=r"the cluster knows no GlobalNetworkPolicy of crd\.example"
+        ApiError, match=r"the cluster has no kind GlobalNetworkPolicy in crd\.example"
     ):
         api.create({**POLICY, "apiVersion": "crd.example/v1", "kind": "GlobalNetworkPolicy"})
 
@@ -139,7 +139,10 @@ def test_an_api_server_that_is_not_there(kubeconfig: str) -> None:
         ApiError, match=r"the API server at http://127\.0\.0\.1:1: no answer"
     ) as caught:
         Api(kubeconfig, "kind-netpol")
-    assert caught.value.hint == "is the cluster up, and the context right?"
+    assert (
+        caught.value.hint
+        == "check that the cluster is running, and that the context is the right one"
+    )
 
 
 def test_the_servers_clock_is_in_its_answers(api: Api, server: kmock.RawHandler) -> None:
@@ -154,7 +157,7 @@ def test_a_server_that_does_not_say_what_time_it_is(api: Api, server: kmock.RawH
     server.override["get /c/version"] << kmock.Response(payload={}, headers=nonsense)
     with pytest.raises(ApiError) as caught:
         api.now()
-    assert str(caught.value) == "the API server does not say what time it is"
+    assert str(caught.value) == "the answer of the API server has no valid Date header"
 
 
 # ------------------------------------------------------------------ how an exec ends

@@ -47,12 +47,12 @@ def test_each_pod_is_probed_from_its_own_container() -> None:
         (ExecError("pods a not found", 404), "pod app/a is gone", 1),
         (
             ExecError("User cannot", 403),
-            "exec into app/a is forbidden; it takes create and get on pods/exec: User cannot",
+            "exec into app/a is forbidden; it needs create and get on pods/exec: User cannot",
             1,
         ),
         (
-            ExecError("not a word for 7 s", timed_out=True),
-            "app/a did not answer: not a word for 7 s; its node may be down or frozen",
+            ExecError("no output for 7 s", timed_out=True),
+            "app/a did not answer: no output for 7 s; its node may be down or frozen",
             1,
         ),
         (
@@ -78,7 +78,7 @@ def test_only_what_got_no_verdict_is_run_again() -> None:
     def answering(pod: str, script: str) -> str:
         scripts.append(script)
         if len(scripts) == 1:
-            raise ExecError("the exec broke", output="= begin 5.0\n= 0 0 5.0 5.1 \n")
+            raise ExecError("the exec failed", output="= begin 5.0\n= 0 0 5.0 5.1 \n")
         return allowed(script)
 
     found, _ = probed(answering, probes=(PROBE, second))
@@ -90,5 +90,5 @@ def test_only_what_got_no_verdict_is_run_again() -> None:
 
 def test_a_batch_that_says_nothing_is_no_denial() -> None:
     found, api = probed(lambda pod, script: "")
-    assert error(found) == "the batch did not begin"
+    assert error(found) == "the batch did not start"
     assert len(api.execs) == 3

@@ -80,7 +80,7 @@ def test_a_destination_that_was_frozen_meanwhile_proves_nothing() -> None:
 
     found, _ = probed(answering, probes=(PROBE, back))
     assert error(found) == (
-        "TIMEOUT, but app/b stalled in the same round: a probe of its own took 9.0 s"
+        "TIMEOUT, but app/b stalled in the same round: one of its own probes took 9.0 s"
     )
 
 
@@ -101,7 +101,7 @@ def test_a_destination_that_began_late_proves_nothing() -> None:
     running = prober(api, ProbeSettings(grace_s=0.2))
     found = {item.probe: item for item in running.probe(VIEW, (PROBE, back))}
     running.close()
-    assert error(found) == ("TIMEOUT, but app/b stalled in the same round: it took 0.3 s to begin")
+    assert error(found) == ("TIMEOUT, but app/b stalled in the same round: it took 0.3 s to start")
 
 
 def test_a_destination_that_thaws_when_asked_proves_nothing() -> None:
@@ -111,7 +111,9 @@ def test_a_destination_that_thaws_when_asked_proves_nothing() -> None:
         return deny_from_a(pod, script).replace("6.00", "5.20")
 
     found, _ = probed(answering, settings=ProbeSettings(timeout_s=0.2))
-    assert error(found) == ("TIMEOUT, but app/b gave no sign of life: it took 0.5 s to answer")
+    assert error(found) == (
+        "TIMEOUT, but app/b failed the liveness check: it answered after 0.5 s"
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,12 +139,12 @@ def test_a_timeout_of_a_pod_that_went_is_no_denial(name: str, now: Any, words: s
 def test_a_timeout_to_a_frozen_destination_is_no_denial() -> None:
     def answering(pod: str, script: str) -> str:
         if pod == "b":
-            raise ExecError("not a word for 7 s", timed_out=True)
+            raise ExecError("no output for 7 s", timed_out=True)
         return timeout(script)
 
     found, _ = probed(answering)
     assert error(found) == (
-        "TIMEOUT, but app/b gave no sign of life: app/b did not answer: not a word for 7 s; "
+        "TIMEOUT, but app/b failed the liveness check: app/b did not answer: no output for 7 s; "
         "its node may be down or frozen"
     )
 
@@ -152,7 +154,7 @@ def test_a_timeout_to_a_dead_server_is_no_denial() -> None:
         return timeout(script) if pod == "a" else answered(script, "1 {s} {e} REFUSED")
 
     found, _ = probed(answering)
-    assert error(found) == "TIMEOUT, but app/b gave no sign of life: port 80/TCP: REFUSED"
+    assert error(found) == "TIMEOUT, but app/b failed the liveness check: port 80/TCP: REFUSED"
 
 
 def test_when_the_pods_cannot_be_asked_for_no_timeout_counts() -> None:
@@ -160,7 +162,10 @@ def test_when_the_pods_cannot_be_asked_for_no_timeout_counts() -> None:
         raise ApiError("no answer")
 
     found, _ = probed(deny_from_a, silent)
-    assert error(found) == "TIMEOUT, but whether the pods still live could not be asked: no answer"
+    assert (
+        error(found)
+        == "TIMEOUT, but it could not be checked whether the pods still run: no answer"
+    )
 
 
 def test_on_a_rejecting_cluster_a_refusal_needs_a_living_server() -> None:
@@ -168,7 +173,7 @@ def test_on_a_rejecting_cluster_a_refusal_needs_a_living_server() -> None:
         return answered(script, "1 {s} {e} REFUSED")
 
     found, api = probed(answering, settings=ProbeSettings(denies_by="reject"))
-    assert error(found) == "REFUSED, but app/b gave no sign of life: port 80/TCP: REFUSED"
+    assert error(found) == "REFUSED, but app/b failed the liveness check: port 80/TCP: REFUSED"
     found, api = probed(answering)
     assert found[PROBE].outcome is Verdict.REFUSED
     assert api.execs == ["a"]
@@ -185,7 +190,7 @@ def test_on_a_rejecting_cluster_a_batch_of_its_own_does_not_show_that_a_server_l
     found, api = probed(
         answering, probes=(PROBE, back), settings=ProbeSettings(denies_by="reject")
     )
-    assert error(found) == "REFUSED, but app/b gave no sign of life: port 80/TCP: REFUSED"
+    assert error(found) == "REFUSED, but app/b failed the liveness check: port 80/TCP: REFUSED"
     assert found[back].outcome is Verdict.ALLOWED
     assert sorted(api.execs) == ["a", "b", "b"]
 
@@ -226,7 +231,7 @@ def test_a_failed_lookup_is_a_denial_only_while_a_dns_server_is_ready(
         (403, Verdict.DNS),  # the namespace of the DNS servers may be out of bounds
         (
             503,
-            ProbeError("DNS, but whether the pods still live could not be asked: because"),
+            ProbeError("DNS, but it could not be checked whether the pods still run: because"),
         ),
     ],
 )

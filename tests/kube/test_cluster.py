@@ -75,7 +75,7 @@ def test_a_run_on_any_cluster_begins_with_its_rights_and_its_workers_do_not(
     assert str(caught.value).startswith(
         "context 'production' lacks the rights to list nodes, get namespaces, "
     )
-    assert caught.value.hint == "docs/rbac.yaml is a ClusterRole with all that is needed"
+    assert caught.value.hint == "docs/rbac.yaml has a ClusterRole with all rights that are needed"
 
 
 def test_with_all_rights_preflight_is_silent(

@@ -63,7 +63,7 @@ def told(kubeconfig: str, *agents: str) -> str:
         # Its nodeSelector fits nowhere: by its own count it is all there.
         (daemon_set("calico-node", 0, 0), "ready on 0 of 3 nodes"),
         (daemon_set("calico-node", 2, 2), "ready on 2 of 3 nodes"),
-        (daemon_set("another", 3, 3), "is not there"),
+        (daemon_set("another", 3, 3), "does not exist"),
     ],
 )
 def test_an_agent_that_is_not_on_every_node_is_named(
@@ -81,7 +81,7 @@ def test_an_agent_that_is_not_on_every_node_is_named(
         ([deployment(2, readyReplicas=1)], "1 of 2 replicas ready"),
         ([deployment(1)], "0 of 1 replicas ready"),
         ([deployment(0)], "0 of 0 replicas ready"),
-        ([], "is not there"),
+        ([], "does not exist"),
     ],
 )
 def test_a_controller_without_all_its_replicas_is_named(
@@ -94,7 +94,7 @@ def test_a_controller_without_all_its_replicas_is_named(
     assert told(kubeconfig, AGENT, CONTROLLER) == wanted
 
 
-@pytest.mark.parametrize(("found", "line"), [("calico-node", ""), ("another", "is not there")])
+@pytest.mark.parametrize(("found", "line"), [("calico-node", ""), ("another", "does not exist")])
 def test_an_agent_whose_namespace_is_not_known_is_looked_for_in_all(
     server: kmock.RawHandler, kubeconfig: str, found: str, line: str
 ) -> None:
@@ -137,4 +137,4 @@ def test_a_kind_cluster_knows_its_agent_from_the_profile(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     server[f"get {APPS}/namespaces/kube-flannel/daemonsets"] << items()
     cluster = kind.connect("netpol", flannel, KubeSettings(run="r1", context=""))
-    assert "DaemonSet kube-flannel/kube-flannel-ds: is not there" in cluster.describe([])
+    assert "DaemonSet kube-flannel/kube-flannel-ds: does not exist" in cluster.describe([])

@@ -170,8 +170,13 @@ def test_a_namespace_of_that_name_that_is_not_ours_is_left_alone(
     theirs = server.state.put(thing("v1", "Namespace", HOME, labels=NAMING.labels))
     copy = json.dumps(theirs)
     item = beating(Pace())
-    with pytest.raises(ClusterError, match=f"Namespace {HOME} exists already"):
+    with pytest.raises(ClusterError) as caught:
         item.start()
+    assert str(caught.value) == (
+        f"Namespace {HOME} already exists and was not created by this run\n"
+        "hint: netpol never changes objects that it did not create: delete it yourself, "
+        "or choose another name"
+    )
     assert item.remove() == ()
     assert json.dumps(server.state.found("v1", "Namespace", "", HOME)) == copy
 

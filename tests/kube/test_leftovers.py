@@ -94,7 +94,7 @@ def test_a_run_that_is_named_is_over_unless_it_is_known_to_be_alive(
 ) -> None:
     named = Runs(heartbeats, "r1")
     assert named.decide("r1", str(owner)) == decision
-    assert named.decide("r2", str(DEAD)) == Decision(False, "it is of run r2")
+    assert named.decide("r2", str(DEAD)) == Decision(False, "it belongs to run r2")
 
 
 @pytest.mark.parametrize("named", [None, "r1"])

@@ -20,9 +20,12 @@ from .rounds import A, B, allowed, probed
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (PodRef("app", "none"), "pod app/none is not there"),
+        (PodRef("app", "none"), "pod app/none does not exist"),
         (NodeRef(1), "node/1 does not start: no image"),
-        (ExternalRef("office"), "external/office cannot be made here"),
+        (
+            ExternalRef("office"),
+            "external/office does not exist: this cluster has no outside hosts",
+        ),
     ],
 )
 def test_a_source_that_is_not_there_is_no_denial(source: Source, words: str) -> None:

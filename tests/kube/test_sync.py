@@ -108,14 +108,14 @@ def test_a_failure_is_no_refusal(
 ) -> None:
     server.refusals.append(("create", "NetworkPolicy", status, words))
     assert failing(cluster, replace(STATE, refused=(POLICY,))) == (
-        f"NetworkPolicy db/deny was not refused, but failed: {words}"
+        f"the API server failed instead of refusing NetworkPolicy db/deny: {words}"
     )
 
 
 def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
     stray = replace(POLICY, namespace="kube-system")
     assert failing(cluster, replace(STATE, policies=(stray,))) == (
-        "NetworkPolicy kube-system/deny is in a namespace that the scenario does not make\n"
+        "NetworkPolicy kube-system/deny is in a namespace that the scenario does not create\n"
         "hint: its namespaces are db"
     )
 
@@ -128,7 +128,7 @@ def test_a_strangers_namespace_is_neither_taken_nor_deleted(
 ) -> None:
     before = json.dumps(server.state.put(thing("v1", "Namespace", "db")))
     assert failing(cluster, replace(STATE, exact_names=True)) == (
-        "Namespace db exists already and is not of this run\n"
+        "Namespace db already exists and was not created by this run\n"
         "hint: delete it, or leave out 'exact names'"
     )
     assert cluster.close() == ()
@@ -139,8 +139,9 @@ def test_an_object_of_the_whole_cluster_is_refused_before_anything_is_sent(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
     assert failing(cluster, replace(STATE, policies=(POLICY, STORAGE))) == (
-        "StorageClass standard acts on the whole cluster, which others may use (s.yaml:7:9)\n"
-        "hint: write 'exact names: true' in the scenario, and run it on a cluster of your own"
+        "StorageClass standard is cluster-scoped, and others may use the cluster (s.yaml:7:9)\n"
+        "hint: write 'exact names: true' in the scenario, "
+        "and run it on a cluster that nobody else uses"
     )
     assert changes(server) == []
 
@@ -150,7 +151,7 @@ def test_a_kind_that_the_cluster_does_not_know_is_refused_before_anything_is_sen
 ) -> None:
     unknown = manifest("Guard", "g", "db", "guards.example/v1")
     assert failing(cluster, replace(STATE, refused=(unknown,))) == (
-        "the cluster knows no Guard of guards.example/v1"
+        "the cluster has no kind Guard in guards.example/v1"
     )
     assert changes(server) == []
 
@@ -160,8 +161,8 @@ def test_an_object_of_the_whole_cluster_that_exists_is_left_alone(
 ) -> None:
     before = json.dumps(server.state.put(thing("storage.k8s.io/v1", "StorageClass", "standard")))
     assert failing(cluster, replace(STATE, policies=(STORAGE,), exact_names=True)) == (
-        "StorageClass standard exists already and is not of this run\n"
-        "hint: the harness changes nothing that it did not create: delete it yourself, "
+        "StorageClass standard already exists and was not created by this run\n"
+        "hint: netpol never changes objects that it did not create: delete it yourself, "
         "or choose another name"
     )
     cluster.sync(replace(STATE, exact_names=True))
@@ -210,7 +211,7 @@ def test_a_namespace_that_others_replace_is_not_used_again(
     server.state.drop("v1", "Namespace", "", REAL)
     theirs = json.dumps(server.state.put(thing("v1", "Namespace", REAL)))
     assert failing(cluster, state) == (
-        f"Namespace {REAL} exists already and is not of this run\n"
+        f"Namespace {REAL} already exists and was not created by this run\n"
         "hint: delete it, or leave out 'exact names'"
     )
     assert server.state.found("v1", "Pod", REAL, "a") is None
@@ -257,7 +258,7 @@ def test_an_update_does_not_hit_what_others_put_in_its_place(
     new = manifest("StorageClass", "standard", version=STORAGE.api_version, note="new")
     spaces = (Namespace("db", Labels({"app": "x"})),)
     words = failing(cluster, replace(state, namespaces=spaces, policies=(new,)))
-    assert f"{kind} {name} was deleted by somebody else" in words
+    assert f"{kind} {name} was deleted by someone else" in words
     assert cluster.close() == ()
     assert json.dumps(server.state.found(version, kind, "", name)) == theirs[0]
 
@@ -316,7 +317,7 @@ def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -
     state = replace(STATE, pods=(Pod("db", "a"),))
     assert failing(cluster, state) == (
         "timed out after 120 s waiting for pods to become ready: etcdserver: leader changed\n"
-        "db/a: it is gone"
+        "db/a: it does not exist"
     )
 
 
@@ -330,7 +331,7 @@ def test_a_create_without_an_answer_is_named_when_it_cannot_be_settled(
     )
     server.refusals[:] = [("get", "Namespace", 503, "no")]
     assert cluster.close() == (
-        f"Namespace {REAL}, perhaps: whether it exists is not known",
+        f"Namespace {REAL}: whether it exists is unknown",
         "Namespace r1-main-heartbeat: it is kept until the rest is gone",
     )
 
@@ -482,5 +483,5 @@ def test_a_secret_is_copied_beside_the_pods(server: ApiServer) -> None:
 def test_a_secret_that_is_not_there_is_said(server: ApiServer) -> None:
     cluster = connected(server, image_pull_secrets=("infra/pull",))
     assert failing(cluster, STATE) == (
-        "there is no image pull secret infra/pull\nhint: write NAMESPACE/NAME"
+        "the image pull secret infra/pull does not exist\nhint: name it as NAMESPACE/NAME"
     )

@@ -55,17 +55,17 @@ _RIGHTS = (
     ("discovery.k8s.io", "endpointslices", "", ("list",)),
     ("networking.k8s.io", "networkpolicies", "", ("get", "list", "create", "update", "delete")),
 )
-"""What sync, probe and close ask of the API server. docs/rbac.yaml grants it."""
+"""The rights that sync, probe and close need. docs/rbac.yaml grants them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeSettings:
-    """Which cluster, under which names, and what is known about it beforehand.
+    """Which cluster is used, under which names, and what is known about it.
 
-    ``context`` must be a name that ``resolve_context`` allowed. ``features`` are those out of
-    ``model.FEATURES`` that the API does not show and somebody vouches for: ``sctp``,
+    ``context`` must be a name that ``resolve_context`` returned. ``features`` are those of
+    ``model.FEATURES`` that the API does not show and that are known otherwise: ``sctp``,
     ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
-    does not keep, ``endport`` for one; ``known_cells`` are those that it is known to get
+    does not support, for example ``endport``; ``known_cells`` are those that it is known to get
     wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
@@ -98,9 +98,9 @@ class KubeSettings:
 
 
 class KubeCluster(Cluster):
-    """One run's and worker's share of a cluster; see ``harness.cluster.Cluster``.
+    """The part of a cluster that one run and worker uses; see ``harness.cluster.Cluster``.
 
-    ``outside`` makes the scenario's outside hosts, where somebody can; it is closed with the
+    ``outside`` makes the outside hosts of a scenario, or is None; it is closed with the
     cluster. ``api`` None connects to the context of the settings.
     """
 
@@ -132,7 +132,7 @@ class KubeCluster(Cluster):
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What this cluster can do; see ``KubeSettings.features`` for what cannot be seen."""
+        """What this cluster can do; ``KubeSettings.features`` adds what cannot be detected."""
         settings = self._settings
         features = {"hostnetwork", "nodeport", "endport", "admission"} | settings.features
         if self._outside is not None:
@@ -153,7 +153,7 @@ class KubeCluster(Cluster):
         )
 
     def preflight(self) -> None:
-        """Raise ClusterError naming every right that our user lacks."""
+        """Raise ClusterError that names each right that the user lacks."""
         missing = [
             f"{verb} {resource}{f'/{subresource}' if subresource else ''}"
             + (f" ({group})" if group else "")
@@ -164,21 +164,21 @@ class KubeCluster(Cluster):
         if missing:
             raise ClusterError(
                 f"context {self._settings.context!r} lacks the rights to {', '.join(missing)}",
-                "docs/rbac.yaml is a ClusterRole with all that is needed",
+                "docs/rbac.yaml has a ClusterRole with all rights that are needed",
             )
 
     def sync(self, state: State) -> None:
-        """Make the cluster equal to ``state``, the hosts outside included."""
+        """Make the cluster equal to ``state``, outside hosts included."""
         if state.externals or self._reconciler.view.state.externals:
             if self._outside is None:
                 raise ClusterError(
-                    "this cluster has no hosts outside", "write 'needs: [external]'"
+                    "this cluster has no outside hosts", "write 'needs: [external]'"
                 )
             self._outside.sync(state.externals)
         self._reconciler.sync(state)
 
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
-        """Run a round; see ``probing`` for when a TIMEOUT is believed."""
+        """Run a round; see ``belief`` for when a TIMEOUT is believed."""
         return self._prober.probe(self._reconciler.view, probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
@@ -187,7 +187,7 @@ class KubeCluster(Cluster):
         return diagnosis.describe(self._api, self._inventory, view, agents, probes)
 
     def close(self) -> tuple[str, ...]:
-        """Remove all that was made, and name what is left."""
+        """Remove all objects of this run, and name what is left."""
         self._prober.close()
         left = self._outside.close() if self._outside is not None else ()
         return (*left, *self._reconciler.close())
@@ -204,9 +204,9 @@ def _probe_settings(settings: KubeSettings) -> ProbeSettings:
 
 
 def clean(kubeconfig: str | None, context: str, run: str | None = None) -> Cleaning:
-    """Delete the namespaces of runs that are over; of the run named, unless it is alive.
+    """Delete the namespaces of runs that are over, or of the named run unless it is alive.
 
-    Raises ClusterError when nothing can be found out.
+    Raises ClusterError if the API server does not answer.
     """
     api = Api(kubeconfig, context)
     return leftovers.clean(api, leftovers.runs(api, run))

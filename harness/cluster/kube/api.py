@@ -1,7 +1,7 @@
 """One connection to one Kubernetes API server: objects, access reviews, and exec.
 
-Every failure is an ``ApiError`` in the API server's own words; nothing of the client
-libraries' exceptions leaves this module.
+Every failure is an ``ApiError`` with the message of the API server. No exception of the client
+libraries leaves this module.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CHUNK = 32 * 1024
 
 
 class ApiError(ClusterError):
-    """The API server refused, or could not be reached. ``status`` is its HTTP status, or None."""
+    """The API server refused or did not answer. ``status`` is the HTTP status, or None."""
 
     def __init__(self, message: str, status: int | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint)
@@ -51,7 +51,7 @@ class ApiError(ClusterError):
 
 
 class ExecError(ApiError):
-    """An exec gave no complete output. ``output`` is what came; ``timed_out`` says why."""
+    """An exec without complete output. ``output`` is what arrived before the failure."""
 
     def __init__(
         self, message: str, status: int | None = None, output: str = "", timed_out: bool = False
@@ -96,7 +96,7 @@ class Resource:
 
 
 def contexts(kubeconfig: str | None) -> tuple[tuple[str, ...], str | None]:
-    """Name the contexts of a kubeconfig, and the current one. Raises UsageError."""
+    """Return the contexts of a kubeconfig, and the current one. Raises UsageError."""
     path = _path(kubeconfig)
     try:
         found, current = kubernetes.config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
@@ -108,10 +108,10 @@ def contexts(kubeconfig: str | None) -> tuple[tuple[str, ...], str | None]:
 
 
 def resolve_context(kubeconfig: str | None, wanted: str | None) -> str:
-    """Decide which context may be used: the one named, or a kind cluster of our own.
+    """Return the context to use: the one named, or the current one if ``netpol up`` made it.
 
-    The current context counts only when it is ours (``kind-netpol...``); a cluster of
-    somebody else is never touched because it happened to be the current one.
+    Any other current context must be named, so that no cluster is used by accident. Raises
+    UsageError.
     """
     known, current = contexts(kubeconfig)
     if wanted is not None:
@@ -122,12 +122,14 @@ def resolve_context(kubeconfig: str | None, wanted: str | None) -> str:
         )
     if current is not None and (current == "kind-netpol" or current.startswith("kind-netpol-")):
         return current
-    found = f"the current context {current!r} is" if current else "there is no current context"
-    raise UsageError(
-        f"{found} not a kind cluster of ours, and no context was named"
+    found = (
+        f"the current context {current!r} is not a kind cluster made by netpol"
         if current
-        else f"{found}, and none was named",
-        f"spell it out: --context={current or 'NAME'} (with pytest --netpol-context)",
+        else "there is no current context"
+    )
+    raise UsageError(
+        f"no context was named, and {found}",
+        f"name one: --context={current or 'NAME'} (with pytest --netpol-context)",
     )
 
 
@@ -151,8 +153,8 @@ class Api:
         self._configuration = configuration
         self._client = kubernetes.client.ApiClient(configuration)
         self._tls = _tls(configuration)
-        # A discovery cache of our own: the library's is shared by every cluster that ever
-        # answered at this address.
+        # A new discovery cache: the library's is shared by all clusters that were ever reached
+        # at this address.
         logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
         what = f"the API server at {configuration.host}"
         with _in_words(what), tempfile.TemporaryDirectory() as folder:
@@ -184,7 +186,7 @@ class Api:
         return self.request("post", self._url_of(item, ""), body=item, query=query + _dry(dry_run))
 
     def replace(self, item: Object, *, dry_run: bool = False) -> Object:
-        """Put an object in the place of the one that it names, by uid and resourceVersion."""
+        """Replace the object of the same names, uid and resourceVersion; 409 if they differ."""
         query = [("fieldValidation", "Strict"), ("fieldManager", FIELD_MANAGER)]
         url = self._url_of(item, item["metadata"]["name"])
         return self.request("put", url, body=item, query=query + _dry(dry_run))
@@ -195,12 +197,12 @@ class Api:
         return self.request("patch", url, body=changes, content_type=_MERGE)
 
     def delete(self, api_version: str, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Ask for the deletion of the object that has this uid; 409 if another has its name."""
+        """Delete the object with this uid. Status 409 if another object has its name."""
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         self.request("delete", self._url(api_version, kind, namespace, name), body=body)
 
     def now(self) -> datetime:
-        """Return the time on the API server's own clock, to the second. Raises ApiError."""
+        """Return the time of the API server's clock, to the second. Raises ApiError."""
         with _in_words("GET /version"):
             answer = self._dynamic.request(
                 "get",
@@ -213,14 +215,14 @@ class Api:
         try:
             return parsedate_to_datetime(answer.headers["Date"])
         except (KeyError, ValueError):
-            raise ApiError("the API server does not say what time it is") from None
+            raise ApiError("the answer of the API server has no valid Date header") from None
 
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of a kind live in a namespace, by discovery."""
         return bool(self.resource(api_version, kind).namespaced)
 
     def can_i(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
-        """Whether our user may do this in every namespace."""
+        """Whether the current user may do this in every namespace."""
         wanted = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
@@ -234,14 +236,14 @@ class Api:
     def kinds(self) -> frozenset[str]:
         """Return the kinds that the server has, as ``apiVersion/Kind``.
 
-        An aggregated API may be down, and its kinds are then left out. An error at one of
-        Kubernetes' own is raised, so that no scenario is skipped for it.
+        The kinds of an aggregated API that does not answer are left out. An error of a built-in
+        API is raised, so that no scenario is skipped because of it.
         """
         found = self._kinds_at("/api/v1")
         for group in self.request("get", "/apis").get("groups", []):
-            own = builtin.is_builtin(group["name"])
+            is_builtin = builtin.is_builtin(group["name"])
             for version in group["versions"]:
-                with contextlib.nullcontext() if own else contextlib.suppress(ApiError):
+                with contextlib.nullcontext() if is_builtin else contextlib.suppress(ApiError):
                     found |= self._kinds_at(f"/apis/{version['groupVersion']}")
         return frozenset(found)
 
@@ -253,15 +255,15 @@ class Api:
     # What a double of the API server replaces: these two, and ``execute``.
 
     def resource(self, api_version: str, kind: str) -> Resource:
-        """Return what discovery says of a kind. Raises ApiError if there is none."""
+        """Return a kind as discovery describes it. Raises ApiError if there is none."""
         with _in_words(f"the kind {api_version} {kind}"):
             try:
                 found = self._dynamic.resources.get(api_version=api_version, kind=kind)
             except ResourceNotFoundError:
                 raise ApiError(
-                    f"the cluster knows no {kind} of {api_version}",
+                    f"the cluster has no kind {kind} in {api_version}",
                     404,
-                    "install the CRD, or list the kind where the scenario may be skipped",
+                    "install its CustomResourceDefinition",
                 ) from None
         prefix = f"{found.prefix}/{found.group_version}"
         return Resource(prefix, str(found.name), bool(found.namespaced))
@@ -305,9 +307,8 @@ class Api:
 
         Raises ExecError if the command could not start, sent nothing for ``idle_s``, or ended
         without a status. The exit status is ignored: the output must prove itself.
-        The library's ``stream`` is not used here: it patches the client that it is given,
-        cannot be told to give up on a node that accepts and says nothing, and returns
-        silently on time-out.
+        The library's ``stream`` is not used: it patches its client, has no timeout for a node
+        that accepts the connection and sends nothing, and returns normally after a timeout.
         """
         received: dict[int, bytearray] = {_STDOUT: bytearray(), _STATUS: bytearray()}
         began = time.monotonic()
@@ -330,7 +331,7 @@ class Api:
             raise ExecError(message, error.status_code) from None
         except (websocket.WebSocketException, OSError) as error:
             timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
-            what = f"not a word for {idle_s:.0f} s" if timed_out else f"the exec broke: {error}"
+            what = f"no output for {idle_s:.0f} s" if timed_out else f"the exec failed: {error}"
             raise ExecError(what, None, received[_STDOUT].decode(), timed_out) from None
         text = received[_STDOUT].decode(errors="replace")
         if not received[_STATUS]:
@@ -378,7 +379,7 @@ def _tls(configuration: kubernetes.client.Configuration) -> ssl.SSLContext:
 
 
 def _frames(link: websocket.WebSocket) -> Iterator[tuple[int, bytes]]:
-    """Yield (channel, data) until the other side closes; raise when it says nothing."""
+    """Yield (channel, data) until the server closes. Raises on a timeout."""
     while True:
         opcode, data = link.recv_data()
         if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -392,7 +393,7 @@ def _dry(dry_run: bool) -> list[tuple[str, str]]:
 
 
 def _message(body: bytes | str | None) -> str:
-    """The message of a Status, or the beginning of whatever was sent instead."""
+    """Return the message of a Status, or the beginning of the body if it is none."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else (body or "")
     with contextlib.suppress(ValueError):
         parsed = json.loads(text)
@@ -412,5 +413,6 @@ def _in_words(what: str) -> Iterator[None]:
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
         raise ApiError(
-            f"{what}: no answer: {reason}", hint="is the cluster up, and the context right?"
+            f"{what}: no answer: {reason}",
+            hint="check that the cluster is running, and that the context is the right one",
         ) from None

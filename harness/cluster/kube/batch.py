@@ -35,13 +35,13 @@ _RETRY_PAUSE_S = 0.3
 
 
 class OutsideHosts(Interface):
-    """Hosts outside the cluster, made by whoever can make them.
+    """Hosts outside the cluster. A cluster whose network netpol controls can have them.
 
     ``sync`` makes hosts with exactly these addresses, listening on their ports, with routes
     to and from the cluster's nodes; it raises ClusterError. ``probe`` runs a batch script of
     ``agnhost`` with ``/bin/sh`` on a host and returns its stdout, complete or not; it raises
-    ClusterError when it could not run. ``command`` is what a person types before a command
-    to run it there. ``close`` removes all hosts and names what is left.
+    ClusterError when it could not run. ``command`` returns the words that a person types before
+    a command to run it there. ``close`` removes all hosts and names what is left.
     """
 
     def sync(self, externals: Sequence[External]) -> None: ...
@@ -163,9 +163,9 @@ class BatchRunner:
         longest_s = max((item.ended - item.started for item in done.values()), default=0.0)
         waited_s = attempt.began - asked
         if attempt.problem is None and waited_s > self.settings.grace_s:
-            return f"it took {waited_s:.1f} s to begin"
+            return f"it took {waited_s:.1f} s to start"
         if attempt.problem is None and longest_s > self.settings.limit_s:
-            return f"a probe of its own took {longest_s:.1f} s"
+            return f"one of its own probes took {longest_s:.1f} s"
         return attempt.problem
 
     def _read(
@@ -194,7 +194,10 @@ class BatchRunner:
         try:
             if isinstance(source, ExternalRef):
                 if self._outside is None:
-                    return _Attempt(problem=f"{source} cannot be made here", is_final=True)
+                    return _Attempt(
+                        problem=f"{source} does not exist: this cluster has no outside hosts",
+                        is_final=True,
+                    )
                 output = self._outside.probe(source.name, script, limit_s + settings.grace_s)
             else:
                 shell = agnhost.shell(limit_s)
@@ -208,7 +211,7 @@ class BatchRunner:
             return _Attempt(problem=f"{source}: {error}", is_final=True)
         first_s, last_s = agnhost.began_s(output), agnhost.ended_s(output)
         if first_s is None or last_s is None:
-            problem = "the batch did not begin" if first_s is None else "the batch broke off"
+            problem = "the batch did not start" if first_s is None else "the batch ended early"
             return _Attempt(output, began, problem=problem)
         return _Attempt(output, began, began + last_s - first_s)
 
@@ -251,7 +254,7 @@ def _why(source: LivePod | ExternalRef, error: ExecError) -> str:
             return f"pod {who} is gone"
         case 401 | 403:
             return (
-                f"exec into {who} is forbidden; it takes create and get on pods/exec: "
+                f"exec into {who} is forbidden; it needs create and get on pods/exec: "
                 f"{error.message}"
             )
         case _:

@@ -1,18 +1,18 @@
 """Decide which answers of a round are believed: proof of life.
 
-A dropped packet, a dead pod and a frozen node all look alike to the source. So a TIMEOUT
-counts as a denial only with evidence that policy cannot withhold:
+To the source, a dropped packet, a dead pod and a frozen node look the same. So a TIMEOUT
+counts as a denial only with evidence that does not depend on policies:
 
 - the source printed its sentinels, in the time that a running process takes (``agnhost``);
 - after the round, both pods are still there with the same uid and address, not being
   deleted, and ready;
 - every pod that would have answered was running all the time. Either its own batch of the
-  same round had no stall and ended later than the probe did, or it serves its ports on its
-  own loopback when asked now, and answers at once. A frozen pod that answers when it thaws
-  proves nothing.
+  same round had no stall and ended later than the probe did, or it now serves its ports on
+  its own loopback, and answers at once. A late answer proves nothing: a pod that was frozen
+  may be running again.
 
 A round in which a probe that connected took longer than twice the timeout proves no denial at
-all: machines that slow miss answers.
+all: machines that are so slow miss answers.
 
 A failed DNS lookup counts only while a DNS server of the cluster is ready. On a cluster that
 denies by rejecting, a REFUSED needs the same evidence as a TIMEOUT, but a batch of the
@@ -56,7 +56,7 @@ class ProofOfLife:
             else:
                 faults = self._faults(view, batches, doubtful)
         except ClusterError as error:
-            why = f"whether the pods still live could not be asked: {error}"
+            why = f"it could not be checked whether the pods still run: {error}"
             faults = dict.fromkeys((item.probe for item in doubtful), why)
         return [
             replace(item, outcome=ProbeError(f"{item.outcome}, but {faults[item.probe]}"))
@@ -121,7 +121,7 @@ class ProofOfLife:
             if (pod := view.state.pod(ref))
         }
         return {
-            ref: f"{ref} gave no sign of life: {fault}"
+            ref: f"{ref} failed the liveness check: {fault}"
             for ref, future in asked.items()
             if (fault := future.result())
         }
@@ -131,7 +131,7 @@ class ProofOfLife:
         fault = self._batches.ports_fault(live, pod.ports)
         took_s = time.monotonic() - began
         if fault is None and took_s > self._batches.settings.limit_s:
-            return f"it took {took_s:.1f} s to answer"
+            return f"it answered after {took_s:.1f} s"
         return fault
 
 

@@ -1,6 +1,6 @@
-"""What a person needs at wrong cells: the network plugin, both ends, their policies, events.
+"""Describe the cluster at wrong cells: network plugin, both ends, their policies, events.
 
-Best effort: a part that cannot be read says so in its place. Never a verdict.
+Best effort: a part that cannot be read is replaced by the reason. Never a verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def describe(
     agents: Sequence[str],
     probes: Sequence[Probe],
 ) -> str:
-    """Tell about the ends of the probes, the live policies and the cluster's own pods.
+    """Describe the ends of the probes, the live policies and the pods of kube-system.
 
     First about ``agents``, the network plugin's workloads as ``Kind/namespace/name``, with
     ``*`` for any namespace: if they are not there, nothing else matters. Where none are
@@ -76,9 +76,13 @@ def _agents(api: Api, agents: Sequence[str]) -> Iterable[str]:
 
 
 def _fault(kind: str, item: Object | None, nodes: int) -> str | None:
-    """Say what an agent lacks. By its own count none, if its nodeSelector fits nowhere."""
+    """Return what an agent lacks, or None.
+
+    A DaemonSet is compared with the number of nodes, because its desired number is 0 if its
+    nodeSelector matches no node.
+    """
     if item is None:
-        return "is not there"
+        return "does not exist"
     if kind == "DaemonSet":
         ready = item["status"].get("numberReady", 0)
         return None if ready >= nodes else f"ready on {ready} of {nodes} nodes"
@@ -100,7 +104,7 @@ def _pods(inventory: Inventory, view: View, refs: Iterable[PodRef]) -> Iterable[
     for ref in refs:
         pod = found.get((view.names.get(ref.namespace, ""), ref.name))
         if pod is None:
-            yield f"{ref}: not there"
+            yield f"{ref}: does not exist"
             continue
         state = "ready" if live.is_ready(pod) else live.why_not_ready(pod)
         addresses = ",".join(live.addresses(pod)) or "no address"

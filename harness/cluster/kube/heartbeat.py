@@ -1,9 +1,9 @@
 """The heartbeat of a run: a Lease that it renews while its process is alive.
 
-Whoever cleans up from another machine cannot ask for a run's process (``identity``), and
-reads the age of its heartbeat instead. Both the time in the Lease and the time that it is
-compared with are the API server's, from the ``Date`` of an answer. So the clocks of the two
-machines play no part.
+`netpol clean` on another machine cannot look for a run's process (``identity``), and reads the
+age of its heartbeat instead. Both the time in the Lease and the time that it is compared with
+come from the API server, by the ``Date`` header of an answer. So the clocks of the two machines
+do not matter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.cluster.waiting import Wait
 from harness.errors import ClusterError, HarnessWarning
 
 STOPPED_S = 600.0
-"""A run whose heartbeat is this old is over."""
+"""A run whose heartbeat is older than this is over."""
 
 _PATIENCE_S = 30.0
 _FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -31,7 +31,7 @@ _LEASE = ("coordination.k8s.io/v1", "Lease")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often a heartbeat is renewed, in seconds: usually, and after a renewal failed."""
+    """How often a heartbeat is renewed, in seconds: after a success and after a failure."""
 
     renew_s: float = 60.0
     retry_s: float = 10.0
@@ -49,9 +49,9 @@ class Heartbeat:
         self._begun = False
 
     def start(self) -> None:
-        """Make the Lease and renew it from now on. Further calls do nothing.
+        """Create the Lease and start to renew it. Further calls do nothing.
 
-        Where that is not permitted, warns once. Raises ClusterError for all else.
+        Warns once if that is forbidden. Raises ClusterError for every other failure.
         """
         if self._begun:
             return
@@ -59,7 +59,7 @@ class Heartbeat:
             if not self._owned.holds(ref_of(self._namespace)):
                 self._owned.create(self._namespace)
             wait = Wait(_PATIENCE_S, clock=self._owned.clock)
-            now = wait.value(self._now, "the API server to say what time it is")
+            now = wait.value(self._now, "the time of the API server")
             self._owned.create(objects.heartbeat(self._naming, now))
         except ApiError as error:
             if error.status not in {403, 404}:
@@ -78,15 +78,15 @@ class Heartbeat:
             threading.Thread(target=self._beat, name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Renew the Lease no more."""
+        """Stop renewing the Lease."""
         self._stopped.set()
 
     def remove(self) -> tuple[str, ...]:
-        """Ask for the deletion of all that ``start`` made; name what is still there."""
+        """Delete what ``start`` created; return the names of what still exists."""
         return self._owned.clear().left
 
     def keep(self) -> tuple[str, ...]:
-        """Name what ``start`` made, which stays to show that the run has ended."""
+        """Return the names of what ``start`` created and what stays until the run is removed."""
         return tuple(
             f"{name}: it is kept until the rest is gone" for name in self._owned.remaining()
         )
@@ -108,10 +108,10 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeats:
-    """What the heartbeats on a cluster say.
+    """The heartbeats on a cluster.
 
-    ``ages_s`` has the age of the last renewal for each text of an Owner, ``namespaces`` the
-    namespaces of the Leases. ``fault`` is why they cannot be read.
+    ``ages_s`` is the age of the last renewal by the text of an Owner, ``namespaces`` are the
+    namespaces of the Leases. ``fault`` is why they cannot be read, or None.
     """
 
     ages_s: Mapping[str, float] = field(default_factory=dict)

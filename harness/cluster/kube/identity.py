@@ -1,13 +1,13 @@
-"""Which process made something, and whether it is still running.
+"""Which process created an object, and whether it is still running.
 
-A process id means something only in the PID namespace that gave it out, and only until the
-next boot; a host name means nothing, since containers and clones share it. So an owner is
-named by boot and PID namespace (its place), process id, and start time of the process. From
-another place nobody can tell whether the process is running: then ``heartbeat`` decides.
+A process id is valid only in its PID namespace, and only until the next boot. A host name
+identifies nothing, because containers and clones share it. So an owner is identified by boot
+and PID namespace (its place), process id, and start time of the process. Whether a process of
+another place is running cannot be found out: then ``heartbeat`` decides.
 
-Linux answers in ``/proc``. macOS has no ``/proc`` and no PID namespaces; ``sysctl`` names the
-boot there, and ``ps`` the start time. A machine that answers neither way has no place, and
-every process counts as one of another machine.
+On Linux this is read from ``/proc``. macOS has no ``/proc`` and no PID namespaces: there
+``sysctl`` identifies the boot, and ``ps`` prints the start time. A machine that has neither has
+no place, and each process counts as one of another machine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ZOMBIES = ("Z", "X")
 
 
 class Life(enum.Enum):
-    """What is known about the process of a run."""
+    """Whether the process of a run is running."""
 
     RUNNING = "running"
     OVER = "over"
@@ -35,7 +35,7 @@ class Life(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that made something. ``host`` is for people and decides nothing."""
+    """The process that created an object. ``host`` is shown to people and not compared."""
 
     place: str
     pid: int
@@ -47,7 +47,7 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """Return the Owner that a text names, or None if it names none."""
+        """Return the Owner that a text describes, or None."""
         try:
             found = json.loads(text)
             place, pid, started, host = (found[key] for key in ("place", "pid", "started", "host"))
@@ -58,7 +58,7 @@ class Owner:
 
 
 def _output(*argv: str) -> str:
-    """Return what a program prints, in English and UTC; empty if it fails."""
+    """Return the output of a program, in English and UTC; empty if it fails."""
     environment = {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
     try:
         done = subprocess.run(
@@ -70,7 +70,7 @@ def _output(*argv: str) -> str:
 
 
 def _exists(pid: int) -> bool:
-    """Whether there is a process of that id, also where ``/proc`` hides those of others."""
+    """Whether a process has that id, also if ``/proc`` hides the processes of other users."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -82,20 +82,20 @@ def _exists(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """This machine and its processes. Tests replace where it looks."""
+    """This machine and its processes. Tests replace its sources."""
 
     proc: Path = Path("/proc")
     output: Callable[..., str] = _output
     exists: Callable[[int], bool] = _exists
 
     def this_process(self) -> Owner:
-        """Return the Owner that stands for the calling process."""
+        """Return the Owner of the calling process."""
         pid = os.getpid()
         started = self._started(pid)
         return Owner(self._place() if started else "", pid, started or "", socket.gethostname())
 
     def life(self, owner: Owner) -> Life:
-        """Return what can be told about an owner from here."""
+        """Return whether the process of an owner is running, as far as this machine can know."""
         if not owner.place or owner.place != self._place():
             return Life.UNKNOWN
         started = self._started(owner.pid)
@@ -104,7 +104,7 @@ class Machine:
         return Life.RUNNING if started == owner.started else Life.OVER
 
     def _place(self) -> str:
-        """Return the name of this boot and PID namespace, empty if they have none."""
+        """Return what identifies this boot and PID namespace, or an empty text."""
         try:
             # Under `unshare --pid` alone, /proc still shows the processes of another namespace.
             if (self.proc / "self").readlink().name != str(os.getpid()):
@@ -116,9 +116,9 @@ class Machine:
             return next((text for text in found if text), "")
 
     def _started(self, pid: int) -> str | None:
-        """Return when a process started; empty if it has ended, None if that cannot be read."""
+        """Return when a process started; empty if it has ended, None if it cannot be read."""
         try:
-            # The name of the process stands in brackets and may hold anything.
+            # The name of the process is in parentheses and may contain anything.
             text = (self.proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
             state, started = (text.rpartition(")")[2].split()[index] for index in (0, 19))
         except OSError:

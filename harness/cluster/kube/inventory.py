@@ -58,8 +58,7 @@ class Inventory:
     def dns_fault(self) -> str | None:
         """Return why no DNS server of the cluster can answer, or None.
 
-        None also where our user may not list them, or where the cluster has others than
-        kube-dns.
+        None also if the user may not list them, or if the cluster has others than kube-dns.
         """
         try:
             servers = self._api.find(

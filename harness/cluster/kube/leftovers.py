@@ -1,8 +1,9 @@
-"""Which runs are over, and the removal of what they left behind.
+"""Decide which runs are over, and remove what they left behind.
 
-Everything that a run makes names its process (``identity``). Here a run is over when that
-process has ended. From another machine, container or boot it is over only when its heartbeat
-stopped ten minutes ago; without a heartbeat nothing is known, and what it made is kept.
+Everything that a run creates names its process (``identity``). On the same machine a run is
+over when that process has ended. Seen from another machine, container or boot, it is over only
+when its heartbeat stopped ten minutes ago. Without a heartbeat nothing is known, and what the
+run created is kept.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """Something that a run made, and why it was removed or not."""
+    """An object that a run created, and why it was removed or not."""
 
     name: str
     why: str
@@ -47,7 +48,7 @@ class Cleaning:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Whether what a run made is to be removed, and why or why not."""
+    """Whether an object of a run is to be removed, and why or why not."""
 
     remove: bool
     why: str
@@ -55,10 +56,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What is known of the runs on a cluster.
+    """What is known about the runs on a cluster.
 
-    ``named`` is the run whose things alone are removed, unless it is known to be alive. None
-    means all runs that are known to be over.
+    ``named`` is the only run to remove, unless it is known to be alive. None means all runs
+    that are known to be over.
     """
 
     heartbeats: Heartbeats
@@ -66,9 +67,9 @@ class Runs:
     machine: Machine = field(default_factory=Machine)
 
     def decide(self, run: str, process: str) -> Decision:
-        """Decide about something that names ``run`` and, as the text of an Owner, a process."""
+        """Decide about an object of ``run``. ``process`` is the text of its Owner."""
         if self.named not in {None, run}:
-            return Decision(False, f"it is of run {run}")
+            return Decision(False, f"it belongs to run {run}")
         owner = Owner.parse(process)
         if owner is None:
             return Decision(False, "it does not name the process that made it")
@@ -88,9 +89,9 @@ class Runs:
             case Life.OVER:
                 return Life.OVER, f"process {owner.pid} on this machine has ended"
             case Life.UNKNOWN:
-                return self._elsewhere(owner, process)
+                return self._by_heartbeat(owner, process)
 
-    def _elsewhere(self, owner: Owner, process: str) -> tuple[Life, str]:
+    def _by_heartbeat(self, owner: Owner, process: str) -> tuple[Life, str]:
         who = f"process {owner.pid} on {owner.host} cannot be seen from here"
         if self.heartbeats.fault is not None:
             fault = self.heartbeats.fault
@@ -104,7 +105,7 @@ class Runs:
 
 
 def runs(api: Api, named: str | None, clock: Clock = REAL) -> Runs:
-    """Read what is known of the runs on a cluster. Raises ClusterError."""
+    """Return what is known about the runs on a cluster. Raises ClusterError."""
     wait = Wait(_PATIENCE_S, clock=clock)
     return Runs(wait.value(lambda: heartbeat.read(api), "the heartbeats to be read"), named)
 
@@ -112,7 +113,7 @@ def runs(api: Api, named: str | None, clock: Clock = REAL) -> Runs:
 def clean(api: Api, known: Runs, clock: Clock = REAL) -> Cleaning:
     """Delete the namespaces of runs that are over. Raises ClusterError if they cannot be listed.
 
-    Those with heartbeats go last: a clean that breaks off leaves what another one needs.
+    Those with heartbeats are deleted last: after an interrupted clean, the next one needs them.
     """
     selector = f"{RUN_LABEL}={known.named}" if known.named else RUN_LABEL
     wait = Wait(_PATIENCE_S, clock=clock)

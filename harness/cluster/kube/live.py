@@ -1,6 +1,6 @@
-"""What the cluster really holds, read from the API server's objects. Pure.
+"""What is on the cluster: values read from Kubernetes objects. Pure.
 
-A ``View`` is frozen and replaced as a whole, so that probes may run while a sync goes on.
+A ``View`` is frozen and replaced as a whole, so that probes may run during a sync.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _HOPELESS = frozenset({
     "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError",
     "CreateContainerError", "RunContainerError", "CrashLoopBackOff", "StartError",
 })  # fmt: skip
-"""Reasons of a waiting container after which it never started by itself."""
+"""Reasons why a container waits, from which it does not recover without a change."""
 
 
 def of_family(addresses: Sequence[str], family: Family) -> str | None:
-    """The first address of a family."""
+    """Return the first address of a family, or None."""
     return next((item for item in addresses if ip_address(item).version == family), None)
 
 
@@ -60,7 +60,7 @@ class LivePod:
     container: str
 
     def fault(self, now: Object | None) -> str | None:
-        """Say why this pod cannot answer any more, or return None; ``now`` is its object."""
+        """Return why this pod cannot answer any more, or None. ``now`` is its object, if any."""
         if now is None or now["metadata"]["uid"] != self.uid:
             return f"{self.ref} was deleted while probing"
         if now["metadata"].get("deletionTimestamp"):
@@ -72,7 +72,7 @@ class LivePod:
 
 @dataclass(frozen=True, slots=True)
 class LiveService:
-    """What was allocated to a Service."""
+    """The addresses and node ports that a Service got."""
 
     addresses: tuple[str, ...]
     node_ports: Mapping[tuple[int, Protocol], int]
@@ -80,7 +80,7 @@ class LiveService:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One moment of the cluster: what probes are resolved with."""
+    """The cluster at one moment. Probes are resolved with it."""
 
     state: State = field(default_factory=lambda: State(scope=""))
     pods: Mapping[PodRef, LivePod] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class View:
     names: Mapping[str, str] = field(default_factory=dict)  # of namespaces, logical to real
 
     def node(self, index: int) -> LiveNode:
-        """Node ``index``, counted from 1 and modulo their number."""
+        """Return node ``index``, counted from 1; after the last node follows the first."""
         return self.nodes[(index - 1) % len(self.nodes)]
 
     def backends(self, probe: Probe) -> tuple[PodRef, ...]:
@@ -119,7 +119,7 @@ class View:
 
 
 def nodes(items: Sequence[Object]) -> tuple[LiveNode, ...]:
-    """The nodes that pods may be placed on, by name: workers, or all where there are none."""
+    """Return the nodes that accept pods, by name: the workers, or all if there is no worker."""
     usable = [item for item in items if not item["spec"].get("unschedulable")]
     workers = [item for item in usable if not _repels(item)]
     return tuple(
@@ -142,12 +142,12 @@ def _repels(node: Object) -> bool:
 
 
 def addresses(pod: Object) -> tuple[str, ...]:
-    """The pod's own addresses, of all families."""
+    """Return the addresses of a pod, of all families."""
     return tuple(item["ip"] for item in pod.get("status", {}).get("podIPs") or [])
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether the kubelet says that all containers of the pod run and serve."""
+    """Whether the kubelet reports the pod as ready."""
     conditions = pod.get("status", {}).get("conditions") or []
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
@@ -185,7 +185,7 @@ def live_service(service: Object) -> LiveService:
 
 
 def serving(slices: Sequence[Object]) -> frozenset[str]:
-    """The addresses that a Service's EndpointSlices give as ready."""
+    """Return the ready addresses in the EndpointSlices of a Service."""
     return frozenset(
         address
         for item in slices
@@ -196,7 +196,7 @@ def serving(slices: Sequence[Object]) -> frozenset[str]:
 
 
 def why_not_ready(pod: Object) -> str:
-    """Why a pod is not ready, in the kubelet's words."""
+    """Return why a pod is not ready, as the kubelet reports it."""
     status = pod.get("status", {})
     for item in _waiting(pod):
         reason = f"{item.get('reason', 'waiting')}: {item.get('message', '')}"
@@ -209,7 +209,7 @@ def why_not_ready(pod: Object) -> str:
 
 
 def is_hopeless(pod: Object) -> bool:
-    """Whether waiting longer for this pod makes no sense."""
+    """Whether the pod will not become ready, however long one waits."""
     return is_dead(pod) or any(item.get("reason") in _HOPELESS for item in _waiting(pod))
 
 

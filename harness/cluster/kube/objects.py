@@ -1,9 +1,9 @@
 """From the values of a State to Kubernetes objects, and from logical to real names. Pure.
 
 A scenario's namespace ``db`` is ``<run>-<worker>-<scope>-db`` on the cluster, so that runs,
-workers and scenarios share a cluster. Whatever selects namespaces by their name is translated
-with it (R78); what cannot be translated is refused, for it would select nothing, or a
-stranger's namespace.
+workers and scenarios can share a cluster. Selectors of namespaces by name are translated too
+(R78). What cannot be translated is refused: it would select nothing, or a namespace of someone
+else.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ class Naming:
 
     @property
     def labels(self) -> dict[str, str]:
-        """The labels of everything that we make."""
+        """The labels of every object that this run and worker creates."""
         return {OWNER_LABEL: OWNER, RUN_LABEL: self.run, WORKER_LABEL: self.worker}
 
     @property
     def selector(self) -> str:
-        """The label selector for what this run and worker made."""
+        """The label selector of the objects that this run and worker created."""
         return f"{RUN_LABEL}={self.run},{WORKER_LABEL}={self.worker}"
 
     def namespace(self, name: str) -> str:
-        """The real name of a scenario's namespace. A long scope is cut, never the name itself."""
+        """Return the real name of a scenario's namespace. A long scope is shortened."""
         if self.exact:
             return name
         room = _NAME_LIMIT - len(f"{self.run}-{self.worker}--{name}")
@@ -78,7 +78,7 @@ class Naming:
             digest = hashlib.sha256(scope.encode()).hexdigest()[:6]
             if room < len(digest):
                 raise ClusterError(
-                    f"namespace {name!r} is too long: with the run's name it passes "
+                    f"namespace {name!r} is too long: with the run's name it exceeds "
                     f"{_NAME_LIMIT} characters",
                     f"shorten it by {len(digest) - room}, or write 'exact names: true'",
                 )
@@ -86,10 +86,10 @@ class Naming:
         return f"{self.run}-{self.worker}-{scope}-{name}"
 
     def selected(self, name: str) -> str:
-        """The real name for a name that a policy selects.
+        """Return the real name for a name that a policy selects.
 
-        The cluster's own namespaces keep theirs. A name that is not of this scenario becomes
-        one that nobody has, so that it can never hit a stranger's namespace.
+        System namespaces keep their names. A name that is not in this scenario becomes one that
+        does not exist, so that it never selects a namespace of someone else.
         """
         if name == "default" or name.startswith("kube-") or name.endswith("-system"):
             return name
@@ -97,7 +97,7 @@ class Naming:
 
     @property
     def nodes(self) -> str:
-        """The namespace of the pods that stand for processes on the nodes."""
+        """The namespace of the pods that represent processes on the nodes."""
         return f"{self.run}-{self.worker}-node-processes"
 
     @property
@@ -110,7 +110,7 @@ class Naming:
 
 
 def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod]) -> Object:
-    """A Namespace. Pod Security is ``restricted`` unless a pod of it is on the node's network."""
+    """Return a Namespace; Pod Security is ``restricted`` unless a pod is on the node's network."""
     level = "privileged" if any(pod.host_network for pod in pods) else "restricted"
     return {
         "apiVersion": "v1",
@@ -123,7 +123,7 @@ def namespace(item: Namespace, naming: Naming, pods: Iterable[Pod]) -> Object:
 
 
 def node_namespace(naming: Naming) -> Object:
-    """The privileged namespace of the pods on the nodes' network."""
+    """Return the privileged namespace of the pods on the nodes' network."""
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
@@ -165,23 +165,23 @@ def heartbeat(naming: Naming, renewed: str) -> Object:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """The agnhost image, and the names of the secrets to pull it with."""
+    """The agnhost image, and its pull secrets as ``namespace/name``."""
 
     name: str
     pull_secrets: tuple[str, ...] = ()
 
 
 def pod(item: Pod, naming: Naming, real_namespace: str, hostname: str, image: Image) -> Object:
-    """A pod that serves its ports and passes Pod Security ``restricted``.
+    """Return a pod that serves its ports and meets Pod Security ``restricted``.
 
-    One on the node's network cannot: it is not restricted, and runs as root where it serves
-    ports below 1024, because the sysctl that opens them to others is refused there.
+    A pod on the node's network cannot meet it. It runs as root to serve ports below 1024,
+    because the sysctl that allows them to other users is refused there.
     """
     spec: Object = {
         "nodeSelector": {"kubernetes.io/hostname": hostname},
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
-        "enableServiceLinks": False,  # they would become environment variables of agnhost
+        "enableServiceLinks": False,  # they become environment variables of agnhost
         # A denied lookup must fail within the probe, not after 40 s.
         "dnsConfig": {
             "options": [{"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"}]
@@ -217,7 +217,7 @@ def _containers(item: Pod, image: str) -> list[Object]:
     sctp = [port for port in item.ports if port.protocol is Protocol.SCTP]
     containers = [_container(AGNHOST, item, image, plain, _servers(plain))]
     if sctp:
-        # In a container of its own: where the kernel has no SCTP, the process dies of it.
+        # In a separate container: the process exits if the kernel has no SCTP.
         containers.append(_container("sctp", item, image, sctp, [("porter",)]))
     return containers
 
@@ -242,17 +242,17 @@ def _container(
     }
     if len(servers) == 1:
         return container | {"command": ["/agnhost", *servers[0]]}
-    # One container, since each costs a second of the node; if one server dies, all do.
+    # One container, because each takes a second to start. If one server exits, all do.
     lines = ["trap 'exit 1' TERM"]
     lines += [f"(/agnhost {shlex.join(server)}; kill $$) &" for server in servers]
     return container | {"command": ["/bin/sh", "-c", "\n".join([*lines, "wait"])]}
 
 
 def _servers(ports: list[ContainerPort]) -> list[tuple[str, ...]]:
-    """The agnhost processes that serve these TCP and UDP ports, as few as can be.
+    """Return the agnhost commands that serve these TCP and UDP ports, as few as possible.
 
     A netexec serves one TCP and one UDP port, a porter any number of TCP ports. A netexec
-    without a TCP port takes an ephemeral one, which nobody knows.
+    without a TCP port gets an ephemeral one.
     """
     tcp = [port.number for port in ports if port.protocol is Protocol.TCP]
     udp = [port.number for port in ports if port.protocol is Protocol.UDP]
@@ -281,7 +281,7 @@ def _served(port: ContainerPort) -> Object:
 
 
 def service(item: Service, naming: Naming) -> Object:
-    """A Service with addresses of every family that the cluster has."""
+    """Return a Service with addresses of each family that the cluster has."""
     spec: Object = {
         "selector": dict(item.selector),
         "ipFamilyPolicy": "PreferDualStack",
@@ -312,33 +312,34 @@ def service(item: Service, naming: Naming) -> Object:
     }
 
 
-# ------------------------------------------------------------------ the author's objects
+# ------------------------------------------------------------------ objects of the scenario
 
 
 class Scope(enum.Enum):
-    """Where the objects of a kind live, as the API server says."""
+    """Whether the objects of a kind are in a namespace."""
 
     NAMESPACED = "namespaced"
     CLUSTER = "cluster"
 
 
 def manifest(item: Manifest, naming: Naming, scope: Scope) -> Object:
-    """Return the author's object under real names. Raises ClusterError where that cannot be."""
+    """Return an object of the scenario under real names. Raises ClusterError if impossible."""
     found: Object = json.loads(item.json)
     metadata = found.setdefault("metadata", {})
     if scope is Scope.NAMESPACED:
         if not item.namespace:
             raise ClusterError(
-                f"{item} names no namespace, and objects of its kind live in one{_place(item)}",
-                "write metadata.namespace",
+                f"{item} has no namespace, and its kind is namespaced{_place(item)}",
+                "set metadata.namespace",
             )
         metadata["namespace"] = naming.namespace(item.namespace)
     elif naming.exact:
         metadata.pop("namespace", None)
     else:
         raise ClusterError(
-            f"{item} acts on the whole cluster, which others may use{_place(item)}",
-            "write 'exact names: true' in the scenario, and run it on a cluster of your own",
+            f"{item} is cluster-scoped, and others may use the cluster{_place(item)}",
+            "write 'exact names: true' in the scenario, "
+            "and run it on a cluster that nobody else uses",
         )
     metadata["labels"] = {**naming.labels, **(metadata.get("labels") or {})}
     if naming.exact:
@@ -363,8 +364,8 @@ def _translated(value: Any, naming: Naming, item: Manifest) -> Any:
             return [_translated(entry, naming, item) for entry in value]
         case str() if any(word in value for word in _NAME_WORDS):
             raise ClusterError(
-                f"{item} selects namespaces by name in words that cannot be translated: {value!r}",
-                "select them by labels of your own, or write 'exact names: true'",
+                f"{item} selects namespaces by name in a way that cannot be translated: {value!r}",
+                "select them by your own labels, or write 'exact names: true'",
             )
     return value
 
@@ -376,7 +377,7 @@ def _entry(key: str, value: Any, naming: Naming, item: Manifest) -> Any:
 
 
 def _selects_names(key: str) -> bool:
-    """Whether a label key holds a namespace's name, with or without Cilium's prefixes."""
+    """Whether a label key stands for a namespace's name, with or without Cilium's prefixes."""
     return any(
         key == name or key.endswith((f":{name}", f".{name}", f"labels.{name}"))
         for name in _NAME_KEYS

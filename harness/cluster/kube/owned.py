@@ -1,10 +1,10 @@
-"""What one run owns on a cluster. Nothing else in the harness creates, changes or deletes.
+"""Create, change and delete the objects of one run. No other module changes a cluster for a run.
 
-An object is ours only if a create of ours made it. Each create carries a token of its own in
-an annotation, so a create whose answer was lost is settled by reading the object: ours has our
-labels, our owner and that token. Deletes carry the uid as a precondition; updates carry uid and
-resourceVersion. So whatever fails, an object that somebody else made is never touched, not
-even one of the same name.
+An object belongs to the run only if a create of this run made it. Each create has a unique
+token in an annotation. So if the answer of a create is lost, reading the object shows whether
+it was done: then the object has the labels, the process and the token of that create. Deletes
+carry the uid as a precondition; updates carry uid and resourceVersion. So whatever fails, an
+object that someone else created is never touched, not even one of the same name.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from harness.cluster.waiting import REAL, Clock, Wait
 from harness.errors import ClusterError
 
 _PATIENCE_S = 30.0
-"""How long a single request is repeated while the API server is not able to answer it."""
+"""How long one request is repeated while the API server cannot answer it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """An object by kind and real names; ``namespace`` is empty for one of the cluster."""
+    """An object by kind and real names; ``namespace`` is empty for a cluster-scoped one."""
 
     api_version: str
     kind: str
@@ -45,19 +45,19 @@ def ref_of(item: Object) -> Ref:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What of ours is still there, and whether all of it is being deleted."""
+    """The objects of this run that still exist, and whether all of them are being deleted."""
 
     left: tuple[str, ...]
     all_deleting: bool
 
 
 class Exists(ClusterError):
-    """An object of that name is there, and no create of ours made it."""
+    """An object of that name exists, and was not created by this run."""
 
     def __init__(self, ref: Ref) -> None:
         super().__init__(
-            f"{ref} exists already and is not of this run",
-            "the harness changes nothing that it did not create: delete it yourself, "
+            f"{ref} already exists and was not created by this run",
+            "netpol never changes objects that it did not create: delete it yourself, "
             "or choose another name",
         )
 
@@ -66,7 +66,7 @@ class Exists(ClusterError):
 class Owned:
     """The objects that this run and worker created, by uid. Safe to use from many threads.
 
-    ``labels`` and ``process`` mark each object as ours.
+    ``labels`` and ``process`` mark each object as created by this run.
     """
 
     api: Api
@@ -75,13 +75,13 @@ class Owned:
     clock: Clock = REAL
     _uids: dict[Ref, str] = field(default_factory=dict)
     _tokens: dict[Ref, set[str]] = field(default_factory=dict)
-    """Tokens of creates that the API server may have done without our hearing of it."""
+    """Tokens of creates without an answer: the API server may have done them."""
     _deleting: set[str] = field(default_factory=set)
-    """The uids of ours that we asked to be deleted."""
+    """The uids of objects whose deletion was requested."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def holds(self, ref: Ref) -> bool:
-        """Whether we created an object of these names and did not ask for its deletion."""
+        """Whether this run created an object of these names and did not delete it."""
         uid = self._uids.get(ref)
         return uid is not None and uid not in self._deleting
 
@@ -93,11 +93,11 @@ class Owned:
         limit_s: float = _PATIENCE_S,
         may_retry: Callable[[ApiError], bool] = lambda _: False,
     ) -> Object:
-        """Create an object and record it, when one of ours with that name is gone.
+        """Create an object and record it; first wait until an earlier one of that name is gone.
 
-        ``may_retry`` names refusals that pass by themselves. Raises Exists if there is an object
-        that we did not create, ApiError if the API server refuses, TimedOut after ``limit_s``.
-        An error that leaves open whether the object exists keeps it on record for ``resolve``.
+        ``may_retry`` is True for refusals that end by themselves. Raises Exists if there is an
+        object that this run did not create, ApiError if the API server refuses, TimedOut after
+        ``limit_s``. If an error leaves open whether the object exists, ``resolve`` finds out.
         """
         ref, token = ref_of(wanted), secrets.token_hex(8)
         marked = self._marked(wanted, token)
@@ -128,7 +128,7 @@ class Owned:
             if isinstance(error, Exists) or not lost:
                 self._resolved(ref, token)
             raise
-        self.forget(ref)  # an earlier one of that name, with what was in it
+        self.forget(ref)  # an earlier one of that name, with all objects in it
         with self._lock:
             self._uids[ref] = made[0]["metadata"]["uid"]
         self._resolved(ref, token)
@@ -144,10 +144,10 @@ class Owned:
         return {**wanted, "metadata": {**metadata, "annotations": annotations}}
 
     def _is_being_deleted(self, found: Object, ref: Ref, token: str) -> bool:
-        """Whether an object in our way is ours and on its way out; False if ``token`` made it.
+        """Whether an object of the wanted name is being deleted; False if ``token`` created it.
 
-        One of ours that an earlier create made, without our hearing of it, is deleted first.
-        Raises Exists for an object that is not ours.
+        One that an earlier create of this run made, whose answer was lost, is deleted now.
+        Raises Exists for an object that this run did not create.
         """
         if self._is(found, {token}):
             return False
@@ -155,8 +155,8 @@ class Owned:
         with self._lock:
             if self._is(found, self._tokens.get(ref, set())):
                 self._uids[ref] = uid
-            ours = self._uids.get(ref) == uid
-        if not ours:
+            created_here = self._uids.get(ref) == uid
+        if not created_here:
             raise Exists(ref)
         if not found["metadata"].get("deletionTimestamp"):
             self.delete(ref)
@@ -181,7 +181,7 @@ class Owned:
     # ------------------------------------------------------------------ change
 
     def patch(self, ref: Ref, changes: Object) -> Object:
-        """Merge changes into our object. Raises ApiError, also if ours is gone or replaced."""
+        """Merge changes into an object. Raises ApiError, also if it was deleted or replaced."""
 
         def change(uid: str, version: str) -> Object:
             metadata = {**changes.get("metadata", {}), "uid": uid, "resourceVersion": version}
@@ -192,7 +192,7 @@ class Owned:
         return self._change(ref, lambda found: change(*_identity(found)))
 
     def relabel(self, wanted: Object, removed: Iterable[str]) -> None:
-        """Set the labels of ``wanted`` on our object, and remove others. Raises ClusterError."""
+        """Set the labels of ``wanted`` on an object, and remove others. Raises ClusterError."""
         ref = ref_of(wanted)
         labels = {**dict.fromkeys(removed), **wanted["metadata"]["labels"]}
         try:
@@ -201,7 +201,7 @@ class Owned:
             raise ClusterError(f"{ref} cannot be labelled: {error}") from None
 
     def replace(self, wanted: Object) -> Object:
-        """Put an object in the place of ours of the same names; raises as ``patch`` does."""
+        """Replace the object of the same names; raises as ``patch`` does."""
 
         def change(found: Object) -> Object:
             uid, version = _identity(found)
@@ -219,9 +219,10 @@ class Owned:
         return self._change(ref_of(wanted), change)
 
     def dry_run(self, wanted: Object) -> None:
-        """Ask the API server what it says of an object, without a change (dry run).
+        """Create or replace an object as a dry run, which changes nothing.
 
-        Raises ApiError if it refuses, Exists if an object of that name is not ours.
+        Raises ApiError if the API server refuses it, Exists if an object of that name exists
+        that this run did not create.
         """
         try:
             self.api.create(wanted, dry_run=True)
@@ -244,13 +245,13 @@ class Owned:
         def missing() -> str | None:
             found = self._read(ref)
             if found is None or found["metadata"]["uid"] != self._uids.get(ref):
-                raise ApiError(f"{ref} was deleted by somebody else", 404)
+                raise ApiError(f"{ref} was deleted by someone else", 404)
             try:
                 done.append(change(found))
             except ApiError as error:
                 if error.status != 409:
                     raise
-                return f"{ref} changes all the time: {error.message}"
+                return f"{ref} keeps changing: {error.message}"
             return None
 
         Wait(_PATIENCE_S, clock=self.clock).until(missing, f"{ref} to be changed")
@@ -259,9 +260,9 @@ class Owned:
     # ------------------------------------------------------------------ delete
 
     def delete(self, ref: Ref) -> None:
-        """Ask for the deletion of our object; what is gone or replaced stays as it is.
+        """Request the deletion of an object. Does nothing if it was deleted or replaced.
 
-        It stays on record until ``is_gone`` has seen it go.
+        The object stays on record until ``is_gone`` returns True.
         """
         uid = self._uids.get(ref)
         if uid is None:
@@ -273,7 +274,7 @@ class Owned:
             try:
                 self.api.delete(ref.api_version, ref.kind, ref.namespace, ref.name, uid)
             except ApiError as error:
-                # 404: it is gone. 409: it is going already, or another has its name.
+                # 404: it is gone. 409: it is being deleted, or another object has its name.
                 if error.status not in {404, 409}:
                     raise
             return None
@@ -281,10 +282,10 @@ class Owned:
         Wait(_PATIENCE_S, clock=self.clock).until(missing, f"the deletion of {ref} to be accepted")
 
     def is_gone(self, ref: Ref) -> bool:
-        """Whether our object of these names is gone. Raises ApiError.
+        """Whether the object of these names that this run created is gone. Raises ApiError.
 
-        With a namespace goes what was in it, unless somebody else has made one of that name in
-        between: then something of ours may be in there.
+        The objects in a namespace are gone with it. But if someone else has created a namespace
+        of that name since, objects of this run may be in it.
         """
         uid = self._uids.get(ref)
         if uid is None:
@@ -300,7 +301,7 @@ class Owned:
         return True
 
     def forget(self, ref: Ref) -> None:
-        """Drop an object from the record, with all in it if it is a namespace."""
+        """Remove an object from the record, and with a namespace all objects in it."""
         with self._lock:
             self._deleting.discard(self._uids.pop(ref, ""))
             if _is_namespace(ref):
@@ -310,15 +311,15 @@ class Owned:
                     del self._tokens[inner]
 
     def outermost(self) -> tuple[Ref, ...]:
-        """Return what must be deleted one by one: all that is in no namespace of ours."""
+        """Return the objects to delete one by one: those not in a namespace of this run."""
         with self._lock:
-            homes = {ref.name for ref in self._uids if _is_namespace(ref)}
-            return tuple(ref for ref in reversed(self._uids) if ref.namespace not in homes)
+            namespaces = {ref.name for ref in self._uids if _is_namespace(ref)}
+            return tuple(ref for ref in reversed(self._uids) if ref.namespace not in namespaces)
 
     def resolve(self) -> tuple[Ref, ...]:
-        """Find out which creates without an answer were done, and record those.
+        """Find out which creates without an answer were done, and record their objects.
 
-        Returns those that could not be found out.
+        Returns those where this could not be found out.
         """
         with self._lock:
             unanswered = {ref: set(tokens) for ref, tokens in self._tokens.items()}
@@ -336,17 +337,17 @@ class Owned:
         return tuple(unknown)
 
     def remaining(self) -> tuple[str, ...]:
-        """Name what is ours, and delete nothing."""
+        """Return the names of the objects of this run. Deletes nothing."""
         unknown = self.resolve()
         return (*map(_uncertain, unknown), *map(str, self.outermost()))
 
     def clear(self) -> Remaining:
-        """Ask for the deletion of all that is ours; to be called until nothing is left."""
+        """Request the deletion of all objects of this run. Call it until nothing is left."""
         unknown = self.resolve()
         left = [_uncertain(ref) for ref in unknown]
         all_deleting = not unknown
         seen: set[Ref] = set()
-        # A namespace that others have replaced leaves what we made in theirs.
+        # If someone else replaced a namespace, objects of this run may be in theirs.
         while rest := [ref for ref in self.outermost() if ref not in seen]:
             seen.update(rest)
             for ref in rest:
@@ -366,7 +367,7 @@ class Owned:
 
 
 def _uncertain(ref: Ref) -> str:
-    return f"{ref}, perhaps: whether it exists is not known"
+    return f"{ref}: whether it exists is unknown"
 
 
 def _is_namespace(ref: Ref) -> bool:
@@ -374,7 +375,7 @@ def _is_namespace(ref: Ref) -> bool:
 
 
 def _marks(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels that no author may set: those under our own prefix."""
+    """Return the labels that a scenario may not set: those with the prefix of netpol."""
     return {key: value for key, value in labels.items() if key.startswith(MARK_PREFIX)}
 
 

@@ -1,4 +1,4 @@
-"""Create the pods of one run, and wait until they serve: a scenario's, and those on nodes."""
+"""Create the pods of one run, and wait until they serve: those of the State and of nodes."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Supplies:
-    """What pods are made from: their image, and how long they may take."""
+    """The image of pods, and how long they may take."""
 
     image: Image
     limits: Limits
 
 
 class PodFactory:
-    """Makes the pods of one run and worker. Every method may be called from many threads."""
+    """Creates the pods of one run and worker. Every method may be called from many threads."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class PodFactory:
             found = self._owned.api.get("v1", "Secret", name, origin)
             if found is None:
                 raise ClusterError(
-                    f"there is no image pull secret {source}", "write NAMESPACE/NAME"
+                    f"the image pull secret {source} does not exist", "name it as NAMESPACE/NAME"
                 )
             metadata = {"name": name, "namespace": namespace, "labels": self._naming.labels}
             self._owned.create({
@@ -135,7 +135,7 @@ class PodFactory:
         )
 
     def on_node(self, ref: NodeRef, node: LiveNode) -> LivePod:
-        """Return a pod on the network of a node, made when it is first asked for."""
+        """Return a pod on the network of a node; the first call creates it."""
         with self._lock:
             if ref not in self._on_nodes:
                 self._on_nodes[ref] = self._make_on_node(ref, node)
@@ -164,12 +164,12 @@ class PodFactory:
         return live.live_pod(ref, made[0], AGNHOST)
 
     def forget_nodes(self) -> None:
-        """Forget the pods on nodes, once no other thread makes one."""
+        """Forget the pods on nodes. Waits for a thread that creates one."""
         with self._lock:
             self._on_nodes.clear()
 
     def _why_not_ready(self, found: Object | None) -> str:
-        return self._inventory.why_not_ready(found) if found else "it is gone"
+        return self._inventory.why_not_ready(found) if found else "it does not exist"
 
     def _until(self, missing: Callable[[], str | None], limit_s: float, what: str) -> None:
         Wait(limit_s, clock=self._owned.clock).until(missing, what)

@@ -92,7 +92,7 @@ class Prober:
             case PodRef():
                 found = view.pods.get(source)
                 if found is None:
-                    raise ClusterError(f"pod {source} is not there")
+                    raise ClusterError(f"pod {source} does not exist")
                 return found
 
 

@@ -1,4 +1,4 @@
-"""The address ranges of a real cluster, as far as its API server shows them."""
+"""Detect the address ranges of a real cluster, as far as its API server shows them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def detect(api: Api, pools: Sequence[Pool] = ()) -> Networks:
 
     Pods: the nodes' podCIDRs, the plugin's pools, and the addresses of system pods outside
     both. Services: the ServiceCIDR objects; without them the addresses of Services that every
-    cluster has. Nodes: their own addresses. What may not be read is left out.
+    cluster has. Nodes: their own addresses. Ranges that the user may not read are left out.
     """
     nodes = _found(api, "v1", "Node")
     return Networks(
@@ -86,7 +86,7 @@ def _cluster_ips(api: Api, namespace: str, name: str) -> list[str]:
 
 
 def _found(api: Api, api_version: str, kind: str, namespace: str = "") -> list[Object]:
-    """List objects; none where the kind does not exist or our user may not list it."""
+    """Return the objects of a kind; none if the kind does not exist or may not be listed."""
     try:
         return api.find(api_version, kind, namespace=namespace)
     except ApiError:

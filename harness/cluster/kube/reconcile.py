@@ -1,7 +1,7 @@
-"""Make a cluster equal to a State, and remove what was made.
+"""Make a cluster equal to a State, and remove it again.
 
-``owned`` creates, changes and deletes, and knows what is ours; this module decides what there
-should be. A value is recorded here once the cluster has it.
+This module decides which objects there should be. ``owned`` creates, changes and deletes them,
+and knows which of them this run created. A value is recorded here once the cluster has it.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from harness.cluster.waiting import Wait
 from harness.errors import ClusterError, NotRefused
 from harness.model import Manifest, Namespace, Pod, PodRef, Service, State
 
-_READ_S = 30.0  # for one answer that a sync cannot go on without
+_READ_S = 30.0  # for an answer that a sync needs
 _T = TypeVar("_T")
 
 Key = tuple[str, str, str, str]
-"""API version, kind, logical namespace and name of an author's object."""
+"""API version, kind, logical namespace and name of an object of the scenario."""
 
 
 class Reconciler:
-    """Owns every object that one run and worker makes on a cluster.
+    """Makes the objects of one run and worker equal to a State.
 
-    ``heartbeat`` begins before anything else is made and is removed last.
+    ``heartbeat`` starts before anything else is created and is removed last.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Reconciler:
         wanted = self._objects(state.policies, naming)
         refused = self._objects(state.refused, naming)
         if naming != self._naming:
-            self._leave()
+            self._delete_scope()
             self._naming = naming
         manifests = {_key(item): item for item in state.policies}
         self._forget_vanished()
@@ -94,14 +94,15 @@ class Reconciler:
         for item in (*state.policies, *state.refused):
             if item.namespace and item.namespace not in known:
                 raise ClusterError(
-                    f"{item} is in a namespace that the scenario does not make",
+                    f"{item} is in a namespace that the scenario does not create",
                     f"its namespaces are {', '.join(sorted(known))}",
                 )
 
     def _objects(self, manifests: Iterable[Manifest], naming: Naming) -> dict[Key, Object]:
-        """Return each author's object under real names; refuse what cannot be before any change.
+        """Return the objects of the scenario under real names. Changes nothing.
 
-        Whether a kind is cluster-scoped is asked of the API server.
+        Raises ClusterError for objects that cannot be created. The API server decides whether a
+        kind is cluster-scoped.
         """
         found = {}
         for item in manifests:
@@ -122,10 +123,11 @@ class Reconciler:
         }
 
     def _forget_vanished(self) -> None:
-        """Drop from the record what somebody else deleted, so that it is made again."""
+        """Remove from the record what someone else deleted, so that it is created again."""
         for item in list(self._namespaces.values()):
-            own = self._namespace_ref(item.name)
-            if self._read(functools.partial(self._owned.is_gone, own), str(own)):
+            namespace = self._namespace_ref(item.name)
+            gone = functools.partial(self._owned.is_gone, namespace)
+            if self._read(gone, str(namespace)):
                 self._forget_namespace(item.name)
         if not self._pods:
             return
@@ -189,7 +191,7 @@ class Reconciler:
         self._each(make, state.namespaces)
 
     def _make_namespace(self, wanted: Object) -> None:
-        """Create a namespace, when one of ours with that name is gone."""
+        """Create a namespace; first wait until an earlier one of that name is gone."""
         name = wanted["metadata"]["name"]
         try:
             self._owned.create(wanted, self._limits.gone_s)
@@ -211,7 +213,7 @@ class Reconciler:
             self._manifests[key] = item
 
     def _put(self, wanted: Object) -> Object:
-        """Create an object, or put it in the place of ours of the same name."""
+        """Create an object, or replace the one of that name that this run created."""
         if self._owned.holds(ref_of(wanted)):
             return self._owned.replace(wanted)
         return self._owned.create(wanted, self._limits.gone_s)
@@ -224,7 +226,9 @@ class Reconciler:
                 # An admission plugin refuses with 403 as RBAC does, but only RBAC names the user.
                 if error.status in {400, 403, 422} and 'User "' not in error.message:
                     continue
-                raise ClusterError(f"{item} was not refused, but failed: {error}") from None
+                raise ClusterError(
+                    f"the API server failed instead of refusing {item}: {error}"
+                ) from None
             raise NotRefused(
                 f"the API server accepted {item}, which the step expects it to refuse"
             )
@@ -267,7 +271,7 @@ class Reconciler:
         self._pods[new.ref] = new
 
     def _await_pods(self, pods: list[Pod]) -> None:
-        """Wait until the pods run and have addresses, and then until they serve their ports."""
+        """Wait until the pods are ready, and then until they serve their ports."""
         waiting = {(self._naming.namespace(pod.namespace), pod.name): pod for pod in pods}
         ready = self._factory.await_ready(waiting)
         self._each(lambda pod: self._factory.await_ports(ready[pod.ref], pod), pods)
@@ -295,12 +299,12 @@ class Reconciler:
 
         self._until(missing, self._limits.ready_s, "the endpoints of the Services")
 
-    # ------------------------------------------------------------------ leaving
+    # ------------------------------------------------------------------ removal
 
-    def _leave(self) -> None:
-        """Ask for the deletion of everything of the present scope, and wait for none of it."""
+    def _delete_scope(self) -> None:
+        """Start to delete all objects of the current scope; does not wait."""
         for key in reversed(self._manifests):
-            if not self._refs[key].namespace:  # the others go with their namespace
+            if not self._refs[key].namespace:  # the others are deleted with their namespace
                 self._delete(self._refs[key])
         for name in list(self._namespaces):
             self._delete(self._namespace_ref(name))
@@ -312,7 +316,7 @@ class Reconciler:
         self.view = replace(self.view, state=State(scope=""), pods={}, services={})
 
     def close(self) -> tuple[str, ...]:
-        """Delete all that was ever made, wait until it is gone, and name what is left."""
+        """Delete all objects of this run, wait until they are gone, and name what is left."""
         left: list[str] = []
 
         def missing() -> str | None:
@@ -323,7 +327,7 @@ class Reconciler:
 
         self._factory.forget_nodes()
         try:
-            self._until(missing, self._limits.close_s, "everything of this run to be deleted")
+            self._until(missing, self._limits.close_s, "all objects of this run to be deleted")
         except ClusterError:
             return tuple(left)
         finally:
@@ -347,18 +351,18 @@ class Reconciler:
         )
 
     def _read(self, ask: Callable[[], _T], what: str) -> _T:
-        """Ask the API server something; ride out a moment in which it cannot answer."""
+        """Return an answer of the API server; ask again while it cannot answer."""
         return Wait(_READ_S, clock=self._owned.clock).value(ask, what)
 
     def _each(self, work: Callable[..., object], items: Iterable[object]) -> list:  # type: ignore[type-arg]
-        """Do the work on all items at once; raise the first failure when all are through."""
+        """Work on all items in parallel; raise the first failure when all are done."""
         futures = [self._workers.submit(work, item) for item in items]
         for future in futures:
             future.exception()
         return [future.result() for future in futures]
 
     def _until(self, missing: Callable[[], str | None], limit_s: float, what: str) -> None:
-        """Poll until nothing is missing. Raises TimedOut when something still is."""
+        """Poll until nothing is missing. Raises TimedOut."""
         Wait(limit_s, clock=self._owned.clock).until(missing, what)
 
 
@@ -367,10 +371,10 @@ def _key(item: Manifest) -> Key:
 
 
 def _same_pod(old: Pod, new: Pod) -> bool:
-    """Whether a pod can become the other by relabelling."""
+    """Whether the two pods differ in labels only."""
     return replace(old, labels=new.labels) == new
 
 
 def _matches(found: frozenset[str], wanted: set[str]) -> bool:
-    """Whether the endpoints are the pods; the slices of a second family hold more."""
+    """Whether the endpoints are the pods; with a second family there are more of them."""
     return wanted <= found and (bool(found) == bool(wanted))
