@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+import yaml
 from packaging.version import Version
 
 import harness
@@ -123,8 +124,8 @@ def test_every_dependency_is_locked_to_a_version_that_is_allowed() -> None:
 
 def test_the_python_versions_are_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    label = "Programming Language :: Python :: "
-    listed = [item.removeprefix(label) for item in project["classifiers"] if label in item]
+    label = "Programming Language :: Python :: 3."
+    listed = [f"3.{item.removeprefix(label)}" for item in project["classifiers"] if label in item]
     assert project["requires-python"] == f">={listed[0]}"
     workflow = (ROOT / ".github" / "workflows" / "ci.yaml").read_text(encoding="utf-8")
     (matrix,) = re.findall(r"^ +python: \[(.*)\]$", workflow, re.MULTILINE)
@@ -245,6 +246,36 @@ def modules() -> list[str]:
 
 # Other people's packages are imported once; each of our modules then in a fork of its own, so
 # that an import which only works after another one is seen.
+def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = project["urls"]["Repository"]
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    assert project["urls"]["Documentation"] == f"https://{owner}.github.io/{name}/"
+    mentions = [
+        (path, seen)
+        for path, text in versioned_files()
+        for seen in re.findall(rf"https://github\.com/[\w.-]+/{name}\b", text)
+    ]
+    assert [(path, seen) for path, seen in mentions if seen != address] == []
+    assert {path for path, _ in mentions} >= {"pyproject.toml", "README.md"}
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml"))
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_an_issue_form_is_one_that_github_takes(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(form) == {"name", "description", "title", "labels", "body"}
+    ids = [field["id"] for field in form["body"]]
+    assert len(ids) == len(set(ids))
+    for field in form["body"]:
+        assert field["type"] in {"input", "textarea", "dropdown"}
+        assert field["attributes"]["label"]
+        assert (field["type"] == "dropdown") == ("options" in field["attributes"])
+    assert ("netpol version" in str(form)) == (path.stem != "4-feature")
+
+
 IMPORT_EACH = """
 import importlib, os, sys, traceback
 import dns.message, kubernetes.dynamic, kubernetes.stream, pydantic, pytest, tenacity
