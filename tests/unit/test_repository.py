@@ -89,6 +89,41 @@ def test_an_old_python_is_refused_with_a_hint(tmp_path: Path) -> None:
 
 
 def test_ci_runs_the_tests_first() -> None:
+FAKES = {
+    "id": "#!/bin/sh\necho 0\n",
+    "apt-get": '#!/bin/sh\necho "apt-get $*" >> "${0%/*}/asked"\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "asked"),
+    [
+        ((), {"CI": "true"}, True),
+        (("INSTALL=1",), {"CI": ""}, True),
+        ((), {"CI": ""}, False),
+    ],
+    ids=["CI", "INSTALL", "neither"],
+)
+def test_nft_is_installed_only_on_request(
+    words: tuple[str, ...], environment: dict[str, str], asked: bool, tmp_path: Path
+) -> None:
+    for name, text in FAKES.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    done = make("nft", f"PATH={tmp_path}", *words, **environment)
+    log = tmp_path / "asked"
+    if asked:
+        assert (done.returncode, log.read_text()) == (0, "apt-get install -y -qq nftables\n")
+        assert done.stdout == "the embedded cluster needs nft: apt-get install nftables\n"
+    else:
+        assert (done.returncode, log.exists()) == (2, False)
+        assert done.stdout.splitlines()[:2] == [
+            "the embedded cluster needs nft, which is not here",
+            "hint: install the package nftables, then run this again; "
+            "with INSTALL=1, root gets it through apt-get",
+        ]
+
+
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     text = script.read_text(encoding="utf-8")
