@@ -76,11 +76,12 @@ $(DEV_STAMP): $(RUN_STAMP)
 .PHONY: setup
 setup: $(DEV_STAMP) ## the virtual environment with everything that tests and checks need
 
+LOCKED := dev docs release workflows
 .PHONY: lock
 lock: $(DEV_STAMP) ## write constraints.txt anew, with the newest versions that pyproject.toml allows
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lock
 	@head=$$(sed -n '1{/^#/p;}' constraints.txt); \
-	locked=$$($(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	locked=$$($(BIN)/uv pip compile pyproject.toml $(addprefix --group ,$(LOCKED)) --universal --python-version 3.11 \
 	  --no-annotate --no-header --quiet); \
 	printf '%s\n' "$$head" "$$locked" > constraints.txt
 
@@ -141,16 +142,25 @@ down: $(RUN_STAMP) ## delete that cluster
 test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
 	@$(BIN)/pytest tests -n 2 $(ARGS)
 
+.PHONY: cover
+cover: nft $(DEV_STAMP) ## the same tests, with the branches of harness/ that they take
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests -n 2 $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
 # What users install: the wheel, in an environment and a folder where nothing else is.
 .PHONY: test-wheel
-test-wheel: nft $(DEV_STAMP) ## build the wheel, install it in an empty environment, run scenarios there
+test-wheel: nft $(DEV_STAMP) ## build the wheel (or take WHEEL), install it in an empty environment, run scenarios there
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder" $(abspath build)' EXIT; \
 	rm -rf build; \
-	examples=$(abspath scenarios/examples); \
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$$folder" .; \
+	examples=$(abspath scenarios/examples); wheel=$(abspath $(WHEEL)); \
+	[ -n "$$wheel" ] || { \
+	  $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$$folder" .; \
+	  wheel=$$(echo "$$folder"/*.whl); }; \
 	$(BIN)/python -m venv "$$folder/venv"; \
 	"$$folder/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt "$$folder"/*.whl; \
+	  --constraint constraints.txt "$$wheel"; \
 	cd "$$folder"; unset PYTHONPATH; netpol=$$folder/venv/bin/netpol; \
 	"$$netpol" version; \
 	"$$netpol" init; \
@@ -190,12 +200,31 @@ format: $(DEV_STAMP) ## let ruff write what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-# Pinned here; go keeps the module's checksum.
-ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.8
+# Pinned here; go keeps the module's checksum. actionlint also runs shellcheck where it is installed.
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 .PHONY: lint-workflows
-lint-workflows: ## check .github/workflows with actionlint (needs go)
+lint-workflows: $(DEV_STAMP) ## check .github with zizmor and actionlint (needs go)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group workflows
+	@$(BIN)/zizmor --quiet --offline --pedantic .github
 	@command -v go >/dev/null || { echo "actionlint is run through go, which is not here"; echo "hint: https://go.dev/doc/install"; exit 1; }
 	@go run $(ACTIONLINT)
+
+# ---------------------------------------------------------------- publishing
+
+.PHONY: docs
+docs: $(DEV_STAMP) ## the site of the documents, in site/; a link that leads nowhere is an error
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
+	@rm -rf site
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site --doctree-dir .make/doctrees . site
+	@cp site/README.html site/index.html
+	@echo "docs: site/index.html"
+
+.PHONY: dist
+dist: $(DEV_STAMP) ## the sdist, and the wheel that is built from it, in dist/
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group release
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist . > /dev/null
+	@ls dist/*
 
 # ---------------------------------------------------------------- cleaning
 
@@ -203,5 +232,5 @@ lint-workflows: ## check .github/workflows with actionlint (needs go)
 clean: ## the kind cluster of this checkout, the virtual environment, caches and results
 	@if [ -x $(BIN)/netpol ] && { command -v kind >/dev/null || [ -x "$${XDG_CACHE_HOME:-$$HOME/.cache}/netpol/bin/kind" ]; }; \
 	  then $(BIN)/netpol down || echo "the cluster stays"; fi
-	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist site *.egg-info
 	@find harness tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

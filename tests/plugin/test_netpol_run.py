@@ -35,13 +35,16 @@ def start(
         if file_size is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
+    inherited = dict(os.environ)
+    if file_size is not None:  # coverage.py, which `make cover` starts, could write no file either
+        inherited = {k: v for k, v in inherited.items() if not k.startswith("COVERAGE_")}
     (folder / "scenarios").mkdir()
     (folder / "scenarios" / "shop.yaml").write_text(scenario, encoding="utf-8")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-m", "harness.cli", "run", "scenarios", *options],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+        env={**inherited, "PYTHONPATH": str(ROOT), **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

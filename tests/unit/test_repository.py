@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pkgutil
 import re
@@ -12,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 import yaml
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 import harness
@@ -88,7 +89,6 @@ def test_an_old_python_is_refused_with_a_hint(tmp_path: Path) -> None:
     ]
 
 
-def test_ci_runs_the_tests_first() -> None:
 FAKES = {
     "id": "#!/bin/sh\necho 0\n",
     "apt-get": '#!/bin/sh\necho "apt-get $*" >> "${0%/*}/asked"\n',
@@ -124,6 +124,7 @@ def test_nft_is_installed_only_on_request(
         ]
 
 
+def test_ci_runs_the_tests_first() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     text = script.read_text(encoding="utf-8")
@@ -146,14 +147,16 @@ def test_the_document_of_the_command_line_has_every_option() -> None:
 
 def test_every_dependency_is_locked_to_a_version_that_is_allowed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    allowed = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    groups = {k: v for k, v in project["dependency-groups"].items() if k != "lock"}
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     locked = [Requirement(line) for line in lines if not line.startswith("#")]
+    here = [item for item in locked if item.marker is None or item.marker.evaluate()]
     versions = {
-        item.name.lower(): Version(str(item.specifier).removeprefix("==")) for item in locked
+        item.name.lower(): Version(str(item.specifier).removeprefix("==")) for item in here
     }
-    assert len(versions) == len(locked)
-    for requirement in map(Requirement, allowed):
+    assert len(versions) == len(here)
+    for text in itertools.chain(project["project"]["dependencies"], *groups.values()):
+        requirement = Requirement(text)
         assert versions[requirement.name.lower()] in requirement.specifier, requirement
 
 
@@ -243,6 +246,36 @@ def test_the_table_of_defects_has_all_that_a_scenario_or_the_command_line_may_na
     assert sorted(name for _, name in rows if name) == sorted(DEFECTS)
 
 
+def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    address = project["urls"]["Repository"]
+    owner, name = address.removeprefix("https://github.com/").split("/")
+    assert project["urls"]["Documentation"] == f"https://{owner}.github.io/{name}/"
+    mentions = [
+        (path, seen)
+        for path, text in versioned_files()
+        for seen in re.findall(rf"https://github\.com/[\w.-]+/{name}\b", text)
+    ]
+    assert [(path, seen) for path, seen in mentions if seen != address] == []
+    assert {path for path, _ in mentions} >= {"pyproject.toml", "README.md"}
+
+
+FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml"))
+
+
+@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
+def test_an_issue_form_is_one_that_github_takes(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(form) == {"name", "description", "title", "labels", "body"}
+    ids = [field["id"] for field in form["body"]]
+    assert len(ids) == len(set(ids))
+    for field in form["body"]:
+        assert field["type"] in {"input", "textarea", "dropdown"}
+        assert field["attributes"]["label"]
+        assert (field["type"] == "dropdown") == ("options" in field["attributes"])
+    assert ("netpol version" in str(form)) == (path.stem != "4-feature")
+
+
 # ------------------------------------------------------------------ claims
 
 
@@ -281,36 +314,6 @@ def modules() -> list[str]:
 
 # Other people's packages are imported once; each of our modules then in a fork of its own, so
 # that an import which only works after another one is seen.
-def test_the_address_of_the_repository_is_the_same_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    address = project["urls"]["Repository"]
-    owner, name = address.removeprefix("https://github.com/").split("/")
-    assert project["urls"]["Documentation"] == f"https://{owner}.github.io/{name}/"
-    mentions = [
-        (path, seen)
-        for path, text in versioned_files()
-        for seen in re.findall(rf"https://github\.com/[\w.-]+/{name}\b", text)
-    ]
-    assert [(path, seen) for path, seen in mentions if seen != address] == []
-    assert {path for path, _ in mentions} >= {"pyproject.toml", "README.md"}
-
-
-FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("[0-9]*.yml"))
-
-
-@pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
-def test_an_issue_form_is_one_that_github_takes(path: Path) -> None:
-    form = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert set(form) == {"name", "description", "title", "labels", "body"}
-    ids = [field["id"] for field in form["body"]]
-    assert len(ids) == len(set(ids))
-    for field in form["body"]:
-        assert field["type"] in {"input", "textarea", "dropdown"}
-        assert field["attributes"]["label"]
-        assert (field["type"] == "dropdown") == ("options" in field["attributes"])
-    assert ("netpol version" in str(form)) == (path.stem != "4-feature")
-
-
 IMPORT_EACH = """
 import importlib, os, sys, traceback
 import dns.message, kubernetes.dynamic, kubernetes.stream, pydantic, pytest, tenacity
