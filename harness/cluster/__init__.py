@@ -1,8 +1,8 @@
-"""The seam: what a cluster promises to the runner, whichever it is.
+"""The seam: the interface of a cluster to the runner.
 
 Implementations: ``netns`` (embedded, Linux network namespaces), ``kube`` (any kubeconfig),
 ``kind`` (a ``kube`` cluster that it makes itself). None of them may import another, the
-runner or the oracle, except that ``kind`` stands on ``kube``.
+runner or the oracle, except that ``kind`` uses ``kube``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.model import DeniesBy, Needs, Networks, Observation, Probe, State, 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A feature that a cluster is known not to have, and the reason in words."""
+    """A feature that a cluster is known not to have, and the reason."""
 
     feature: str
     reason: str
@@ -27,7 +27,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class KnownCell:
-    """A cell that a cluster is known to give another verdict than the API asks for, and why.
+    """A cell to which a cluster is known to give a wrong verdict, and the reason.
 
     ``scenario`` is the slug, ``step`` the step's name, ``probe`` the ends as they are printed.
     """
@@ -43,12 +43,12 @@ class KnownCell:
 class Capabilities:
     """What a cluster can do; detected, not assumed.
 
-    ``kinds`` are those that it takes objects of, ``ignored_kinds`` those of them that have no
-    effect on it. ``gaps`` tell why it lacks what it lacks, where that is known;
+    ``kinds`` are the kinds of objects that it accepts, ``ignored_kinds`` those of them that have
+    no effect. ``gaps`` are the reasons why features are missing, as far as they are known;
     ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
     denies; ``model.satisfies`` decides what follows from it.
-    ``networks`` are its address ranges, or None where it takes those that a scenario sets
-    and keeps away from a scenario's outside hosts.
+    ``networks`` are its address ranges, or None if it uses those that a scenario sets
+    and avoids those of a scenario's outside hosts.
     """
 
     name: str
@@ -79,12 +79,12 @@ class Capabilities:
         return f"cluster {self.name} {misfit}" if misfit else None
 
     def ignores(self, needs: Needs) -> tuple[str, ...]:
-        """Return the kinds of ``needs`` that this cluster takes and that have no effect on it."""
+        """Return the kinds of ``needs`` that this cluster accepts and that have no effect."""
         return tuple(sorted(needs.kinds & self.ignored_kinds))
 
 
 class Cluster(Protocol):
-    """A place where a State can be made true and probed. Used by one thread, but see ``probe``.
+    """A cluster on which a State can be made true and probed. Not thread-safe, except ``probe``.
 
     A cluster is used as a context manager; leaving it calls ``close``. Implementations inherit
     from this class, so that mypy checks them where they are defined.
@@ -101,14 +101,14 @@ class Cluster(Protocol):
 
         Returns when the pods are ready and serve their ports and the API accepted the rest;
         a policy may need longer to act. Changes are incremental: what did not change is not
-        touched; a changed incarnation deletes and makes again. A state of another ``scope``
-        replaces all that was there. Raises ClusterError (the state cannot be reached) or
-        NotRefused; after an error, what was made is still removed by the next sync or close.
+        touched; with a changed incarnation an object is deleted and created again. A state of
+        another ``scope`` replaces everything. Raises ClusterError (the state cannot be reached)
+        or NotRefused. What was created before an error is removed by the next sync or close.
         """
 
     @abstractmethod
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
-        """Run all probes, as parallel as the cluster can, and give one Observation each.
+        """Run all probes, as parallel as the cluster can, and return one Observation for each.
 
         Every probe gets exactly one Observation, in any order; a probe that could not run
         gives a ProbeError, never an exception and never a denial. Probes start in the order
@@ -117,14 +117,14 @@ class Cluster(Protocol):
 
     @abstractmethod
     def describe(self, probes: Sequence[Probe]) -> str:
-        """Tell what a person needs at wrong cells: live policies, labels, addresses, nodes.
+        """Describe what a person needs at wrong cells: live policies, labels, addresses, nodes.
 
         Best effort; never raises.
         """
 
     @abstractmethod
     def close(self) -> tuple[str, ...]:
-        """Remove what was made, in reverse order; name what could not be removed."""
+        """Remove what was created, in reverse order; return the names of what is left."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,10 +1,10 @@
 """Hosts outside a kind cluster: containers beside its nodes.
 
-Each has the address that the scenario wants, reaches the nodes with that address as its
-source, and every node has a route to it. Their packets travel in a VXLAN of their own: on
-the plain Docker network the host's firewall sees them, and Docker masquerades whatever
-comes from its default network 172.17.0.0/16. The cluster has one set of routes and of
-names, so an address or a name belongs to one run and worker at a time: the others wait.
+Each has the address that the scenario sets, reaches the nodes with that address as its
+source, and every node has a route to it. Their packets travel in a separate VXLAN: on the
+plain Docker network the host's firewall would filter them, and Docker masquerades packets
+from its default network 172.17.0.0/16. The cluster has one set of routes and of names, so an
+address or a name belongs to one run and worker at a time: the others wait.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _NETWORK = "kind"
 _ADDRESS = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
 _LINK = "netpol0"
 # A number and a port that no CNI uses. The outer packets to a node must not take the route
-# to that node through the tunnel: "via eth0" says so, and a learned entry could not.
+# to that node through the tunnel: an entry with "via eth0" ensures it, a learned one cannot.
 _TUNNEL = f"ip link add {_LINK} type vxlan id 7788 dstport 4799 dev eth0 nolearning"
 _FLOOD = "00:00:00:00:00:00"
-_FAMILY = 4  # kind-config.yaml asks for no other
+_FAMILY = 4  # kind-config.yaml sets no other
 _LOCK_S = 900.0
 _SERVE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class KindSite:
-    """The kind cluster that the hosts stand beside, and its folder on this machine."""
+    """The kind cluster that the hosts belong to, and its folder on this machine."""
 
     cluster: str
     folder: Path
@@ -84,7 +84,7 @@ class Outside(OutsideHosts):
             self._await_serving(external)
 
     def probe(self, name: str, script: str, deadline_s: float) -> str:
-        """Run a batch script on a host; ClusterError when it could not run."""
+        """Run a batch script on a host. Raises ClusterError if it could not run."""
         argv = ["docker", "exec", "-i", self._container(name), *agnhost.shell(deadline_s)]
         done = command.run(argv, stdin=script, deadline_s=deadline_s + 5)
         if done.status and agnhost.began_s(done.stdout) is None:
@@ -92,11 +92,11 @@ class Outside(OutsideHosts):
         return done.stdout
 
     def command(self, name: str) -> str:
-        """What a person types before a command to run it on that host."""
+        """Return the words that a person types before a command to run it on that host."""
         return f"docker exec {self._container(name)}"
 
     def close(self) -> tuple[str, ...]:
-        """Remove the hosts, their routes and names, and give back their addresses."""
+        """Remove the hosts, their routes and names, and release their addresses."""
         left: list[str] = []
         for external in self._externals:
             container = self._container(external.name)
@@ -123,14 +123,14 @@ class Outside(OutsideHosts):
         return f"netpol-{self._owner}-{name}"
 
     def _claim(self, externals: Sequence[External]) -> None:
-        """Lock every address and name, always in the same order; a dead process holds none."""
-        wanted = {word for item in externals for word in (*item.addresses, *item.dns_names)}
+        """Lock each address and name, always in the same order; locks end with the process."""
+        wanted = {name for item in externals for name in (*item.addresses, *item.dns_names)}
         folder = self.site.folder / "locks"
         folder.mkdir(parents=True, exist_ok=True)
-        for word in sorted(wanted):
-            lock = (folder / word.replace(":", "-")).open("a+")
+        for name in sorted(wanted):
+            lock = (folder / name.replace(":", "-")).open("a+")
             self._locks.append(lock)
-            _lock(lock, word)
+            _lock(lock, name)
 
     def _start(self, external: External, nodes: dict[str, str]) -> None:
         container = self._container(external.name)
@@ -141,17 +141,17 @@ class Outside(OutsideHosts):
             _CLUSTER_LABEL: self.site.cluster,
             _ADDRESSES_LABEL: ",".join(external.addresses),
         }
-        words = [f"--label={key}={value}" for key, value in labels.items()]
-        # Removed first: what a killed run of the same name left would be in the way.
+        marks = [f"--label={key}={value}" for key, value in labels.items()]
+        # First remove a container of the same name that a killed run left.
         command.run(["docker", "rm", "-f", container])
         command.check(
             [
                 *("docker", "run", "-d", "--name", container, "--network", _NETWORK),
-                *("--pull", "never", *words),
+                *("--pull", "never", *marks),
                 *("--entrypoint", "/bin/sh", self.site.image, "-c", serving(external.ports)),
             ]
         )
-        # The node image has the tools; the agnhost image need not have them.
+        # The node image has the tools; the agnhost image may not have them.
         image = _inspect(next(iter(nodes)), "{{.Image}}")
         via = nodes[min(node for node in nodes if "control-plane" not in node)]
         script = host_network(external.addresses, nodes.values(), self.site.pod_subnet, via)
@@ -167,7 +167,7 @@ class Outside(OutsideHosts):
             command.check(["docker", "exec", node, "/bin/sh", "-ec", script])
 
     def _await_serving(self, external: External) -> None:
-        """Ask the host on its own loopback for each of its ports."""
+        """Wait until the host serves each of its ports on its own loopback."""
         asks = [
             shlex.join(("/agnhost", "connect", *agnhost.arguments(target, 1.0)))
             for port in external.ports
@@ -185,11 +185,11 @@ class Outside(OutsideHosts):
                 missing, f"the outside host {external.name} to serve its ports"
             )
         except TimedOut as error:
-            raise ClusterError(error.message, f"`docker logs {container}` tells more") from None
+            raise ClusterError(error.message, f"see `docker logs {container}`") from None
 
 
 def serving(ports: Sequence[ContainerPort]) -> str:
-    """The shell line that serves these ports until it is killed. Pure."""
+    """Return the shell script that serves these ports until it is killed. Pure."""
     servers = {
         Protocol.TCP: "/agnhost netexec --http-port={0} --udp-port=-1 &",
         Protocol.UDP: "/agnhost netexec --http-port=0 --udp-port={0} &",
@@ -200,7 +200,7 @@ def serving(ports: Sequence[ContainerPort]) -> str:
 
 
 def host_network(addresses: Sequence[str], nodes: Iterable[str], pods: str, via: str) -> str:
-    """The shell lines that give a host its addresses, and these as source to the cluster. Pure.
+    """Return the shell script that gives a host its addresses, also as source addresses. Pure.
 
     ``nodes`` are the nodes' addresses; pods are reached through the node ``via``.
     """
@@ -219,9 +219,9 @@ def host_network(addresses: Sequence[str], nodes: Iterable[str], pods: str, via:
 
 
 def node_network(addresses: Sequence[str], host: str) -> str:
-    """The shell lines that give a node its way to a host's addresses. Pure.
+    """Return the shell script that gives a node routes to a host's addresses. Pure.
 
-    ``host`` is the host's own address on Docker's network.
+    ``host`` is the host's address on Docker's network.
     """
     own = [item for item in addresses if ipaddress.ip_address(item).version == _FAMILY]
     lines = [f"ip link show {_LINK} >/dev/null 2>&1 || {_TUNNEL} || :", f"ip link set {_LINK} up"]
@@ -266,12 +266,12 @@ def _remove(cluster: str, container: str, addresses: Sequence[str]) -> None:
     lines = [f"ip route del {address}" for address in addresses]
     if found.status == 0:
         lines.append(f"bridge fdb del {_FLOOD} dev {_LINK} dst {found.stdout.strip()} via eth0")
-    for node in command.nodes(cluster):  # what is gone already is as good as removed
+    for node in command.nodes(cluster):  # errors are ignored: the route may be gone
         command.run(["docker", "exec", node, "/bin/sh", "-c", "; ".join(lines)])
 
 
-def _lock(lock: IO[str], word: str) -> None:
-    """Take the lock of an address or name, however long another run needs it, in reason."""
+def _lock(lock: IO[str], name: str) -> None:
+    """Take the lock of an address or name. Raises ClusterError if another run keeps it."""
 
     def missing() -> str | None:
         try:
@@ -281,16 +281,16 @@ def _lock(lock: IO[str], word: str) -> None:
         return None
 
     try:
-        Wait(_LOCK_S).until(missing, f"the outside address {word}")
+        Wait(_LOCK_S).until(missing, f"the outside address {name}")
     except TimedOut as error:
         raise ClusterError(
             error.message,
-            "a cluster has one set of outside addresses: wait for the other run, or end it",
+            "outside addresses belong to one run at a time: wait for the other run, or end it",
         ) from None
 
 
 def _ensure_image(site: KindSite) -> None:
-    """See to it that Docker has the image of the hosts: loaded where offline, else pulled."""
+    """Make sure that Docker has the image of the hosts: load it if offline, else pull it."""
     if command.run(["docker", "image", "inspect", site.image]).status == 0:
         return
     if site.offline is None:
@@ -301,12 +301,12 @@ def _ensure_image(site: KindSite) -> None:
     if command.run(["docker", "image", "inspect", site.image]).status:
         raise ClusterError(
             f"no archive under {site.offline / 'images'} holds the image {site.image}",
-            "`docker save` it there, or give the image that is there",
+            "`docker save` it there, or choose the image that is there",
         )
 
 
 def _node_addresses(cluster: str) -> dict[str, str]:
-    """The nodes of the cluster and their addresses on kind's network."""
+    """Return the nodes of the cluster and their addresses on kind's network."""
     return {node: _inspect(node, _ADDRESS) for node in command.nodes(cluster)}
 
 

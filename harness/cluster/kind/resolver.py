@@ -1,8 +1,8 @@
-"""Names for the hosts outside a kind cluster of ours, answered by its own CoreDNS.
+"""Publish the names of outside hosts in the CoreDNS of a kind cluster.
 
-CoreDNS reads them from a file on its node, which it looks at every second. A ConfigMap
-would take a minute to arrive. The file is put together from one part for each owner, so
-that runs and workers do not undo each other.
+CoreDNS reads them from a file on its node, and looks for changes every second. A ConfigMap
+would take a minute to arrive. The file has one part for each owner, so that runs and workers
+do not remove the names of each other.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _ANSWER_S = 20.0
 
 
 def prepare(cluster: str) -> bool:
-    """Make CoreDNS read the names of outside hosts; False while CoreDNS is not there yet.
+    """Make CoreDNS read the names of outside hosts; False while CoreDNS does not exist yet.
 
-    Done before a CNI lets its pods start, this costs nothing.
+    This costs no time if it is done before the CNI lets the pods of CoreDNS start.
     """
     done = command.kubectl(
         cluster,
@@ -60,7 +60,7 @@ def prepare(cluster: str) -> bool:
         return True
     for node in command.nodes(cluster):
         command.check(["docker", "exec", node, "sh", "-c", f"mkdir -p {_FOLDER} && : > {_FILE}"])
-    # Refused when somebody else wrote in between: seen, and made again, by the next call.
+    # Refused if someone else changed an object in between. The next call sees it and tries again.
     both = {"apiVersion": "v1", "kind": "List", "items": changed}
     return command.kubectl(cluster, "replace", "-f", "-", stdin=json.dumps(both)).status == 0
 
@@ -74,11 +74,11 @@ def _mount(pod: dict[str, Any]) -> None:
 
 
 def corefile(text: str) -> str:
-    """Give the Corefile with the names of outside hosts first, and no memory of failures."""
+    """Add the `hosts` plugin before `kubernetes`, and disable negative caching."""
     if not re.search(r"^ *kubernetes ", text, re.MULTILINE):
         raise ClusterError("CoreDNS has a Corefile without the plugin kubernetes")
     text = re.sub(r"^(?= *kubernetes )", lambda _: _BLOCK, text, count=1, flags=re.MULTILINE)
-    # A name asked for before its host was there must not stay unknown for 30 s.
+    # A name that was looked up before its host existed must not stay unknown for 30 s.
     return re.sub(
         r"^( *)disable denial .*$",
         r"\1disable denial" + "\n" + r"\1servfail 0",
@@ -91,8 +91,8 @@ def corefile(text: str) -> str:
 def publish(cluster: str, folder: Path, owner: str, names: Mapping[str, tuple[str, ...]]) -> None:
     """Make every CoreDNS pod answer with ``names`` (a name and its addresses) for this owner.
 
-    ``folder`` is the cluster's own on this machine. No names: the owner's are taken away.
-    Raises ClusterError when CoreDNS did not take them in time.
+    ``folder`` is the folder of the cluster on this machine. Without names, those of the owner
+    are removed. Raises ClusterError if CoreDNS does not read them in time.
     """
     folder = folder / "names"
     folder.mkdir(parents=True, exist_ok=True)
@@ -115,8 +115,8 @@ def publish(cluster: str, folder: Path, owner: str, names: Mapping[str, tuple[st
 
 
 def _written(node: str, text: str) -> float:
-    """Write the file on a node and give its time of modification."""
-    # In place: a file moved there would not be seen through the pod's mount of a file.
+    """Write the file on a node and return its time of modification."""
+    # In place: a pod does not see a file that replaces the mounted one.
     script = f"cat > {_FILE} && stat -c %.Y {_FILE}"
     return float(command.check(["docker", "exec", "-i", node, "sh", "-c", script], stdin=text))
 
@@ -139,7 +139,7 @@ def _await_read(cluster: str, stamps: Mapping[str, float]) -> None:
         return ", ".join(late()) or None
 
     try:
-        Wait(_ANSWER_S).until(missing, "CoreDNS to take the names of the outside hosts")
+        Wait(_ANSWER_S).until(missing, "CoreDNS to read the names of the outside hosts")
     except TimedOut as error:
         raise ClusterError(
             error.message, f"was the cluster {cluster} made by `netpol up`?"
@@ -147,7 +147,7 @@ def _await_read(cluster: str, stamps: Mapping[str, float]) -> None:
 
 
 def _read(node: str, pod_ip: str) -> float:
-    """The time of modification of the file that the CoreDNS pod has read, or 0."""
+    """Return the time of modification of the file that a CoreDNS pod has read, or 0."""
     done = command.run(
         ["docker", "exec", node, "curl", "-gsm1", f"http://{pod_ip}:9153/metrics"], deadline_s=10
     )

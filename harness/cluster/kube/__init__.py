@@ -24,7 +24,7 @@ from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.leftovers import Cleaning, Leftover
 from harness.cluster.kube.objects import Image, Naming
 from harness.cluster.kube.owned import Owned
-from harness.cluster.kube.pods import Limits, PodFactory, Supplies
+from harness.cluster.kube.pods import Limits, PodFactory, PodSettings
 from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
@@ -116,9 +116,11 @@ class KubeCluster(Cluster):
         naming = Naming(settings.run, settings.worker)
         owned = self._owned(naming)
         batches = BatchRunner(self._api, _probe_settings(settings), outside)
-        supplies = Supplies(Image(settings.image, settings.image_pull_secrets), settings.limits)
+        pod_settings = PodSettings(
+            Image(settings.image, settings.image_pull_secrets), settings.limits
+        )
         self._inventory = Inventory(self._api, naming)
-        factory = PodFactory(owned, naming, supplies, self._inventory, batches)
+        factory = PodFactory(owned, naming, pod_settings, self._inventory, batches)
         heartbeat = Heartbeat(self._owned(naming), naming)
         self._prober = Prober(batches, self._inventory, factory)
         self._reconciler = Reconciler(

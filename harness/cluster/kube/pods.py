@@ -30,7 +30,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Supplies:
+class PodSettings:
     """The image of pods, and how long they may take."""
 
     image: Image
@@ -44,14 +44,14 @@ class PodFactory:
         self,
         owned: Owned,
         naming: Naming,
-        supplies: Supplies,
+        settings: PodSettings,
         inventory: Inventory,
         batches: BatchRunner,
     ) -> None:
         self._owned = owned
         self._naming = naming
-        self._image = supplies.image
-        self._limits = supplies.limits
+        self._image = settings.image
+        self._limits = settings.limits
         self._inventory = inventory
         self._batches = batches
         self._on_nodes: dict[NodeRef, LivePod] = {}
