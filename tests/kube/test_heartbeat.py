@@ -164,7 +164,7 @@ def test_an_error_that_is_no_missing_right_is_an_error(
         beating(Pace()).start()
 
 
-def test_a_namespace_of_that_name_that_is_not_ours_is_left_alone(
+def test_a_namespace_of_that_name_of_another_user_is_left_alone(
     server: ApiServer, beating: Callable[[Pace], Heartbeat]
 ) -> None:
     theirs = server.state.put(thing("v1", "Namespace", HOME, labels=NAMING.labels))

@@ -1,11 +1,12 @@
-"""On a cluster that others use, nothing of theirs is ever changed or deleted.
+"""On a shared cluster, objects of other users are never changed or deleted.
 
-Random sequences of States are made true on a cluster that holds strangers' objects, while any
-call may fail, also after the server has done it, and strangers take names from under us. Then
-each stranger's object is what it was, byte for byte, and ours are gone or named by ``close``.
+Random sequences of States are made true on a cluster with objects of other users. Any call may
+fail, also after the server has done it, and other users may take the names that a run uses.
+At the end each object of the others is unchanged, byte for byte, and those of the run are gone
+or named by ``close``.
 
-``NETPOL_NO_HARM_SEQUENCES`` is how many sequences are run: 300 unless it says otherwise. Up to
-300 they are always the same; more are drawn anew each time.
+``NETPOL_NO_HARM_SEQUENCES`` is the number of sequences, 300 by default. Up to 300 they are
+always the same; more are drawn anew each time.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def thing(version: str, kind: str, name: str, namespace: str = "", **metadata: o
 
 
 def strangers() -> list[Object]:
-    """What others have on the cluster, with names and labels as much like ours as can be."""
+    """The objects of other users, with names and labels as similar to the run's as possible."""
     other_run = {"netpol.harness/process": json.dumps({"pid": 1, "started": "1"})}
     return [
         NODE,
@@ -104,7 +105,7 @@ def sideways(namespace: str) -> Manifest:
 
 
 NAMES = st.sampled_from([*["a", "d", "e"] * 3, "b", "c", "production"])
-"""The last three may be strangers', depending on scope and ``exact names``."""
+"""The last three may belong to others, depending on scope and ``exact names``."""
 INCARNATIONS = st.sampled_from([0, 0, 0, 0, 1, 2])
 LABELS = st.sampled_from([Labels(), Labels({"app": "x"}), Labels({"app": "y", "tier": "z"})])
 SERVICE_TYPES = st.sampled_from(list(ServiceType))
@@ -127,7 +128,7 @@ def of_cluster(name: str) -> list[Manifest]:
         # Its author gives it a namespace.
         manifest(FELIX, "FelixConfiguration", name, "ours", "1"),
         manifest(FELIX, "FelixConfiguration", name, "ours", "2"),
-        # Strangers'.
+        # Of other users.
         manifest(STORAGE, "StorageClass", "", "standard", "1"),
         manifest(FELIX, "FelixConfiguration", "", "default", "1"),
     ]
@@ -169,7 +170,7 @@ def states(draw: st.DrawFn, exact_names: bool) -> State:
 
 @dataclass(frozen=True)
 class Theft:
-    """Somebody replaces our namespaces whose names end so by their own, with things in them."""
+    """Another user replaces the run's namespaces whose names end so, and fills them."""
 
     name: str
 
@@ -211,7 +212,7 @@ def trials(draw: st.DrawFn) -> Trial:
 
 
 class SharedCluster:
-    """The cluster with its strangers, and what they do while a trial is run."""
+    """The cluster with its other users, and what they do during a trial."""
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
@@ -284,7 +285,7 @@ class SharedCluster:
             self._put(thing("v1", "Pod", "p", key.name, labels=MINE) | RUNNING)
 
     def check(self, left: tuple[str, ...]) -> None:
-        """Compare what strangers have with what they had, and look for ours."""
+        """Check that the objects of others are unchanged, and those of the run gone or named."""
         for key, before in self.theirs.items():
             assert as_text(self.server.state.found(*key)) == before
         for uid, key in self.server.made.items():
@@ -315,7 +316,7 @@ patient = settings(
 )
 
 
-def test_strangers_keep_what_they_have_and_ours_goes() -> None:
+def test_objects_of_other_users_stay_and_those_of_the_run_go() -> None:
     seen: Counter[str] = Counter()
 
     @settings(patient, max_examples=SEQUENCES, derandomize=SEQUENCES <= 300, print_blob=True)

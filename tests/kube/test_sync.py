@@ -120,10 +120,10 @@ def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
     )
 
 
-# ------------------------------------------------------------------ what is not ours
+# ------------------------------------------------------------------ objects of other users
 
 
-def test_a_strangers_namespace_is_neither_taken_nor_deleted(
+def test_a_namespace_of_another_user_is_neither_used_nor_deleted(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
     before = json.dumps(server.state.put(thing("v1", "Namespace", "db")))
@@ -173,7 +173,7 @@ def test_an_object_of_the_whole_cluster_that_exists_is_left_alone(
     )
 
 
-def test_an_object_of_the_whole_cluster_that_we_make_is_updated_and_goes(
+def test_a_cluster_scoped_object_that_the_run_created_is_updated_and_goes(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
     made = replace(STATE, policies=(STORAGE,), exact_names=True)
@@ -219,7 +219,7 @@ def test_a_namespace_that_others_replace_is_not_used_again(
     assert json.dumps(server.state.found("v1", "Namespace", "", REAL)) == theirs
 
 
-def test_what_we_made_in_a_namespace_that_others_replaced_goes(
+def test_an_object_of_the_run_in_a_namespace_that_others_replaced_goes(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
     theirs: list[str] = []
@@ -286,7 +286,7 @@ def test_removed_labels_go(cluster: KubeCluster, server: ApiServer) -> None:
         assert "tier" not in found["metadata"]["labels"]
 
 
-def test_everything_of_ours_goes(cluster: KubeCluster, server: ApiServer) -> None:
+def test_all_objects_of_the_run_go(cluster: KubeCluster, server: ApiServer) -> None:
     service = Service("db", "s", Labels({"app": "x"}), (ServicePort(80, 80),))
     pod = Pod("db", "a", Labels({"app": "x"}))
     cluster.sync(replace(STATE, pods=(pod,), services=(service,), policies=(POLICY,)))
