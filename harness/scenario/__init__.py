@@ -2,44 +2,33 @@
 
 ``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` is
 the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
-``fold`` turns keys and verbs into changes of a ``topology``, ``ends``, ``table`` and
-``exemptions`` read truth tables, ``judge`` compares them with the oracle.
+``fold`` turns keys and verbs into changes of a ``topology``, ``ends``, ``candidates``,
+``table`` and ``exemptions`` read truth tables, ``needs`` says what a cluster must have,
+``judge`` compares the tables with the oracle. ``write`` prints a Scenario as a file.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
-from harness.model import (
-    Address,
-    Cell,
-    Family,
-    Needs,
-    NodePortRef,
-    NodeRef,
-    Protocol,
-    Scenario,
-    Service,
-    State,
-    Step,
-    TruthTable,
-)
-from harness.policy import builtin, kinds, parsed
+from harness.model import Family, Needs, Scenario, State, Step, TruthTable
 from harness.scenario import judge
+from harness.scenario.candidates import Budget, candidates
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
 from harness.scenario.files import Project
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests
+from harness.scenario.needs import needed
 from harness.scenario.networks import with_outside
 from harness.scenario.source import Document, Problems, documents, read_text
-from harness.scenario.table import Budget, Ends, TableReader
+from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
 from harness.scenario.wire import ScenarioWire, schema, seconds
@@ -209,14 +198,11 @@ class _Reading:
     ) -> list[TruthTable]:
         families = tuple(Family(number) for number in wire.families)
         reader = TableReader(self.shown, self.problems.line, self.problems)
-        services: dict[tuple[str, str], Service] = {}
-        tables: list[tuple[TruthTable, Ends]] = []
-        budget = Budget()
-        for index, step in enumerate(states):
-            services |= {(s.namespace, s.name): s for s in step.state.services}
-            ends = Ends(step.state, families, dict(services), budget)
-            node = document.node(("steps", index, "expect"))
-            tables.append((reader.read(node, ends), ends))
+        ends = candidates((step.state for step in states), families, Budget())
+        tables = [
+            (reader.read(document.written(("steps", index, "expect")), of_step), of_step)
+            for index, of_step in enumerate(ends)
+        ]
         if self.problems.met:
             return []  # with rows missing, exemptions would match too little
         return exempted(_exemptions(document, wire), tables, self.problems)
@@ -235,6 +221,7 @@ class _Reading:
             for index, step in enumerate(wire.steps)
         )
         steps = with_outside(steps)
+        families = tuple(Family(number) for number in wire.families)
         return Scenario(
             path=str(self.path),
             name=wire.scenario,
@@ -243,8 +230,8 @@ class _Reading:
             steps=steps,
             covers=tuple(wire.covers),
             catches=tuple(wire.catches),
-            needs=_needs(wire, steps),
-            families=tuple(Family(number) for number in wire.families),
+            needs=_needs(wire, steps, families),
+            families=families,
             exact_names=wire.exact_names,
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,
@@ -275,65 +262,10 @@ def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:
     return found
 
 
-# ------------------------------------------------------------------ needs
-
-
-def _needs(wire: ScenarioWire, steps: tuple[Step, ...]) -> Needs:
-    """What the author wrote, and what can be seen from the file."""
-    cells = [cell for step in steps for cell in step.table.cells]
-    states = [step.state for step in steps]
-    written = {need for need in wire.needs if isinstance(need, str)}
-    asked = [need.nodes for need in wire.needs if not isinstance(need, str)]
+def _needs(wire: ScenarioWire, steps: tuple[Step, ...], families: tuple[Family, ...]) -> Needs:
+    words = [need for need in wire.needs if isinstance(need, str)]
+    nodes = [need.nodes for need in wire.needs if not isinstance(need, str)]
     topologies = [wire.topology, *(step.create for step in wire.steps)]
-    namespaces = [namespace for topology in topologies for namespace in topology.values()]
-    placed = [pod.node for ns in namespaces for pod in ns.pods.values() if pod.node is not None]
-    features = written | set(_features_of_states(states)) | set(_features_of_cells(cells))
-    if wire.externals:
-        features.add("external")
-    if 6 in wire.families:
-        features.add("ipv6")
-    objects = [manifest for state in states for manifest in state.policies]
-    applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
-    asked_for = frozenset(applied - (kinds.names() & builtin.names()))
-    nodes = max([1, *asked, *placed, *_nodes_of_cells(cells)])
-    state = steps[0].state
-    return Needs(frozenset(features), nodes, asked_for, state.networks, state.outside)
-
-
-def _features_of_states(states: Iterable[State]) -> Iterator[str]:
-    for state in states:
-        if any(pod.host_network for pod in state.pods):
-            yield "hostnetwork"
-        spoken = {port.protocol for pod in state.pods for port in pod.ports}
-        spoken |= {port.protocol for service in state.services for port in service.ports}
-        spoken |= {port.protocol for external in state.externals for port in external.ports}
-        if Protocol.SCTP in spoken:
-            yield "sctp"
-        if state.refused:
-            yield "admission"
-        for policy in parsed(state.policies):
-            rules = (*policy.ingress, *policy.egress)
-            if any(port.end_port is not None for rule in rules for port in rule.ports):
-                yield "endport"
-
-
-def _features_of_cells(cells: Iterable[Cell]) -> Iterator[str]:
-    for cell in cells:
-        destination = cell.probe.destination
-        if destination.protocol is Protocol.SCTP:
-            yield "sctp"
-        if isinstance(destination.host, NodePortRef):
-            yield "nodeport"
-        if isinstance(cell.probe.source, NodeRef) or isinstance(destination.host, NodeRef):
-            yield "hostnetwork"
-        if isinstance(destination.host, Address) and ":" in destination.host.ip:
-            yield "ipv6"
-
-
-def _nodes_of_cells(cells: Iterable[Cell]) -> Iterator[int]:
-    for cell in cells:
-        for end in (cell.probe.source, cell.probe.destination.host):
-            if isinstance(end, NodeRef):
-                yield end.index
-            elif isinstance(end, NodePortRef):
-                yield end.node
+    pods = (pod for made in topologies for ns in made.values() for pod in ns.pods.values())
+    nodes += [pod.node for pod in pods if pod.node is not None]
+    return needed(steps, families, words, nodes)

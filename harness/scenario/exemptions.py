@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from harness.errors import Location, UsageError
 from harness.model import Cell, Destination, Probe, Source, TruthTable, Verdict
+from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
 from harness.scenario.source import Problems
-from harness.scenario.table import Ends, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Exemption:
 
 def exempted(
     exemptions: Sequence[Exemption],
-    tables: Sequence[tuple[TruthTable, Ends]],
+    tables: Sequence[tuple[TruthTable, Candidates]],
     problems: Problems,
 ) -> list[TruthTable]:
     """Return the tables with the author's reason in each cell that is exempt.
@@ -47,9 +47,9 @@ def exempted(
         numbers = range(len(tables)) if exemption.step is None else [exemption.step]
         cells = []
         for number in numbers:
-            table, ends = tables[number]
+            table, candidates = tables[number]
             try:
-                ends.budget.spend_comparisons(len(table.cells))
+                candidates.budget.spend_comparisons(len(table.cells))
             except TooLarge:
                 fact = "up to here, never-allowed is compared with too many cells"
                 problems.add(exemption.location, fact, "use fewer entries, with '*'")
@@ -67,14 +67,14 @@ def exempted(
 def _meant(
     exemption: Exemption,
     matches: Callable[[Source, Destination], bool],
-    table: tuple[TruthTable, Ends],
+    table: tuple[TruthTable, Candidates],
 ) -> Iterator[Cell]:
     """Return the cells of a table that the exemption means: a ``*`` means no pod to itself."""
     wide = "*" in exemption.pair
-    cells, ends = table[0].cells, table[1]
+    cells, candidates = table[0].cells, table[1]
     for cell in cells:
         source, destination = cell.probe.source, cell.probe.destination
-        itself = wide and ends.is_itself(source, destination.host)
+        itself = wide and candidates.is_itself(source, destination.host)
         if not itself and matches(source, destination):
             yield cell
 

@@ -86,16 +86,11 @@ class StateReader:
             "restart": self._restart_all,
             "refused": self._refuse,
         }
-        for key in self._keys(index):
+        for key in self._document.keys(("steps", index)):
             if key in verbs:
                 verbs[key](step, ("steps", index, key))
         self._report(self._builder.conflicts())
         return self._builder.finish_step()
-
-    def _keys(self, index: int) -> Iterator[str]:
-        """The keys of a step in the order of the file."""
-        node = self._document.node(("steps", index))
-        return (key.value for key, _ in node.value)
 
     def _add(self, place: Place, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.at(place), message, hint)

@@ -91,6 +91,19 @@ class Problems:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenText:
+    """A text of a document as it is written, and where.
+
+    ``is_block`` says that it is a block behind ``|``, up to ``last_line``.
+    """
+
+    text: str
+    location: Location
+    is_block: bool
+    last_line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document: its value and the node tree behind it."""
 
@@ -112,6 +125,20 @@ class Document:
     def key_at(self, place: Place) -> Location:
         """Where the key stands that ``place`` ends in; for a list index, its item."""
         return self._location(self._walk(place)[0])
+
+    def keys(self, place: Place) -> tuple[str, ...]:
+        """The keys of the mapping at ``place``, in the order of the file."""
+        node = self.node(place)
+        return tuple(key.value for key, _ in node.value)
+
+    def written(self, place: Place) -> WrittenText:
+        """The text at ``place`` as it is written."""
+        node = self.node(place)
+        text, at = str(node.value), self._location(node)
+        last = at.line + 1 + text.rstrip("\n").count("\n")
+        if node.end_mark:
+            last = min(last, node.end_mark.line + 1)
+        return WrittenText(text, at, getattr(node, "style", None) == "|", last)
 
     def _location(self, node: yaml.Node) -> Location:
         return location_of(self.path, node.start_mark)

@@ -1,0 +1,76 @@
+"""What a scenario asks of a cluster: what its author wrote, and what its steps show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from harness.model import (
+    Address,
+    Cell,
+    Family,
+    Needs,
+    NodePortRef,
+    NodeRef,
+    Protocol,
+    State,
+    Step,
+)
+from harness.policy import builtin, kinds, parsed
+
+
+def needed(
+    steps: Sequence[Step], families: Iterable[Family], words: Iterable[str], nodes: Iterable[int]
+) -> Needs:
+    """Return what a scenario needs. ``words`` and ``nodes`` are those that its author wrote."""
+    cells = [cell for step in steps for cell in step.table.cells]
+    states = [step.state for step in steps]
+    features = {*words, *_features_of_states(states), *_features_of_cells(cells)}
+    if Family.V6 in families:
+        features.add("ipv6")
+    objects = [manifest for state in states for manifest in state.policies]
+    applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
+    asked_for = frozenset(applied - (kinds.names() & builtin.names()))
+    most = max([1, *nodes, *_nodes_of_cells(cells)])
+    state = steps[0].state
+    return Needs(frozenset(features), most, asked_for, state.networks, state.outside)
+
+
+def _features_of_states(states: Iterable[State]) -> Iterator[str]:
+    for state in states:
+        if state.externals:
+            yield "external"
+        if any(pod.host_network for pod in state.pods):
+            yield "hostnetwork"
+        spoken = {port.protocol for pod in state.pods for port in pod.ports}
+        spoken |= {port.protocol for service in state.services for port in service.ports}
+        spoken |= {port.protocol for external in state.externals for port in external.ports}
+        if Protocol.SCTP in spoken:
+            yield "sctp"
+        if state.refused:
+            yield "admission"
+        for policy in parsed(state.policies):
+            rules = (*policy.ingress, *policy.egress)
+            if any(port.end_port is not None for rule in rules for port in rule.ports):
+                yield "endport"
+
+
+def _features_of_cells(cells: Iterable[Cell]) -> Iterator[str]:
+    for cell in cells:
+        destination = cell.probe.destination
+        if destination.protocol is Protocol.SCTP:
+            yield "sctp"
+        if isinstance(destination.host, NodePortRef):
+            yield "nodeport"
+        if isinstance(cell.probe.source, NodeRef) or isinstance(destination.host, NodeRef):
+            yield "hostnetwork"
+        if isinstance(destination.host, Address) and ":" in destination.host.ip:
+            yield "ipv6"
+
+
+def _nodes_of_cells(cells: Iterable[Cell]) -> Iterator[int]:
+    for cell in cells:
+        for end in (cell.probe.source, cell.probe.destination.host):
+            if isinstance(end, NodeRef):
+                yield end.index
+            elif isinstance(end, NodePortRef):
+                yield end.node
