@@ -219,17 +219,11 @@ class StateReader:
 
     def _delete(self, text: str, place: Place) -> None:
         kind, *key = text.split("/")
-        match kind, key:
-            case "Namespace", [name]:
-                self._builder.delete_namespace(name)
-            case "Pod", [namespace, name]:
-                self._builder.delete_pod(PodRef(namespace, name))
-            case "Service", [namespace, name]:
-                self._builder.delete_service(namespace, name)
-            case _, [name] if kind and name:
-                self._builder.delete_object(kind, "", name)
-            case _, [namespace, name] if kind and namespace and name:
-                self._builder.delete_object(kind, namespace, name)
+        match key:
+            case [name] if kind and name:
+                self._builder.delete(kind, "", name)
+            case [namespace, name] if kind and namespace and name:
+                self._builder.delete(kind, namespace, name)
             case _:
                 hint = "write Kind/namespace/name, or Namespace/name"
                 self._add(place, f"{text!r} names nothing that can be deleted", hint)

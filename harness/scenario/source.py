@@ -433,6 +433,12 @@ def scalar_value(path: str, node: yaml.ScalarNode, problems: Problems) -> object
     return _Reader(path, problems).scalar(node)
 
 
+def reads_as_text(plain: str) -> bool:
+    """Whether a text is read as text where it stands without quotes."""
+    known = yaml.SafeLoader.yaml_implicit_resolvers.get(plain[:1], ())
+    return not any(pattern.match(plain) for _, pattern in known)
+
+
 def _integer(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
     digits = text.lstrip("+-")

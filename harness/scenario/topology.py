@@ -157,6 +157,33 @@ class TopologyBuilder:
         """Return the node of a pod that may run anywhere: nodes 1 and 2 in turn."""
         return next(self._nodes)
 
+    # -------------------------------------------------------------- any change
+
+    def make(self, change: Change) -> None:
+        """Make a change that another builder made. Raises Conflict."""
+        match change:
+            case Created(item):
+                self._add(item)
+            case Applied(manifest):
+                self.apply(manifest)
+            case Refused(manifest):
+                self.refuse(manifest)
+            case Deleted(kind, namespace, name):
+                self.delete(kind, namespace, name)
+            case Labelled(target, key, value):
+                self.label(target, key, value)
+            case Restarted(ref):
+                self.restart(ref)
+
+    def _add(self, item: Namespace | Pod | Service) -> None:
+        match item:
+            case Namespace(name, labels):
+                self.add_namespace(name, labels)
+            case Pod():
+                self.add_pod(item)
+            case Service():
+                self.add_service(item)
+
     # -------------------------------------------------------------- creating
 
     def add_namespace(self, name: str, labels: Labels) -> None:
@@ -218,6 +245,18 @@ class TopologyBuilder:
         self._changes.append(Refused(manifest))
 
     # -------------------------------------------------------------- deleting
+
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Delete a namespace, a pod, a Service or an object that was applied. Raises Conflict."""
+        match kind, namespace:
+            case "Namespace", "":
+                self.delete_namespace(name)
+            case "Pod", _ if namespace:
+                self.delete_pod(PodRef(namespace, name))
+            case "Service", _ if namespace:
+                self.delete_service(namespace, name)
+            case _:
+                self.delete_object(kind, namespace, name)
 
     def delete_namespace(self, name: str) -> None:
         """Delete a namespace and everything in it. Raises Conflict."""

@@ -1,0 +1,355 @@
+"""A Scenario as the text of a file, as a person would write it.
+
+Keys stand in the order of ``docs/scenarios.md``. Everything that a file can say and a Scenario
+holds is written: read again, the text gives the same Scenario, apart from positions. Manifests
+stand inline, since a Scenario does not know their files. The pods and Services of a namespace
+stand together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.model import (
+    Applied,
+    Change,
+    ContainerPort,
+    Created,
+    Deleted,
+    External,
+    ExternalTrafficPolicy,
+    Family,
+    Labelled,
+    Labels,
+    Manifest,
+    Namespace,
+    Networks,
+    Pod,
+    PodRef,
+    Protocol,
+    Refused,
+    Restarted,
+    Scenario,
+    Service,
+    ServicePort,
+    ServiceType,
+    State,
+    Step,
+)
+from harness.scenario.candidates import Budget, Candidates, candidates
+from harness.scenario.needs import needed
+from harness.scenario.topology import Conflict, StepState, TopologyBuilder
+from harness.scenario.write_manifest import manifest
+from harness.scenario.write_table import Exemptions, Unwritable, expectation
+from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
+
+_Entries = Iterator[tuple[str, Node]]
+
+
+def write(scenario: Scenario) -> str:
+    """Return the text of a file that reads as the scenario; its slug is the file's name.
+
+    Raises Unwritable for a scenario that no file can describe.
+    """
+    start = scenario.topology or scenario.steps[0].state
+    _check(start, scenario.steps)
+    return document(Mapped(tuple(_file(scenario, start)), Layout.OPEN))
+
+
+def _check(start: State, steps: Iterable[Step]) -> None:
+    """Raise Unwritable unless each state is what the changes of its step lead to."""
+    made = [item.incarnation for item in start.namespaces]
+    made += [item.incarnation for item in start.pods]
+    if start.policies or start.refused or any(made):
+        fact = "the state before the first step has objects, or things that were created twice"
+        raise Unwritable(fact)
+    builder = TopologyBuilder(start)
+    for step in steps:
+        try:
+            for change in step.changes:
+                builder.make(change)
+        except Conflict as conflict:
+            raise Unwritable(f"step {step.name!r}: {conflict}") from conflict
+        if builder.finish_step() != StepState(step.state, step.changes):
+            raise Unwritable(f"step {step.name!r}: its changes lead to another state")
+
+
+def _file(scenario: Scenario, start: State) -> _Entries:
+    placement = _Placement(always=scenario.needs.nodes > 1)
+    topology = _topology((*start.namespaces, *start.pods, *start.services), placement)
+    states = [step.state for step in scenario.steps]
+    # What was read once is within the limits of a file.
+    unlimited = Budget(sys.maxsize, sys.maxsize)
+    ends = list(candidates(states, scenario.families, unlimited))
+    exemptions = Exemptions.of(tuple(zip((s.table for s in scenario.steps), ends, strict=True)))
+    steps = [
+        _step(step, of_step, exemptions.of_steps[index], placement)
+        for index, (step, of_step) in enumerate(zip(scenario.steps, ends, strict=True))
+    ]
+    yield "scenario", scenario.name
+    yield "why", prose(scenario.why)
+    yield from _unless_empty("covers", Listed(scenario.covers, Layout.LINE))
+    yield from _unless_empty("catches", Listed(scenario.catches, Layout.LINE))
+    yield from _unless_empty("needs", _needs(scenario, placement))
+    if scenario.families != (Family.V4,):
+        yield "families", Listed(tuple(map(int, scenario.families)))
+    if scenario.exact_names:
+        yield "exact names", True
+    yield from _unless_empty("externals", _externals(start.externals))
+    yield from _unless_empty("networks", _networks(start.networks))
+    yield "topology", topology
+    yield from _unless_empty("never-allowed", _reasons(exemptions.of_file))
+    if scenario.oracle_off is not None:
+        yield "oracle", Mapped((("off", prose(scenario.oracle_off)),))
+    if scenario.weak:
+        yield "proves", "nothing-changes"
+    yield "steps", Listed(tuple(steps), Layout.OPEN, gap=1)
+
+
+def _unless_empty(key: str, value: Mapped | Listed) -> _Entries:
+    if value.entries if isinstance(value, Mapped) else value.items:
+        yield key, value
+
+
+def _needs(scenario: Scenario, placement: _Placement) -> Listed:
+    """Return what the scenario needs beyond what its file shows."""
+    shown = needed(scenario.steps, scenario.families, (), placement.written)
+    words: list[Node] = [*sorted(scenario.needs.features - shown.features)]
+    if scenario.needs.nodes > shown.nodes:
+        words.append(Mapped((("nodes", scenario.needs.nodes),)))
+    return Listed(tuple(words), Layout.LINE)
+
+
+def _externals(externals: Iterable[External]) -> Mapped:
+    found = []
+    for external in externals:
+        entries = [
+            ("ip", _one_or_list(external.addresses)),
+            *_unless_empty("ports", Listed(tuple(map(_container_port, external.ports)))),
+            *_unless_empty("names", Listed(external.dns_names)),
+        ]
+        found.append((external.name, Mapped(tuple(entries))))
+    return Mapped(tuple(found), Layout.OPEN)
+
+
+def _networks(networks: Networks) -> Mapped:
+    ranges = (
+        ("pods", networks.pods),
+        ("services", networks.services),
+        ("nodes", networks.nodes),
+    )
+    return Mapped(tuple((key, _one_or_list(found)) for key, found in ranges if found))
+
+
+def _one_or_list(words: tuple[str, ...]) -> Node:
+    return words[0] if len(words) == 1 else Listed(words)
+
+
+def _reasons(reasons: Mapping[str, str]) -> Mapped:
+    return Mapped(tuple((pair, prose(why)) for pair, why in reasons.items()), Layout.OPEN)
+
+
+# ------------------------------------------------------------------ topology
+
+
+@dataclass(slots=True)
+class _Placement:
+    """Which pods say their node: all, or those that the turns of node 1 and 2 do not give it."""
+
+    always: bool
+    written: list[int] = field(default_factory=list)
+    next: int = 1
+
+    def of(self, pod: Pod) -> _Entries:
+        """Yield the node of the next pod in the file, if it is written."""
+        if not self.always and pod.node == self.next:
+            self.next = 3 - self.next
+        else:
+            self.written.append(pod.node)
+            yield "node", pod.node
+
+
+@dataclass(slots=True)
+class _Contents:
+    """What is created in one namespace."""
+
+    labels: Labels = field(default_factory=Labels)
+    pods: list[Pod] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+
+
+def _topology(items: Iterable[Namespace | Pod | Service], placement: _Placement) -> Mapped:
+    """Return namespaces with what is created in them."""
+    found: dict[str, _Contents] = {}
+    for item in items:
+        match item:
+            case Namespace(name, labels):
+                found.setdefault(name, _Contents()).labels = labels
+            case Pod():
+                found.setdefault(item.namespace, _Contents()).pods.append(item)
+            case Service():
+                found.setdefault(item.namespace, _Contents()).services.append(item)
+    spaces = [(name, _namespace(contents, placement)) for name, contents in found.items()]
+    return Mapped(tuple(spaces), Layout.OPEN)
+
+
+def _namespace(contents: _Contents, placement: _Placement) -> Mapped:
+    pods = tuple((pod.name, _pod(pod, placement)) for pod in contents.pods)
+    services = tuple((service.name, _service(service)) for service in contents.services)
+    entries = (
+        *_unless_empty("labels", _labels(contents.labels)),
+        *_unless_empty("pods", Mapped(pods, _open_if(len(pods) > 1))),
+        *_unless_empty("services", Mapped(services, _open_if(len(services) > 1))),
+    )
+    return Mapped(entries, _open_if(len(entries) > 1))
+
+
+def _open_if(several: bool) -> Layout:
+    return Layout.OPEN if several else Layout.FIT
+
+
+def _labels(labels: Labels) -> Mapped:
+    return Mapped(tuple(labels.items()))
+
+
+def _pod(pod: Pod, placement: _Placement) -> Mapped:
+    entries: list[tuple[str, Node]] = []
+    entries += _unless_empty("labels", _labels(pod.labels))
+    if pod.host_network:
+        entries.append(("hostNetwork", True))
+    entries += _unless_empty("ports", Listed(tuple(map(_container_port, pod.ports))))
+    entries += placement.of(pod)
+    return Mapped(tuple(entries))
+
+
+def _service(service: Service) -> Mapped:
+    entries: list[tuple[str, Node]] = []
+    if service.type is not ServiceType.CLUSTER_IP:
+        entries.append(("type", str(service.type)))
+    if service.external_traffic_policy is not ExternalTrafficPolicy.CLUSTER:
+        entries.append(("externalTrafficPolicy", str(service.external_traffic_policy)))
+    entries.append(("selector", _labels(service.selector)))
+    entries += _unless_empty("ports", Listed(tuple(map(_service_port, service.ports))))
+    return Mapped(tuple(entries))
+
+
+def _container_port(port: ContainerPort) -> Node:
+    if port.name is None:
+        return _number(port.number, port.protocol)
+    return Mapped((("name", port.name), ("port", port.number), *_protocol(port.protocol)))
+
+
+def _service_port(port: ServicePort) -> Node:
+    if port.name is None and port.target == port.number:
+        return _number(port.number, port.protocol)
+    entries: list[tuple[str, Node]] = [] if port.name is None else [("name", port.name)]
+    entries.append(("port", port.number))
+    if port.target != port.number:
+        entries.append(("targetPort", port.target))
+    return Mapped((*entries, *_protocol(port.protocol)))
+
+
+def _number(number: int, protocol: Protocol) -> Node:
+    return number if protocol is Protocol.TCP else f"{number}/{protocol}"
+
+
+def _protocol(protocol: Protocol) -> _Entries:
+    if protocol is not Protocol.TCP:
+        yield "protocol", str(protocol)
+
+
+# ------------------------------------------------------------------ steps
+
+
+def _step(
+    step: Step, ends: Candidates, reasons: Mapping[str, str], placement: _Placement
+) -> Mapped:
+    entries: list[tuple[str, Node]] = [("step", step.name)]
+    entries += _default_namespace(step)
+    entries += _verbs(step, placement)
+    entries += _unless_empty("never-allowed", _reasons(reasons))
+    entries += _duration("settle", step.settle_s)
+    entries += _duration("hold", step.hold_s)
+    entries.append(("expect", expectation(step.table, ends)))
+    return Mapped(tuple(entries), Layout.OPEN)
+
+
+def _default_namespace(step: Step) -> _Entries:
+    found = {item.namespace for item in _manifests(step.changes) if item.namespace_from_step}
+    if len(found) > 1:
+        names = ", ".join(sorted(found))
+        fact = f"step {step.name!r} has manifests without a namespace for two namespaces: {names}"
+        raise Unwritable(fact)
+    yield from (("namespace", name) for name in found)
+
+
+def _manifests(changes: Iterable[Change]) -> Iterator[Manifest]:
+    return (change.manifest for change in changes if isinstance(change, Applied | Refused))
+
+
+def _duration(key: str, seconds: float | None) -> _Entries:
+    if seconds is not None:
+        whole = float(seconds).is_integer() and seconds < _MOST_DIGITS
+        yield key, int(seconds) if whole else float(seconds)
+
+
+_MOST_DIGITS = 10**15
+"""From here on, a number is written as a fraction with an exponent."""
+_VERBS: Mapping[type[Change], str] = {
+    Applied: "apply",
+    Created: "create",
+    Deleted: "delete",
+    Labelled: "label",
+    Refused: "refused",
+    Restarted: "restart",
+}
+
+
+def _verbs(step: Step, placement: _Placement) -> _Entries:
+    """Yield the verbs of a step in the order of its changes."""
+    seen = set()
+    for kind, group in itertools.groupby(step.changes, type):
+        verb = _VERBS[kind]
+        if verb in seen:
+            raise Unwritable(f"step {step.name!r} has `{verb}` twice, with others between")
+        seen.add(verb)
+        yield verb, _verb(step, tuple(group), placement)
+
+
+def _verb(step: Step, changes: Sequence[Change], placement: _Placement) -> Node:
+    """Return the value of the verb that stands for changes of one kind."""
+    match changes[0]:
+        case Created():
+            items = [change.item for change in changes if isinstance(change, Created)]
+            return _topology(items, placement)
+        case Applied() | Refused():
+            return Listed(tuple(map(manifest, _manifests(changes))), Layout.OPEN)
+        case Deleted():
+            deleted = (change for change in changes if isinstance(change, Deleted))
+            return Listed(tuple(map(_reference, deleted)))
+        case Restarted():
+            pods = (change.pod for change in changes if isinstance(change, Restarted))
+            return Listed(tuple(map(str, pods)))
+        case Labelled():
+            return _label(step, [change for change in changes if isinstance(change, Labelled)])
+
+
+def _reference(deleted: Deleted) -> str:
+    return "/".join(filter(None, (deleted.kind, deleted.namespace, deleted.name)))
+
+
+def _label(step: Step, changes: Iterable[Labelled]) -> Mapped:
+    found: dict[str, dict[str, Node]] = {}
+    for change in changes:
+        target = change.target
+        written = str(target) if isinstance(target, PodRef) else f"ns/{target.name}"
+        of_target = found.setdefault(written, {})
+        if change.key in of_target:
+            fact = f"step {step.name!r} sets the label {change.key!r} of {target} twice"
+            raise Unwritable(fact)
+        of_target[change.key] = change.value
+    targets = tuple((name, Mapped(tuple(labels.items()))) for name, labels in found.items())
+    return Mapped(targets, _open_if(len(targets) > 1))
