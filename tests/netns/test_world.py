@@ -22,7 +22,7 @@ from harness.cluster.netns.world import World
 from harness.errors import ClusterError
 from harness.model import *
 
-kernel.leave_host()
+kernel.unshare_namespaces()
 loop = Loop()
 rules = {}
 def emit(node, found):
@@ -40,7 +40,7 @@ def probe(*probes):
         if len(found) == len(probes):
             done.set()
     prober = Prober(loop, 64)
-    loop.soon(lambda: prober.start(probes, 2.0, lambda: world.view, report))
+    loop.call_soon(lambda: prober.start(probes, 2.0, lambda: world.view, report))
     done.wait()
     return [item.outcome for item in sorted(found, key=lambda item: item.index)]
 """

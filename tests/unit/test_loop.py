@@ -58,7 +58,7 @@ def test_an_answer_that_waits_is_heard_before_a_deadline_that_is_over() -> None:
     poll = ScriptedPoll((5.0, [SOCKET]), (0.0, []))
     loop = loop_over(poll)
     log: list[str] = []
-    deadline = loop.after(1.0, noting(log, "TIMEOUT"))
+    deadline = loop.call_later(1.0, noting(log, "TIMEOUT"))
 
     def answered() -> None:
         log.append("answer")
@@ -74,7 +74,7 @@ def test_no_deadline_is_judged_in_a_turn_in_which_another_socket_is_ready() -> N
     poll = ScriptedPoll((5.0, [SOCKET]), (0.0, [SOCKET + 1]), (0.0, []))
     loop = loop_over(poll)
     log: list[str] = []
-    deadline = loop.after(1.0, noting(log, "TIMEOUT"))
+    deadline = loop.call_later(1.0, noting(log, "TIMEOUT"))
     loop.watch(SOCKET, READABLE, noting(log, "another"))
     loop.watch(SOCKET + 1, READABLE, deadline.cancel)
     run(loop)
@@ -85,7 +85,7 @@ def test_a_deadline_is_judged_when_nothing_is_ready_and_not_before_its_time() ->
     poll = ScriptedPoll((0.5, []), (0.4, []), (0.1, []))
     loop = loop_over(poll)
     log: list[str] = []
-    loop.after(1.0, lambda: log.append(f"over at {poll.now - 100.0:g}"))
+    loop.call_later(1.0, lambda: log.append(f"over at {poll.now - 100.0:g}"))
     run(loop)
     assert log == ["over at 1"]
     assert poll.patience == [1.0, 0.5, pytest.approx(0.1), -1]
@@ -95,10 +95,10 @@ def test_deadlines_that_are_over_together_come_in_their_order() -> None:
     poll = ScriptedPoll((9.0, []))
     loop = loop_over(poll)
     log: list[str] = []
-    loop.after(2.0, noting(log, "third"))
-    loop.after(1.0, noting(log, "first"))
-    loop.after(1.0, noting(log, "second"))
-    loop.after(1.5, noting(log, "cancelled")).cancel()
+    loop.call_later(2.0, noting(log, "third"))
+    loop.call_later(1.0, noting(log, "first"))
+    loop.call_later(1.0, noting(log, "second"))
+    loop.call_later(1.5, noting(log, "cancelled")).cancel()
     run(loop)
     assert log == ["first", "second", "third"]
 
@@ -110,9 +110,9 @@ def test_what_is_due_soon_comes_in_the_next_turn_without_waiting() -> None:
 
     def first() -> None:
         log.append("first")
-        loop.soon(noting(log, "second"))
+        loop.call_soon(noting(log, "second"))
 
-    loop.soon(first)
+    loop.call_soon(first)
     run(loop)
     assert log == ["first", "second"]
     assert poll.patience == [0, 0, -1]
@@ -122,7 +122,7 @@ def test_a_descriptor_that_is_forgotten_is_not_called_even_if_it_was_ready() -> 
     poll = ScriptedPoll((0.0, [SOCKET, SOCKET + 1]))
     loop = loop_over(poll)
     log: list[str] = []
-    loop.watch(SOCKET, READABLE, lambda: loop.forget(SOCKET + 1))
+    loop.watch(SOCKET, READABLE, lambda: loop.unwatch(SOCKET + 1))
     loop.watch(SOCKET + 1, READABLE, noting(log, "called"))
     run(loop)
     assert log == []

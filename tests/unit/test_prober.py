@@ -12,10 +12,10 @@ import pytest
 
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.prober import (
-    Outcome,
+    ClusterView,
+    ProbeOutcome,
     Prober,
     SourcePorts,
-    View,
     outcome_of,
     outcome_of_lookup,
 )
@@ -57,15 +57,15 @@ def test_every_other_error_is_no_verdict(code: int) -> None:
 class OneTurn(Loop):
     """A loop that calls at once what is due soon."""
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def call_soon(self, call: Callable[[], None]) -> None:
         call()
 
 
 def test_an_error_before_the_first_packet_is_no_verdict() -> None:
-    def exhausted() -> View | None:
+    def exhausted() -> ClusterView | None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    found: list[Outcome] = []
+    found: list[ProbeOutcome] = []
     probe = Probe(PodRef("a", "b"), Destination(PodRef("a", "c"), 80))
     Prober(OneTurn(), 8).start([probe], 1.0, exhausted, found.append)
     (outcome,) = found

@@ -1,4 +1,4 @@
-"""Who has which address, from one State to the next. Pure.
+"""The allocation of addresses, from one State to the next. Pure.
 
 Pods, Services and nodes have a range for each family (``ranges``); each node gets half of
 the pods' range. Outside hosts keep the addresses that their author gave them, and nobody
@@ -66,7 +66,7 @@ class Addresses:
 
 
 def family_of(address: str) -> Family:
-    """Tell the family of an address by how it is written."""
+    """Return the family of an address."""
     return Family.V6 if ":" in address else Family.V4
 
 
@@ -76,7 +76,7 @@ def of_family(addresses: Iterable[str], family: Family) -> str | None:
 
 
 def node_index(index: int) -> int:
-    """Fold a worker's number onto the workers that there are."""
+    """Map a worker's number to the workers that exist."""
     return (index - 1) % NODES + 1
 
 
@@ -112,9 +112,9 @@ def allocate(
     previous: Addresses | None = None,
     families: tuple[Family, ...] = (Family.V4, Family.V6),
 ) -> Addresses:
-    """Give every thing of ``state`` (with what is implied) its addresses.
+    """Return the addresses of everything in ``state`` (with what is implied).
 
-    What was there before keeps its own; what is new, or made again, gets fresh ones, and an
+    What existed before keeps its own; what is new, or created again, gets fresh ones, and an
     address is not given twice until its range is used up. In other ranges than before,
     everything is new. Raises ClusterError when a range has none left, or no range is free.
     """

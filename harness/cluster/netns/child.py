@@ -14,10 +14,10 @@ import sys
 import threading
 from collections.abc import Callable
 
-from harness.cluster.netns import kernel, wire
+from harness.cluster.netns import kernel, protocol
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.loop import READABLE, Loop
-from harness.cluster.netns.prober import Outcome, Prober
+from harness.cluster.netns.prober import ProbeOutcome, Prober
 from harness.cluster.netns.world import World
 from harness.errors import HarnessError
 from harness.model import Family, State
@@ -26,7 +26,7 @@ _SPARE_FILES = 256
 _MOST_PROBES_AT_ONCE = 12_000
 _OUTCOMES_A_MESSAGE = 256
 
-Job = Callable[[], wire.Answer]
+Job = Callable[[], protocol.Answer]
 
 
 def main() -> None:
@@ -37,18 +37,18 @@ def main() -> None:
     if channel is None:
         return
     try:
-        hello = wire.receive(channel)
-        assert isinstance(hello, wire.Hello)  # noqa: S101 - the protocol's first word
-        kernel.leave_host()
+        hello = protocol.receive(channel)
+        assert isinstance(hello, protocol.Hello)  # noqa: S101 - the first message of the protocol
+        kernel.unshare_namespaces()
         child = Child(shared, hello)
     except OSError as error:
-        wire.send(channel, wire.Failed(f"no embedded cluster here: {error}"))
+        protocol.send(channel, protocol.Failed(f"no embedded cluster here: {error}"))
         return
     except HarnessError as error:
-        wire.send(channel, wire.Failed(error.message, error.hint))
+        protocol.send(channel, protocol.Failed(error.message, error.hint))
         return
     try:
-        wire.send(channel, wire.Ready(kernel.has_sctp(), kernel.has_ipv6()))
+        protocol.send(channel, protocol.Ready(kernel.has_sctp(), kernel.has_ipv6()))
     except BrokenPipeError:  # The parent was interrupted meanwhile.
         return
     channel.close()
@@ -56,9 +56,9 @@ def main() -> None:
 
 
 def check() -> None:
-    """Try what the kernel must allow; print what it does not, and exit 1."""
+    """Try what the kernel must allow; print what it refuses, and exit 1."""
     try:
-        kernel.leave_host()
+        kernel.unshare_namespaces()
         home = kernel.new_netns()
         kernel.run_nft({home: "table inet trial {}\n"})
     except (OSError, HarnessError) as error:
@@ -69,7 +69,7 @@ def check() -> None:
 class Child:
     """The loop and the thread that reconciles."""
 
-    def __init__(self, shared: socket.socket, hello: wire.Hello) -> None:
+    def __init__(self, shared: socket.socket, hello: protocol.Hello) -> None:
         families = (Family.V4, Family.V6) if kernel.has_ipv6() else (Family.V4,)
         limit = kernel.raise_file_limit()
         self._shared = shared
@@ -81,67 +81,67 @@ class Child:
     def run(self) -> None:
         """Serve until the parent is gone."""
         threading.Thread(target=self._work, daemon=True).start()
-        self._loop.watch(self._shared.fileno(), READABLE, self._hear)
+        self._loop.watch(self._shared.fileno(), READABLE, self._receive)
         self._loop.run()
 
-    def _hear(self) -> None:
+    def _receive(self) -> None:
         channel = _accept(self._shared)
         if channel is None:
             os._exit(0)
         try:
-            request = wire.receive(channel)
+            request = protocol.receive(channel)
         except (EOFError, OSError):
             channel.close()
             return
         match request:
-            case wire.Probes(probes=probes, timeout_s=timeout_s):
+            case protocol.Probes(probes=probes, timeout_s=timeout_s):
                 report = _Round(channel, len(probes)).report
                 self._prober.start(probes, timeout_s, lambda: self._world.view, report)
-            case wire.Sync(state=state):
+            case protocol.Sync(state=state):
                 self._jobs.put((channel, lambda: self._sync(state)))
-            case wire.Describe(probes=probes):
-                self._jobs.put((channel, lambda: wire.Text(self._world.describe(probes))))
+            case protocol.Describe(probes=probes):
+                self._jobs.put((channel, lambda: protocol.Text(self._world.describe(probes))))
             case _:
                 channel.close()
 
-    def _sync(self, state: State) -> wire.Answer:
+    def _sync(self, state: State) -> protocol.Answer:
         self._world.sync(state)
-        return wire.Done()
+        return protocol.Done()
 
     def _work(self) -> None:
         while True:
             channel, job = self._jobs.get()
-            answer: wire.Answer
+            answer: protocol.Answer
             try:
                 answer = job()
             except HarnessError as error:
-                answer = wire.Failed(error.message, error.hint)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the parent must hear it
-                answer = wire.Failed(f"the embedded cluster failed: {error!r}")
+                answer = protocol.Failed(error.message, error.hint)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
+                answer = protocol.Failed(f"the embedded cluster failed: {error!r}")
             with channel:
                 try:
-                    wire.send(channel, answer)
+                    protocol.send(channel, answer)
                 except OSError:
                     continue  # nobody waits for it any more
 
 
 class _Round:
-    """Gathers the outcomes of one request and sends them in handfuls."""
+    """Collects the outcomes of one request and sends them in batches."""
 
     def __init__(self, channel: socket.socket, count: int) -> None:
         self._channel = channel
         self._missing = count
-        self._gathered: list[Outcome] = []
+        self._gathered: list[ProbeOutcome] = []
         if not count:
             channel.close()
 
-    def report(self, outcome: Outcome) -> None:
+    def report(self, outcome: ProbeOutcome) -> None:
         self._gathered.append(outcome)
         self._missing -= 1
         if self._missing and len(self._gathered) < _OUTCOMES_A_MESSAGE:
             return
         with contextlib.suppress(OSError):  # nobody waits for them any more
-            wire.send(self._channel, wire.Outcomes(tuple(self._gathered)))
+            protocol.send(self._channel, protocol.Outcomes(tuple(self._gathered)))
         self._gathered.clear()
         if not self._missing:
             self._channel.close()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.cluster import Capabilities, Cluster
-from harness.cluster.netns import kernel, wire
+from harness.cluster.netns import kernel, protocol
 from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
 from harness.errors import ClusterError
@@ -22,7 +22,7 @@ from harness.model import Observation, Probe, ProbeError, State
 from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
-_GOODBYE_S = 5.0
+_SHUTDOWN_TIMEOUT_S = 5.0
 _ALWAYS = frozenset(
     {"external", "hostnetwork", "nodeport", "endport", "ipblock-pod-ip", "ipblock-node-ip"}
 )
@@ -30,9 +30,9 @@ _ALWAYS = frozenset(
 
 @functools.cache
 def why_unavailable() -> str | None:
-    """Say why no embedded cluster can run here, and what to do about it, or return None."""
+    """Return why no embedded cluster can run here and what to do about it, or None."""
     if not sys.platform.startswith("linux"):
-        return "network namespaces are a thing of Linux; use a real cluster here"
+        return "the embedded cluster needs Linux; use --cluster=kind or current"
     if kernel.find_nft() is None:
         return "the command nft is missing: install the package nftables"
     trial = subprocess.run(
@@ -43,7 +43,7 @@ def why_unavailable() -> str | None:
     )
     if trial.returncode == 0:
         return None
-    reason = (trial.stdout or trial.stderr).strip().splitlines() or ["it did not say why"]
+    reason = (trial.stdout or trial.stderr).strip().splitlines() or ["it gave no reason"]
     return (
         f"this kernel lets user {os.geteuid()} make no namespaces ({reason[-1]}): allow it with "
         "sysctl kernel.unprivileged_userns_clone=1, "
@@ -82,15 +82,15 @@ class NetnsCluster(Cluster):
                 stdin=subprocess.DEVNULL,
             )
         try:
-            self._capabilities = self._introduce(defect)
+            self._capabilities = self._handshake(defect)
         except BaseException:
             self.close()
             raise
 
-    def _introduce(self, defect: str | None) -> Capabilities:
-        ready = self._request(wire.Hello(defect))
-        if not isinstance(ready, wire.Ready):
-            raise ClusterError(f"the embedded cluster said {ready!r}")
+    def _handshake(self, defect: str | None) -> Capabilities:
+        ready = self._request(protocol.Hello(defect))
+        if not isinstance(ready, protocol.Ready):
+            raise ClusterError(f"the embedded cluster answered {ready!r}")
         found = {name for name, has in (("sctp", ready.sctp), ("ipv6", ready.ipv6)) if has}
         return Capabilities(
             name="netns",
@@ -109,7 +109,7 @@ class NetnsCluster(Cluster):
 
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``; see ``Cluster``."""
-        self._request(wire.Sync(state))
+        self._request(protocol.Sync(state))
 
     def probe(self, probes: Sequence[Probe]) -> list[Observation]:
         """Run all probes at once; see ``Cluster``. May be called by several threads."""
@@ -119,10 +119,10 @@ class NetnsCluster(Cluster):
         reason = "the embedded cluster is gone"
         try:
             with self._channel() as channel:
-                wire.send(channel, wire.Probes(probes, self._probe_timeout_s))
+                protocol.send(channel, protocol.Probes(probes, self._probe_timeout_s))
                 while len(observed) < len(probes):
-                    answer = wire.receive(channel)
-                    if isinstance(answer, wire.Outcomes):
+                    answer = protocol.receive(channel)
+                    if isinstance(answer, protocol.Outcomes):
                         observed.update(_observations(probes, answer))
         except (EOFError, OSError):
             pass
@@ -135,18 +135,18 @@ class NetnsCluster(Cluster):
         return list(observed.values())
 
     def describe(self, probes: Sequence[Probe]) -> str:
-        """Tell the live objects and rules behind some probes; see ``Cluster``."""
+        """Describe the live objects and rules behind some probes; see ``Cluster``."""
         try:
-            answer = self._request(wire.Describe(tuple(probes)))
+            answer = self._request(protocol.Describe(tuple(probes)))
         except ClusterError as error:
             return f"the embedded cluster cannot be described: {error.message}"
-        return answer.text if isinstance(answer, wire.Text) else ""
+        return answer.text if isinstance(answer, protocol.Text) else ""
 
     def close(self) -> tuple[str, ...]:
         """End the child; all that it made ends with it."""
         self._shared.close()
         try:
-            self._child.wait(_GOODBYE_S)
+            self._child.wait(_SHUTDOWN_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
@@ -154,7 +154,7 @@ class NetnsCluster(Cluster):
 
     @contextlib.contextmanager
     def _channel(self) -> Iterator[socket.socket]:
-        """A fresh channel to the child. Raises ClusterError when there is none."""
+        """Open a channel to the child. Raises ClusterError when there is none."""
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
@@ -164,23 +164,23 @@ class NetnsCluster(Cluster):
                     raise ClusterError("the embedded cluster is gone") from error
             yield ours
 
-    def _request(self, request: wire.Request) -> object:
-        """Ask the child something that has one answer. Raises ClusterError."""
+    def _request(self, request: protocol.Request) -> object:
+        """Send the child a request that has one answer. Raises ClusterError."""
         try:
             with self._channel() as channel:
-                wire.send(channel, request)
-                answer = wire.receive(channel)
+                protocol.send(channel, request)
+                answer = protocol.receive(channel)
         except (EOFError, OSError) as error:
             raise ClusterError(
-                "the embedded cluster died", hint="its own words are above"
+                "the embedded cluster died", hint="its error output is above"
             ) from error
-        if isinstance(answer, wire.Failed):
+        if isinstance(answer, protocol.Failed):
             raise ClusterError(answer.message, answer.hint)
         return answer
 
 
 def _observations(
-    probes: Sequence[Probe], answer: wire.Outcomes
+    probes: Sequence[Probe], answer: protocol.Outcomes
 ) -> Iterator[tuple[int, Observation]]:
     for item in answer.outcomes:
         yield (

@@ -1,4 +1,4 @@
-"""What a person needs to see at wrong cells. Pure text."""
+"""What a person needs to know about the ends of wrong cells. Pure text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.model import (
 )
 
 
-def ends(state: State, addresses: Addresses, probes: Sequence[Probe]) -> str:
+def describe_ends(state: State, addresses: Addresses, probes: Sequence[Probe]) -> str:
     """List the ends of the probes, with labels, addresses and nodes, and their policies."""
     found = _distinct(probes)
     lines = [line for end in found for line in _end(state, addresses, end)]
@@ -30,7 +30,7 @@ def ends(state: State, addresses: Addresses, probes: Sequence[Probe]) -> str:
 
 
 def nodes_of(addresses: Addresses, probes: Sequence[Probe]) -> tuple[int, ...]:
-    """The nodes on which the pods among the ends run."""
+    """Return the nodes on which the pods among the ends run."""
     refs = [end for end in _distinct(probes) if isinstance(end, PodRef)]
     return tuple(sorted({addresses.node_of[ref] for ref in refs if ref in addresses.node_of}))
 

@@ -1,4 +1,4 @@
-"""What the embedded cluster asks of the kernel: namespaces, sysctls, nftables.
+"""What the embedded cluster needs from the kernel: namespaces, sysctls, nftables.
 
 Namespaces belong to threads: each function that enters one says so.
 """
@@ -32,7 +32,7 @@ def _call(name: str, *arguments: int) -> None:
         raise OSError(code, f"{name}: {os.strerror(code)}")
 
 
-def leave_host() -> None:
+def unshare_namespaces() -> None:
     """Move this process, of one thread, into its own user, network and mount namespaces.
 
     Root may stay in its user namespace where the kernel forbids another. Raises OSError.
@@ -108,23 +108,23 @@ def write_sysctls(values: Mapping[str, str]) -> None:
 def run_nft(scripts: Mapping[int, str]) -> None:
     """Load nft scripts, each in one transaction in the namespace of its descriptor.
 
-    Moves the calling thread. Raises ClusterError with the words of nft.
+    Moves the calling thread. Raises ClusterError with the message of nft.
     """
     running = [(_start_nft(netns, "-f", "-"), script) for netns, script in scripts.items()]
-    complaints = []
+    errors = []
     for process, script in running:
-        _, complaint = process.communicate(script)
+        _, error = process.communicate(script)
         if process.returncode:
-            complaints.append(complaint.strip())
-    if complaints:
-        raise ClusterError(f"nft refused the rules: {complaints[0]}")
+            errors.append(error.strip())
+    if errors:
+        raise ClusterError(f"nft refused the rules: {errors[0]}")
 
 
 def list_nft(netns: int, table: str) -> str:
     """Return the live rules of a table of family inet. Moves the calling thread."""
     process = _start_nft(netns, "-s", "list", "table", "inet", table)
-    rules, complaint = process.communicate("")
-    return rules if process.returncode == 0 else complaint
+    rules, error = process.communicate("")
+    return rules if process.returncode == 0 else error
 
 
 def _start_nft(netns: int, *arguments: str) -> subprocess.Popen[str]:

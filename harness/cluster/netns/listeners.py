@@ -1,4 +1,4 @@
-"""Everything that serves: the ports of pods and outside hosts, and the DNS server."""
+"""The servers: the ports of pods and outside hosts, and the DNS server."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.model import ContainerPort, Protocol
 
 _BACKLOG = 4096
 _ANSWERS_AT_ONCE = 64
-_DNS_PATIENCE_S = 5.0
+_DNS_TIMEOUT_S = 5.0
 
 Answer = Callable[[bytes], bytes]
-"""What a server says to what it was sent."""
+"""Returns the answer to a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Server:
     """Ports to be served at some addresses of a network namespace.
 
     TCP and SCTP connections are accepted and closed, datagrams are answered; with
-    ``dns_over_tcp`` a TCP connection is spoken to in DNS.
+    ``dns_over_tcp`` a TCP connection is a DNS connection.
     """
 
     netns: int
@@ -60,19 +60,19 @@ def listen(loop: Loop, server: Server, owner: str) -> tuple[socket.socket, ...]:
         for sock, handler in opened:
             loop.watch(sock.fileno(), READABLE, handler)
 
-    loop.settle(serve)
+    loop.call_and_wait(serve)
     return tuple(sock for sock, _ in opened)
 
 
-def silence(loop: Loop, sockets: Iterable[socket.socket]) -> None:
+def stop_listening(loop: Loop, sockets: Iterable[socket.socket]) -> None:
     """Stop serving; returns when nothing answers any more. Not for the loop's thread."""
 
     def stop() -> None:
         for sock in sockets:
-            loop.forget(sock.fileno())
+            loop.unwatch(sock.fileno())
             sock.close()
 
-    loop.settle(stop)
+    loop.call_and_wait(stop)
 
 
 def _open(address: str, port: ContainerPort) -> socket.socket:
@@ -99,25 +99,25 @@ def _handler(
     if protocol is Protocol.UDP:
         return lambda: _answer_datagrams(sock, server.answer)
     if server.dns_over_tcp:
-        return lambda: _accept(sock, lambda conn: _DnsConversation(loop, conn, server.answer))
+        return lambda: _accept(sock, lambda conn: _DnsConnection(loop, conn, server.answer))
     return lambda: _accept(sock, socket.socket.close)
 
 
 def _answer_datagrams(sock: socket.socket, answer: Answer) -> None:
     for _ in range(_ANSWERS_AT_ONCE):
         try:
-            question, asker = sock.recvfrom(4096)
+            query, client = sock.recvfrom(4096)
         except BlockingIOError:
             return
         except OSError:
-            continue  # an ICMP error about an answer of before
+            continue  # an ICMP error about an earlier answer
         try:
-            sock.sendto(answer(question), asker)
+            sock.sendto(answer(query), client)
         except OSError:
-            continue  # the asker is gone, or policy is in the way: its own affair
+            continue  # the client is gone, or policy denies the answer
 
 
-def _accept(sock: socket.socket, welcome: Callable[[socket.socket], object]) -> None:
+def _accept(sock: socket.socket, handle: Callable[[socket.socket], object]) -> None:
     for _ in range(_ANSWERS_AT_ONCE):
         try:
             connection, _ = sock.accept()
@@ -125,11 +125,11 @@ def _accept(sock: socket.socket, welcome: Callable[[socket.socket], object]) -> 
             return
         except OSError:
             continue  # the client has given up already
-        welcome(connection)
+        handle(connection)
 
 
-class _DnsConversation:
-    """One TCP connection to the DNS server: one question, one answer."""
+class _DnsConnection:
+    """One TCP connection to the DNS server: one query, one answer."""
 
     def __init__(self, loop: Loop, connection: socket.socket, answer: Answer) -> None:
         self._loop = loop
@@ -137,29 +137,29 @@ class _DnsConversation:
         self._answer = answer
         self._received = b""
         connection.setblocking(False)
-        loop.watch(connection.fileno(), READABLE, self._hear)
-        self._deadline = loop.after(_DNS_PATIENCE_S, self._end)
+        loop.watch(connection.fileno(), READABLE, self._read)
+        self._deadline = loop.call_later(_DNS_TIMEOUT_S, self._end)
 
-    def _hear(self) -> None:
+    def _read(self) -> None:
         try:
-            heard = self._connection.recv(4096)
+            received = self._connection.recv(4096)
         except OSError:
-            heard = b""
-        self._received += heard
-        if not heard:
+            received = b""
+        self._received += received
+        if not received:
             self._end()
         elif len(self._received) >= 2:
             (length,) = struct.unpack_from("!H", self._received)
             if len(self._received) >= 2 + length:
                 self._reply(self._received[2 : 2 + length])
 
-    def _reply(self, question: bytes) -> None:
-        answer = self._answer(question)
-        with contextlib.suppress(OSError):  # the asker is gone
+    def _reply(self, query: bytes) -> None:
+        answer = self._answer(query)
+        with contextlib.suppress(OSError):  # the client is gone
             self._connection.send(struct.pack("!H", len(answer)) + answer)
         self._end()
 
     def _end(self) -> None:
         self._deadline.cancel()
-        self._loop.forget(self._connection.fileno())
+        self._loop.unwatch(self._connection.fileno())
         self._connection.close()

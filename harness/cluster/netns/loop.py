@@ -41,8 +41,8 @@ class Deadline:
 class Loop:
     """Calls handlers when descriptors are ready.
 
-    A deadline is judged only after a look that found nothing ready: a loop that is late must
-    not take for silence an answer that waits in a queue of its own.
+    A deadline is judged only after a poll that found nothing ready: a loop that is late must
+    not report a timeout while the answer waits in a socket.
     """
 
     def __init__(
@@ -54,28 +54,28 @@ class Loop:
         self._soon: deque[Callable[[], None]] = deque()
         self._deadlines: list[Deadline] = []
         self._serial = 0
-        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.watch(self._bell, READABLE, self._answer_bell)
+        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.watch(self._wakeup, READABLE, self._drain_wakeup)
 
-    def _answer_bell(self) -> None:
-        os.eventfd_read(self._bell)
+    def _drain_wakeup(self) -> None:
+        os.eventfd_read(self._wakeup)
 
     def watch(self, descriptor: int, events: int, handler: Callable[[], None]) -> None:
         """Call ``handler`` whenever the descriptor is ready, or in error."""
         self._poller.register(descriptor, events)
         self._handlers[descriptor] = handler
 
-    def forget(self, descriptor: int) -> None:
+    def unwatch(self, descriptor: int) -> None:
         """Stop watching; to be called before the descriptor is closed."""
         del self._handlers[descriptor]
         self._poller.unregister(descriptor)
 
-    def soon(self, call: Callable[[], None]) -> None:
+    def call_soon(self, call: Callable[[], None]) -> None:
         """Call it in the loop's next turn. Other threads may use it."""
         self._soon.append(call)
-        os.eventfd_write(self._bell, 1)
+        os.eventfd_write(self._wakeup, 1)
 
-    def settle(self, call: Callable[[], None]) -> None:
+    def call_and_wait(self, call: Callable[[], None]) -> None:
         """Have the loop's thread call it, and wait until it has; for other threads only."""
         done = threading.Event()
 
@@ -85,23 +85,23 @@ class Loop:
             finally:
                 done.set()
 
-        self.soon(run)
+        self.call_soon(run)
         done.wait()
 
-    def after(self, seconds: float, call: Callable[[], None]) -> Deadline:
-        """Call it when so much time has passed and nothing else waits."""
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Deadline:
+        """Call it when so much time has passed and nothing else is ready."""
         self._serial += 1
         deadline = Deadline(self._now() + seconds, self._serial, call)
         heapq.heappush(self._deadlines, deadline)
         return deadline
 
     def run(self) -> None:
-        """Turn for ever; a handler ends the loop by an exception."""
+        """Run for ever; a handler ends the loop by an exception."""
         while True:
             self._turn()
 
     def _turn(self) -> None:
-        ready = self._poller.poll(self._patience(), _EVENTS_AT_ONCE)
+        ready = self._poller.poll(self._poll_timeout(), _EVENTS_AT_ONCE)
         for descriptor, _ in ready:
             handler = self._handlers.get(descriptor)
             if handler:
@@ -111,8 +111,8 @@ class Loop:
         if not ready:
             self._expire()
 
-    def _patience(self) -> float:
-        """How long to wait for something to be ready; for ever if there is no deadline."""
+    def _poll_timeout(self) -> float:
+        """Return how long to wait for something to be ready; -1 without a deadline."""
         while self._deadlines and self._deadlines[0].call is None:
             heapq.heappop(self._deadlines)
         if self._soon:

@@ -49,7 +49,7 @@ def zone(state: State, addresses: Addresses) -> Zone:
 
 
 def answer(zone_: Zone, query: bytes) -> bytes:
-    """Answer a query; what is no query is told so, for a probe wants an answer to anything.
+    """Answer a query; what is not a query gets a format error, since every probe needs an answer.
 
     A name without an address of the family asked for exists all the same: NOERROR, empty.
     """
@@ -74,7 +74,7 @@ def answer(zone_: Zone, query: bytes) -> bytes:
     return response.to_wire()
 
 
-def ask(name: str, family: Family) -> bytes:
+def query_for(name: str, family: Family) -> bytes:
     """Build the query for the addresses of one family."""
     kind = dns.rdatatype.AAAA if family is Family.V6 else dns.rdatatype.A
     return dns.message.make_query(name, kind).to_wire()

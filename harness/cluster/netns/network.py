@@ -1,14 +1,14 @@
-"""The wires: two nodes on an underlay, pods behind their nodes, outside hosts beyond.
+"""The network: two nodes on an underlay, pods behind their nodes, outside hosts behind the router.
 
         pod ── veth ── node 1 ──┐
         pod ── veth ── node 1   ├── router ── veth ── outside host
         pod ── veth ── node 2 ──┘
 
-All of it is routed, nothing is bridged. What has no owner is sent to a namespace that says
-nothing, as the middle of a network does: a blackhole route would answer a local sender.
+All of it is routed, nothing is bridged. Packets to addresses that nobody has are routed to a
+namespace that drops them: a blackhole route would return an error to a local sender.
 
-Neighbours are told who is where. The kernel starts to answer for a new IPv6 address when its
-workqueue comes to it, and a busy machine comes too late for the first probes.
+Neighbour entries are permanent. The kernel starts to answer for a new IPv6 address only when its
+workqueue runs, which on a busy machine is too late for the first probes.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from harness.cluster.netns.rtnetlink import LOOPBACK_INDEX, Batch, VethEnd, send
 from harness.model import Family
 
 _GATEWAY = ("169.254.1.1", "fe80::1")
-"""What every pod sees at the other end of its link; the same on each."""
+"""The gateway of every pod, at the other end of its link; the same for all."""
 _ROUTER = ("169.254.2.1", "fe80::2")
-"""What every node sees as the next hop of its underlay."""
+"""The next hop of every node on the underlay."""
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 _UPLINK_INDEX = 2
-_VOID_INDEX = 3
+_BLACKHOLE_INDEX = 3
 _FIRST_FREE_INDEX = 10
 _POD_INDEX = 2
 
@@ -57,8 +57,8 @@ _ROUTER_SYSCTLS = {
 
 
 @dataclass(slots=True)
-class Gateway:
-    """A network namespace that forwards: a node or the router. Link indexes never come back."""
+class RouterNetns:
+    """A network namespace that forwards: a node or the router. No link index is used twice."""
 
     netns: int
     source: tuple[str, ...] = ()
@@ -70,132 +70,132 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
-class Station:
-    """A network namespace of its own at the end of a gateway's link: a pod or outside host."""
+class HostNetns:
+    """A network namespace at the end of a link of a router: a pod or an outside host."""
 
     netns: int
-    gateway: Gateway = field(repr=False)
+    router: RouterNetns = field(repr=False)
     index: int
     addresses: tuple[str, ...]
 
 
 class Network:
-    """The wires of one cluster. All methods move the calling thread."""
+    """The namespaces and links of one cluster. All methods move the calling thread."""
 
     def __init__(self, families: tuple[Family, ...], ranges: Ranges) -> None:
         """Make the router and the nodes. Raises OSError or ClusterError."""
         self._families = families
         self.ranges = ranges
-        self._silence = Gateway(_new_namespace(_HOST_SYSCTLS))
+        self._blackhole = RouterNetns(_new_namespace(_HOST_SYSCTLS))
         self._far_ends = Batch()
-        self.router = Gateway(_new_namespace(_ROUTER_SYSCTLS))
+        self.router = RouterNetns(_new_namespace(_ROUTER_SYSCTLS))
         with route_socket(self.router.netns) as route:
             batch = Batch()
             batch.set_up(LOOPBACK_INDEX)
-            self._add_void(batch)
+            self._add_blackhole(batch)
             for anywhere in self._only(_ANYWHERE):
-                batch.add_route(anywhere, _VOID_INDEX)
+                batch.add_route(anywhere, _BLACKHOLE_INDEX)
             send(batch, route)
-        self.nodes: Mapping[int, Gateway] = {i: self._make_node(i) for i in ranges.nodes}
-        with route_socket(self._silence.netns) as route:
+        self.nodes: Mapping[int, RouterNetns] = {i: self._make_node(i) for i in ranges.nodes}
+        with route_socket(self._blackhole.netns) as route:
             send(self._far_ends, route)
 
     def _only(self, items: Iterable[str]) -> tuple[str, ...]:
         return tuple(item for item in items if family_of(item) in self._families)
 
-    def _make_node(self, number: int) -> Gateway:
+    def _make_node(self, number: int) -> RouterNetns:
         own = self._only(self.ranges.nodes[number])
         ranges = self._only(self.ranges.pods[number])
-        node = Gateway(_new_namespace(_ROUTER_SYSCTLS), own)
+        node = RouterNetns(_new_namespace(_ROUTER_SYSCTLS), own)
         index = self.router.fresh_index()
         far = VethEnd("uplink", _UPLINK_INDEX, _mac(0, index, far=True))
         with route_socket(self.router.netns) as near, route_socket(node.netns) as uplink:
             batch = Batch()
             batch.add_veth(VethEnd(f"node{number}", index, _mac(0, index)), far, node.netns)
             send(batch, near)
-            send(_woken(_UPLINK_INDEX), uplink)
+            send(_links_up(_UPLINK_INDEX), uplink)
             batch = Batch()
             batch.set_up(index)
             for address in self._only(_ROUTER):
                 batch.add_address(address, index)
             for address, cidr in zip(own, ranges, strict=True):
-                batch.add_route(_alone(address), index)
+                batch.add_route(_single(address), index)
                 batch.add_route(cidr, index, via=address)
                 batch.add_neighbour(address, far.mac, index)
             send(batch, near)
-            batch = _reopened(_UPLINK_INDEX)
-            self._add_void(batch)
+            batch = _restarted(_UPLINK_INDEX)
+            self._add_blackhole(batch)
             for address, cidr, router, anywhere in zip(
                 own, ranges, self._only(_ROUTER), self._only(_ANYWHERE), strict=True
             ):
                 batch.add_address(address, _UPLINK_INDEX)
-                batch.add_route(_alone(router), _UPLINK_INDEX)
+                batch.add_route(_single(router), _UPLINK_INDEX)
                 batch.add_neighbour(router, _mac(0, index), _UPLINK_INDEX)
                 batch.add_route(anywhere, _UPLINK_INDEX, via=router, source=address)
-                batch.add_route(cidr, _VOID_INDEX, source=address)
+                batch.add_route(cidr, _BLACKHOLE_INDEX, source=address)
             send(batch, uplink)
         return node
 
-    def _add_void(self, batch: Batch) -> None:
-        index = self._silence.fresh_index()
-        near = VethEnd("void", _VOID_INDEX, _mac(2, index))
-        far = VethEnd(f"void{index}", index, _mac(2, index, far=True))
-        batch.add_veth(near, far, self._silence.netns)
-        batch.set_up(_VOID_INDEX)
-        batch.set_blind(_VOID_INDEX)
+    def _add_blackhole(self, batch: Batch) -> None:
+        index = self._blackhole.fresh_index()
+        near = VethEnd("blackhole", _BLACKHOLE_INDEX, _mac(2, index))
+        far = VethEnd(f"blackhole{index}", index, _mac(2, index, far=True))
+        batch.add_veth(near, far, self._blackhole.netns)
+        batch.set_up(_BLACKHOLE_INDEX)
+        batch.set_noarp(_BLACKHOLE_INDEX)
         self._far_ends.set_up(index)
 
     def close(self) -> None:
-        """Let go of the nodes and the router; their links go with them."""
-        for gateway in (*self.nodes.values(), self.router, self._silence):
-            os.close(gateway.netns)
+        """Close the namespaces of the nodes and the router; their links end with them."""
+        for router in (*self.nodes.values(), self.router, self._blackhole):
+            os.close(router.netns)
 
     def attach(
-        self, gateway: Gateway, wanted: Mapping[str, tuple[str, ...]]
-    ) -> dict[str, Station]:
-        """Make stations behind a gateway, by any key, with the addresses given. Raises OSError."""
+        self, router: RouterNetns, wanted: Mapping[str, tuple[str, ...]]
+    ) -> dict[str, HostNetns]:
+        """Create hosts behind a router, by any key, with the addresses given. Raises OSError."""
         made = {
-            key: Station(_new_namespace(_HOST_SYSCTLS), gateway, gateway.fresh_index(), addresses)
+            key: HostNetns(_new_namespace(_HOST_SYSCTLS), router, router.fresh_index(), addresses)
             for key, addresses in wanted.items()
         }
         try:
             with ExitStack() as stack:
                 far = [(s, stack.enter_context(route_socket(s.netns))) for s in made.values()]
-                near = stack.enter_context(route_socket(gateway.netns))
+                near = stack.enter_context(route_socket(router.netns))
                 send(_pairs(made.values()), near)
                 for _, route in far:
-                    send(_woken(_POD_INDEX), route)
+                    send(_links_up(_POD_INDEX), route)
                 send(_near_ends(made.values(), self._only(_GATEWAY)), near)
-                for station, route in far:
-                    send(_far_end(station), route)
+                for host, route in far:
+                    send(_far_end(host), route)
         except BaseException:
             self.detach(made.values())
             raise
         return made
 
-    def detach(self, stations: Iterable[Station]) -> None:
-        """Cut stations off and let go of their namespaces; a link that is gone is no error."""
-        for station in stations:
+    def detach(self, hosts: Iterable[HostNetns]) -> None:
+        """Delete the links of hosts and close their namespaces; a missing link is no error."""
+        for host in hosts:
             batch = Batch()
-            batch.delete_link(station.index)
-            with contextlib.suppress(OSError), route_socket(station.gateway.netns) as route:
+            batch.delete_link(host.index)
+            with contextlib.suppress(OSError), route_socket(host.router.netns) as route:
                 send(batch, route)
-            os.close(station.netns)
+            os.close(host.netns)
 
 
-def _woken(index: int) -> Batch:
-    """Bring up the first end of a pair, and the loopback beside it."""
+def _links_up(index: int) -> Batch:
+    """Bring up the first end of a pair, and the loopback link of its namespace."""
     batch = Batch()
     batch.set_up(LOOPBACK_INDEX)
     batch.set_up(index)
     return batch
 
 
-def _reopened(index: int) -> Batch:
-    """Close and open the end of a pair that came up first.
+def _restarted(index: int) -> Batch:
+    """Take the end of a pair that came up first down and up again.
 
-    It had no carrier then, and drops what it should send until a workqueue of the kernel has
-    seen that it now has one; to open it again does not wait for that.
+    It had no carrier then, and drops packets until a workqueue of the kernel has seen that it
+    has one now. A link that comes up again does not wait for that.
     """
     batch = Batch()
     batch.set_down(index)
@@ -203,42 +203,42 @@ def _reopened(index: int) -> Batch:
     return batch
 
 
-def _pairs(stations: Iterable[Station]) -> Batch:
+def _pairs(hosts: Iterable[HostNetns]) -> Batch:
     batch = Batch()
-    for station in stations:
-        index = station.index
+    for host in hosts:
+        index = host.index
         near = VethEnd(f"pod{index}", index, _mac(1, index))
         far = VethEnd("eth0", _POD_INDEX, _mac(1, index, far=True))
-        batch.add_veth(near, far, station.netns)
+        batch.add_veth(near, far, host.netns)
     return batch
 
 
-def _near_ends(stations: Iterable[Station], gateways: tuple[str, ...]) -> Batch:
-    """Bring up the gateway's ends; the stations' ends are up already."""
+def _near_ends(hosts: Iterable[HostNetns], addresses: tuple[str, ...]) -> Batch:
+    """Bring up the router's ends; the hosts' ends are up already."""
     batch = Batch()
-    for station in stations:
-        index = station.index
+    for host in hosts:
+        index = host.index
         batch.set_up(index)
-        for address in gateways:
+        for address in addresses:
             batch.add_address(address, index)
-        for address in station.addresses:
-            source = of_family(station.gateway.source, family_of(address))
-            batch.add_route(_alone(address), index, source=source)
+        for address in host.addresses:
+            source = of_family(host.router.source, family_of(address))
+            batch.add_route(_single(address), index, source=source)
             batch.add_neighbour(address, _mac(1, index, far=True), index)
     return batch
 
 
-def _far_end(station: Station) -> Batch:
-    """Give a station its addresses and its way out."""
-    batch = _reopened(_POD_INDEX)
-    for address in station.addresses:
+def _far_end(host: HostNetns) -> Batch:
+    """Add the addresses of a host and its routes."""
+    batch = _restarted(_POD_INDEX)
+    for address in host.addresses:
         batch.add_address(address, _POD_INDEX)
-    held = {family_of(address) for address in station.addresses}
+    held = {family_of(address) for address in host.addresses}
     for gateway, anywhere in zip(_GATEWAY, _ANYWHERE, strict=True):
         if family_of(gateway) in held:
-            batch.add_route(_alone(gateway), _POD_INDEX)
+            batch.add_route(_single(gateway), _POD_INDEX)
             batch.add_route(anywhere, _POD_INDEX, via=gateway)
-            batch.add_neighbour(gateway, _mac(1, station.index), _POD_INDEX)
+            batch.add_neighbour(gateway, _mac(1, host.index), _POD_INDEX)
     return batch
 
 
@@ -249,7 +249,7 @@ def _new_namespace(sysctls: Mapping[str, str]) -> int:
     return netns
 
 
-def _alone(address: str) -> str:
+def _single(address: str) -> str:
     return f"{address}/{128 if family_of(address) is Family.V6 else 32}"
 
 

@@ -61,7 +61,7 @@ class Parts:
         """Return the nft script of the policies for every node, by the node's number from 1.
 
         The snapshot holds what is implied (``addresses.with_implied``), and only policies that
-        an API server would admit. A script replaces the whole table in one transaction, whether
+        an API server would accept. A script replaces the whole table in one transaction, whether
         or not it exists, and equal input gives equal text.
         """
         rules = pod_rules(believed.state, believed.addresses, self.stages, self.layers)

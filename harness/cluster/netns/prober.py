@@ -20,7 +20,7 @@ from harness.cluster.netns.addresses import (
 )
 from harness.cluster.netns.kernel import enter
 from harness.cluster.netns.loop import READABLE, WRITABLE, Deadline, Loop
-from harness.cluster.netns.names import Zone, ask, read_answer, service_name
+from harness.cluster.netns.names import Zone, query_for, read_answer, service_name
 from harness.model import (
     AbsoluteName,
     Address,
@@ -57,7 +57,7 @@ _VERDICTS = {
         Verdict.OTHER,
     ),
 }
-"""What a connection's error says about the network. Every other error is no verdict."""
+"""The verdict that an error of a connection means. Every other error is no verdict."""
 _LINGER_NONE = struct.pack("ii", 1, 0)
 
 
@@ -87,8 +87,8 @@ class SourcePorts:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A place where probes start."""
+class SourceHost:
+    """A network namespace in which probes start."""
 
     netns: int
     addresses: tuple[str, ...]
@@ -96,18 +96,18 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """The cluster as the probes of one moment see it."""
+class ClusterView:
+    """What probes need to know of the cluster at one moment."""
 
     state: State
     addresses: Addresses
-    hosts: Mapping[Source, Host]
+    hosts: Mapping[Source, SourceHost]
     zone: Zone
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of the probe of that index in its round."""
+class ProbeOutcome:
+    """The outcome of the probe of that index in its round."""
 
     index: int
     started: float
@@ -121,7 +121,7 @@ class NoVerdict(Exception):
 
 
 class Prober:
-    """Starts probes in their order and judges what their sockets say."""
+    """Starts probes in their order and turns what their sockets report into outcomes."""
 
     def __init__(self, loop: Loop, limit: int) -> None:
         """``limit`` is how many sockets may be open at once."""
@@ -129,43 +129,43 @@ class Prober:
         self._limit = limit
         self._open = 0
         self._waiting: deque[_Attempt] = deque()
-        self._pumping = False
+        self._scheduled = False
 
     def start(
         self,
         probes: Sequence[Probe],
         timeout_s: float,
-        view: Callable[[], View | None],
-        report: Callable[[Outcome], None],
+        view: Callable[[], ClusterView | None],
+        report: Callable[[ProbeOutcome], None],
     ) -> None:
         """Run the probes; each gives one report, in the loop's thread."""
         for index, probe in enumerate(probes):
             self._waiting.append(_Attempt(self, index, probe, timeout_s, view, report))
-        self._pump_soon()
+        self._start_more_soon()
 
     def finished(self) -> None:
-        """Take note that an attempt is over."""
+        """Count an attempt as ended."""
         self._open -= 1
         if self._waiting:
-            self._pump_soon()
+            self._start_more_soon()
 
-    def _pump_soon(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self.loop.soon(self._pump)
+    def _start_more_soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self._start_more)
 
-    def _pump(self) -> None:
-        self._pumping = False
+    def _start_more(self) -> None:
+        self._scheduled = False
         for _ in range(_STARTS_A_TURN):
             if not self._waiting or self._open >= self._limit:
                 return
             self._open += 1
             self._waiting.popleft().start()
-        self._pump_soon()
+        self._start_more_soon()
 
 
 class _Attempt:
-    """One probe: perhaps a question to the DNS server, then one connection."""
+    """One probe: a DNS query if it needs one, then one connection."""
 
     __slots__ = (
         "_deadline",
@@ -186,8 +186,8 @@ class _Attempt:
         index: int,
         probe: Probe,
         timeout_s: float,
-        view: Callable[[], View | None],
-        report: Callable[[Outcome], None],
+        view: Callable[[], ClusterView | None],
+        report: Callable[[ProbeOutcome], None],
     ) -> None:
         self._prober = prober
         self._index = index
@@ -211,7 +211,7 @@ class _Attempt:
         host = _host(view, self._probe)
         target = resolve(view, self._probe)
         if isinstance(target, str):
-            self._ask(view, host, target)
+            self._look_up(view, host, target)
         else:
             self._connect(host, *target)
 
@@ -226,20 +226,20 @@ class _Attempt:
 
     # -------------------------------------------------------------- the name
 
-    def _ask(self, view: View, host: Host, name: str) -> None:
+    def _look_up(self, view: ClusterView, host: SourceHost, name: str) -> None:
         family = self._probe.family
         server = of_family(view.addresses.services[DNS_SERVICE], family)
         if server is None:
             raise NoVerdict(f"this cluster has no IPv{family}")
-        self._query = ask(name, family)
-        self._await(lambda: self._finish(Verdict.DNS, f"no answer about {name}"))
+        self._query = query_for(name, family)
+        self._set_deadline(lambda: self._finish(Verdict.DNS, f"no answer about {name}"))
         try:
-            self._dial(host, server, 53, Protocol.UDP, lambda: self._hear_name(host, name))
-            self._say(self._query)
+            self._dial(host, server, 53, Protocol.UDP, lambda: self._read_dns_reply(host, name))
+            self._send(self._query)
         except OSError as error:
             self._judge_lookup(name, error)
 
-    def _hear_name(self, host: Host, name: str) -> None:
+    def _read_dns_reply(self, host: SourceHost, name: str) -> None:
         sock = self._sock
         if sock is None:
             return
@@ -252,7 +252,7 @@ class _Attempt:
             return
         if found is None:
             return
-        self._hang_up()
+        self._close()
         if isinstance(found, str):
             self._finish(Verdict.DNS, f"{name}: {found}")
         elif not found:
@@ -262,23 +262,25 @@ class _Attempt:
             self._attempt(lambda: self._connect(host, ip, self._probe.destination.port))
 
     def _judge_lookup(self, name: str, error: OSError) -> None:
-        self._finish(outcome_of_lookup(_code(error)), f"{name}: {_word(_code(error))}")
+        self._finish(outcome_of_lookup(_code(error)), f"{name}: {_error_text(_code(error))}")
 
     # -------------------------------------------------------------- the connection
 
-    def _connect(self, host: Host, ip: str, port: int) -> None:
+    def _connect(self, host: SourceHost, ip: str, port: int) -> None:
         protocol = self._probe.destination.protocol
         udp = protocol is Protocol.UDP
-        self._await(lambda: self._finish(Verdict.TIMEOUT, f"nothing in {self._timeout_s} s"))
+        self._set_deadline(
+            lambda: self._finish(Verdict.TIMEOUT, f"nothing in {self._timeout_s} s")
+        )
         try:
-            self._dial(host, ip, port, protocol, self._hear_reply if udp else self._connected)
+            self._dial(host, ip, port, protocol, self._read_reply if udp else self._connected)
             if udp:
-                self._say(b"who is there?")
+                self._send(b"who is there?")
         except OSError as error:
             self._judge(_code(error))
 
     def _dial(
-        self, host: Host, ip: str, port: int, protocol: Protocol, handler: Callable[[], None]
+        self, host: SourceHost, ip: str, port: int, protocol: Protocol, handler: Callable[[], None]
     ) -> None:
         """Open a socket at the source and point it at the target.
 
@@ -296,15 +298,15 @@ class _Attempt:
             raise
         self._sock = sock
 
-    def _say(self, words: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         if self._sock:
-            self._sock.send(words)
+            self._sock.send(data)
 
     def _connected(self) -> None:
         if self._sock:
             self._judge(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
-    def _hear_reply(self) -> None:
+    def _read_reply(self) -> None:
         if self._sock is None:
             return
         try:
@@ -318,30 +320,30 @@ class _Attempt:
 
     # -------------------------------------------------------------- the end
 
-    def _await(self, silence: Callable[[], None]) -> None:
-        self._deadline = self._prober.loop.after(self._timeout_s, silence)
+    def _set_deadline(self, expired: Callable[[], None]) -> None:
+        self._deadline = self._prober.loop.call_later(self._timeout_s, expired)
 
     def _judge(self, code: int) -> None:
-        self._finish(outcome_of(code), _word(code))
+        self._finish(outcome_of(code), _error_text(code))
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
         if self._sock:
-            self._prober.loop.forget(self._sock.fileno())
+            self._prober.loop.unwatch(self._sock.fileno())
             self._sock.close()
             self._sock = None
 
     def _finish(self, outcome: Verdict | ProbeError, raw: str) -> None:
-        self._hang_up()
+        self._close()
         ended = time.monotonic()
         self._prober.finished()
-        self._report(Outcome(self._index, self._started, ended, outcome, raw))
+        self._report(ProbeOutcome(self._index, self._started, ended, outcome, raw))
 
 
-def resolve(view: View, probe: Probe) -> tuple[str, int] | str:
-    """Return where the probe goes: an address and port, or a name to be asked for first.
+def resolve(view: ClusterView, probe: Probe) -> tuple[str, int] | str:
+    """Return where the probe goes: an address and port, or a name to look up first.
 
     Raises NoVerdict where the cluster has no such thing.
     """
@@ -395,7 +397,7 @@ def _addresses(addresses: Addresses, destination: Destination) -> tuple[str, ...
     return found
 
 
-def _host(view: View, probe: Probe) -> Host:
+def _host(view: ClusterView, probe: Probe) -> SourceHost:
     source = probe.source
     if isinstance(source, NodeRef):
         source = NodeRef(node_index(source.index))
@@ -410,18 +412,18 @@ def _host(view: View, probe: Probe) -> Host:
 
 
 def outcome_of(code: int) -> Verdict | ProbeError:
-    """Return what an error number of a connection says; 0 is a connection."""
+    """Return the outcome that an error number of a connection means; 0 is a connection."""
     verdict = _VERDICTS.get(code)
-    return verdict or ProbeError(f"the probe's socket failed: {_word(code)}")
+    return verdict or ProbeError(f"the probe's socket failed: {_error_text(code)}")
 
 
 def outcome_of_lookup(code: int) -> Verdict | ProbeError:
-    """Return what the error number of a question to the DNS server says."""
+    """Return the outcome that an error number of a DNS query means."""
     outcome = outcome_of(code)
     return outcome if isinstance(outcome, ProbeError) else Verdict.DNS
 
 
-def _bound(host: Host, family: Family, protocol: Protocol) -> socket.socket:
+def _bound(host: SourceHost, family: Family, protocol: Protocol) -> socket.socket:
     """Return a socket of the source with a fresh port; moves the calling thread.
 
     Raises NoVerdict: what fails here fails on this machine, before any packet.
@@ -430,12 +432,12 @@ def _bound(host: Host, family: Family, protocol: Protocol) -> socket.socket:
         enter(host.netns)
         sock = _open(family, protocol)
     except OSError as error:
-        raise NoVerdict(f"the probe has no socket: {_word(_code(error))}") from error
+        raise NoVerdict(f"the probe has no socket: {_error_text(_code(error))}") from error
     try:
         host.source_ports.bind(sock)
     except OSError as error:
         sock.close()
-        raise NoVerdict(f"the probe has no source port: {_word(_code(error))}") from error
+        raise NoVerdict(f"the probe has no source port: {_error_text(_code(error))}") from error
     return sock
 
 
@@ -455,5 +457,5 @@ def _code(error: OSError) -> int:
     return error.errno or errno.EINVAL
 
 
-def _word(code: int) -> str:
+def _error_text(code: int) -> str:
     return f"{errno.errorcode.get(code, code)}: {os.strerror(code)}" if code else "connected"

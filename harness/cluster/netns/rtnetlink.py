@@ -62,24 +62,24 @@ class Batch:
         )
         self._create(_RTM_NEWLINK, body, f"link {near.name}")
 
-    def set_blind(self, index: int) -> None:
-        """Have a link send without asking who is there (no ARP, no neighbour discovery)."""
+    def set_noarp(self, index: int) -> None:
+        """Turn ARP and neighbour discovery off for a link."""
         body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, _IFF_NOARP, _IFF_NOARP)
-        self._add(_RTM_NEWLINK, 0, body, f"link {index} blind")
+        self._add(_RTM_NEWLINK, 0, body, f"link {index} noarp")
 
     def set_up(self, index: int) -> None:
         self._add(_RTM_NEWLINK, 0, _ifinfo(index, _IFF_UP), f"link {index} up")
 
     def set_down(self, index: int) -> None:
-        """Take a link down, and its addresses and routes from it."""
+        """Take a link down, which removes its addresses and routes."""
         body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, _IFF_UP)
         self._add(_RTM_NEWLINK, 0, body, f"link {index} down")
 
     def delete_link(self, index: int) -> None:
-        self._add(_RTM_DELLINK, 0, _ifinfo(index, 0), f"link {index} away")
+        self._add(_RTM_DELLINK, 0, _ifinfo(index, 0), f"delete link {index}")
 
     def add_address(self, address: str, index: int, prefix: int | None = None) -> None:
-        """Give an address to a link; by default alone, without a network around it."""
+        """Add an address to a link; by default a single one, without a network."""
         family, packed = _packed(address)
         head = struct.pack("=BBBBi", family, prefix or len(packed) * 8, _IFA_F_NODAD, 0, index)
         body = head + _attributes((_IFA_LOCAL, packed), (_IFA_ADDRESS, packed))

@@ -23,7 +23,7 @@ from harness.model import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Endpoint:
+class _ServiceEndpoint:
     """One pod behind a Service's port, in one family."""
 
     node: int
@@ -33,29 +33,29 @@ class _Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
-    """One address and port by which a Service is entered, and where it leads."""
+class _ServiceFrontend:
+    """One address and port at which a Service is reached, and its endpoints."""
 
     match: str
     family: Family
     protocol: Protocol
-    endpoints: tuple[_Endpoint, ...]
+    endpoints: tuple[_ServiceEndpoint, ...]
     node_ip: str | None = None
     node_port: int | None = None
     local: bool = False
 
 
 def script(state: State, addresses: Addresses, node: int) -> str:
-    """Write the services table of one node; loading it replaces the one before."""
-    doors = tuple(_doors(state, addresses, node))
+    """Return the script of the services table of one node; it replaces the table."""
+    frontends = tuple(_frontends(state, addresses, node))
     chains = (
-        _chain("early", "filter", "prerouting", -110, _drops(doors, node)),
-        _chain("forward", "filter", "forward", -10, _rejects(doors)),
-        _chain("input", "filter", "input", -10, _rejects(doors)),
-        _chain("output", "filter", "output", -10, _rejects(doors)),
-        _chain("prerouting", "nat", "prerouting", -100, _rewrites(doors, node)),
-        _chain("local", "nat", "output", -100, _rewrites(doors, None)),
-        _chain("postrouting", "nat", "postrouting", 100, _masquerades(doors, addresses, node)),
+        _chain("early", "filter", "prerouting", -110, _drops(frontends, node)),
+        _chain("forward", "filter", "forward", -10, _rejects(frontends)),
+        _chain("input", "filter", "input", -10, _rejects(frontends)),
+        _chain("output", "filter", "output", -10, _rejects(frontends)),
+        _chain("prerouting", "nat", "prerouting", -100, _rewrites(frontends, node)),
+        _chain("local", "nat", "output", -100, _rewrites(frontends, None)),
+        _chain("postrouting", "nat", "postrouting", 100, _masquerades(frontends, addresses, node)),
     )
     body = "\n".join(chains)
     return f"table inet services\ndelete table inet services\ntable inet services {{\n{body}\n}}\n"
@@ -67,7 +67,7 @@ def _chain(name: str, kind: str, hook: str, priority: int, rules: Iterable[str])
     return f"  chain {name} {{\n{head}{lines}  }}"
 
 
-def _doors(state: State, addresses: Addresses, node: int) -> Iterator[_Door]:
+def _frontends(state: State, addresses: Addresses, node: int) -> Iterator[_ServiceFrontend]:
     for service in state.services:
         if service.type is ServiceType.HEADLESS:
             continue
@@ -75,18 +75,20 @@ def _doors(state: State, addresses: Addresses, node: int) -> Iterator[_Door]:
         for port in service.ports:
             for ip in addresses.services[service.namespace, service.name]:
                 endpoints = tuple(_endpoints(pods, port, addresses, family_of(ip)))
-                yield _Door(_match(ip, port, port.number), family_of(ip), port.protocol, endpoints)
+                yield _ServiceFrontend(
+                    _match(ip, port, port.number), family_of(ip), port.protocol, endpoints
+                )
             if service.type is ServiceType.NODE_PORT:
-                yield from _node_doors(service, port, pods, addresses, node)
+                yield from _node_port_frontends(service, port, pods, addresses, node)
 
 
-def _node_doors(
+def _node_port_frontends(
     service: Service, port: ServicePort, pods: Iterable[Pod], addresses: Addresses, node: int
-) -> Iterator[_Door]:
+) -> Iterator[_ServiceFrontend]:
     pods = tuple(pods)
     number = addresses.node_ports[service.namespace, service.name, port.number, port.protocol]
     for ip in addresses.nodes[node]:
-        yield _Door(
+        yield _ServiceFrontend(
             _match(ip, port, number),
             family_of(ip),
             port.protocol,
@@ -99,18 +101,18 @@ def _node_doors(
 
 def _endpoints(
     pods: Iterable[Pod], port: ServicePort, addresses: Addresses, family: Family
-) -> Iterator[_Endpoint]:
+) -> Iterator[_ServiceEndpoint]:
     for pod in pods:
         number = _target(pod, port)
         if number is None:
             continue
         for ip in addresses.pods[pod.ref]:
             if family_of(ip) is family:
-                yield _Endpoint(addresses.node_of[pod.ref], ip, number, pod.host_network)
+                yield _ServiceEndpoint(addresses.node_of[pod.ref], ip, number, pod.host_network)
 
 
 def _target(pod: Pod, port: ServicePort) -> int | None:
-    """The port of that pod; a pod without a port of that name is no endpoint."""
+    """Return the port of that pod; a pod without a port of that name is no endpoint."""
     if isinstance(port.target, int):
         return port.target
     named = ((p.name, p.protocol, p.number) for p in pod.ports)
@@ -125,40 +127,42 @@ def _ip(family: Family) -> str:
     return "ip6" if family is Family.V6 else "ip"
 
 
-def _open_endpoints(door: _Door, node: int | None) -> tuple[_Endpoint, ...]:
-    """Those that a packet may be sent to; what comes from the node itself may go anywhere."""
-    if door.local and node is not None:
-        return tuple(e for e in door.endpoints if e.node == node)
-    return door.endpoints
+def _eligible_endpoints(
+    frontend: _ServiceFrontend, node: int | None
+) -> tuple[_ServiceEndpoint, ...]:
+    """Return those that a packet may be sent to; a packet from the node itself may go to all."""
+    if frontend.local and node is not None:
+        return tuple(e for e in frontend.endpoints if e.node == node)
+    return frontend.endpoints
 
 
-def _drops(doors: Iterable[_Door], node: int) -> Iterator[str]:
-    """A Local NodePort of a node without the pod is silent."""
-    for door in doors:
-        if door.endpoints and not _open_endpoints(door, node):
-            yield f"{door.match} drop"
+def _drops(frontends: Iterable[_ServiceFrontend], node: int) -> Iterator[str]:
+    """Drop what comes to a Local NodePort on a node without an endpoint."""
+    for frontend in frontends:
+        if frontend.endpoints and not _eligible_endpoints(frontend, node):
+            yield f"{frontend.match} drop"
 
 
-def _rejects(doors: Iterable[_Door]) -> Iterator[str]:
-    """Refuse what has no endpoint; TCP by a reset.
+def _rejects(frontends: Iterable[_ServiceFrontend]) -> Iterator[str]:
+    """Reject connections to a Service without endpoints; TCP by a reset.
 
     An IPv6 socket that is still in connect() drops an ICMP error that comes back at once, and
     only the SYN sent again after 1 s is refused.
     """
-    for door in doors:
-        if not door.endpoints:
-            manner = " with tcp reset" if door.protocol is Protocol.TCP else ""
-            yield f"{door.match} reject{manner}"
+    for frontend in frontends:
+        if not frontend.endpoints:
+            with_reset = " with tcp reset" if frontend.protocol is Protocol.TCP else ""
+            yield f"{frontend.match} reject{with_reset}"
 
 
-def _rewrites(doors: Iterable[_Door], node: int | None) -> Iterator[str]:
-    for door in doors:
-        endpoints = _open_endpoints(door, node)
+def _rewrites(frontends: Iterable[_ServiceFrontend], node: int | None) -> Iterator[str]:
+    for frontend in frontends:
+        endpoints = _eligible_endpoints(frontend, node)
         if endpoints:
-            yield f"{door.match} dnat {_ip(door.family)} to {_choice(endpoints)}"
+            yield f"{frontend.match} dnat {_ip(frontend.family)} to {_choice(endpoints)}"
 
 
-def _choice(endpoints: tuple[_Endpoint, ...]) -> str:
+def _choice(endpoints: tuple[_ServiceEndpoint, ...]) -> str:
     if len(endpoints) == 1:
         (only,) = endpoints
         host = f"[{only.ip}]" if family_of(only.ip) is Family.V6 else only.ip
@@ -167,25 +171,30 @@ def _choice(endpoints: tuple[_Endpoint, ...]) -> str:
     return f"numgen random mod {len(endpoints)} map {{ {targets} }}"
 
 
-def _masquerades(doors: tuple[_Door, ...], addresses: Addresses, node: int) -> Iterator[str]:
-    """Replies must come back through here: to a pod that met itself, and to a NodePort's client.
+def _masquerades(
+    frontends: tuple[_ServiceFrontend, ...], addresses: Addresses, node: int
+) -> Iterator[str]:
+    """Rewrite sources where replies must come back through this node: hairpins and NodePorts.
 
     A Local NodePort keeps the client's address.
     """
     for family, own in ((family_of(ip), ip) for ip in addresses.nodes[node]):
         ip = _ip(family)
         pods = {
-            e.ip for d in doors for e in d.endpoints if d.family is family and not e.host_network
+            e.ip
+            for f in frontends
+            for e in f.endpoints
+            if f.family is family and not e.host_network
         }
         pairs = ", ".join(f"{pod} . {pod}" for pod in sorted(pods))
         if pairs:
             yield f"ct status dnat {ip} saddr . {ip} daddr {{ {pairs} }} snat {ip} to {own}"
-    for door in doors:
-        if door.node_port is None or door.local or not door.endpoints:
+    for frontend in frontends:
+        if frontend.node_port is None or frontend.local or not frontend.endpoints:
             continue
-        ip = _ip(door.family)
+        ip = _ip(frontend.family)
         yield (
-            f"ct status dnat ct original {ip} daddr {door.node_ip} "
-            f"meta l4proto {door.protocol.lower()} ct original proto-dst {door.node_port} "
-            f"snat {ip} to {door.node_ip}"
+            f"ct status dnat ct original {ip} daddr {frontend.node_ip} "
+            f"meta l4proto {frontend.protocol.lower()} ct original proto-dst {frontend.node_port} "
+            f"snat {ip} to {frontend.node_ip}"
         )

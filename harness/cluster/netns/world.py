@@ -1,4 +1,4 @@
-"""From one State to the next: what goes, what comes, which rules hold. The reconcile loop."""
+"""From one State to the next: what is removed, what is added, which rules are loaded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from harness.cluster.netns.addresses import (
     pod_identity,
     with_implied,
 )
-from harness.cluster.netns.describe import ends, nodes_of
+from harness.cluster.netns.describe import describe_ends, nodes_of
 from harness.cluster.netns.kernel import list_nft
-from harness.cluster.netns.listeners import Server, listen, silence
+from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
-from harness.cluster.netns.network import Gateway, Network, Station
+from harness.cluster.netns.network import HostNetns, Network, RouterNetns
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot
-from harness.cluster.netns.prober import Host, SourcePorts, View
+from harness.cluster.netns.prober import ClusterView, SourceHost, SourcePorts
 from harness.cluster.netns.ranges import ranges
 from harness.errors import ClusterError
 from harness.model import (
@@ -38,39 +38,43 @@ from harness.model import (
 )
 from harness.policy import builtin, kind_of
 
+_INCOMPLETE = object()
+"""The identity of a pod that does not serve its ports: the next sync creates it again."""
+
 
 @dataclass(slots=True)
-class _Place:
-    """A pod or outside host that exists. A hostNetwork pod has no station of its own."""
+class _Running:
+    """A pod or outside host that exists; ``host`` is None for a hostNetwork pod."""
 
     identity: Hashable
+    """Compared with the desired one; ``_INCOMPLETE`` equals none."""
     netns: int
     addresses: tuple[str, ...]
-    station: Station | None
+    host: HostNetns | None
     sockets: tuple[socket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A pod or outside host that shall exist; ``gateway`` None means the node itself."""
+class _Desired:
+    """A pod or outside host that must exist, behind the node of that number; 0 is the router."""
 
     source: PodRef | ExternalRef
     identity: Hashable
     addresses: tuple[str, ...]
     thing: Pod | External
-    gateway_number: int
+    node_number: int
 
 
 @dataclass(slots=True)
 class World:
-    """What exists. ``sync`` is for one thread; the loop's thread only reads ``view``."""
+    """What exists. ``sync`` is for one thread; the loop reads ``view``."""
 
     loop: Loop
     families: tuple[Family, ...]
     parts: Parts = PARTS
-    view: View | None = None
+    view: ClusterView | None = None
     _network: Network = field(init=False)
-    _places: dict[PodRef | ExternalRef, _Place] = field(default_factory=dict)
+    _running: dict[PodRef | ExternalRef, _Running] = field(default_factory=dict)
     _addresses: Addresses | None = None
     _believed: Snapshot | None = None
     _scripts: dict[int, str] = field(default_factory=dict)
@@ -93,16 +97,16 @@ class World:
         if addresses.ranges != self._network.ranges:
             self._replace_network(addresses)
         self._addresses = addresses
-        wanted = _wanted(state, addresses)
-        self._remove(wanted)
+        desired = _desired(state, addresses)
+        self._remove(desired)
         # Rules before pods: a new pod must not be open for a moment.
         self._load_rules(Snapshot(state, addresses))
-        self._add([item for source, item in wanted.items() if source not in self._places])
-        view = View(state, addresses, self._hosts(addresses), names.zone(state, addresses))
+        self._add([item for source, item in desired.items() if source not in self._running])
+        view = ClusterView(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
 
     def _replace_network(self, addresses: Addresses) -> None:
-        """Make the nodes again, with addresses in other ranges; nothing of before stays."""
+        """Create the nodes again, with addresses in other ranges; nothing else stays."""
         self._remove({})
         self._publish(None)
         self._believed = None
@@ -111,44 +115,46 @@ class World:
         old, self._network = self._network, Network(self.families, addresses.ranges)
         old.close()
 
-    def _publish(self, view: View | None) -> None:
+    def _publish(self, view: ClusterView | None) -> None:
         def swap() -> None:
             self.view = view
 
-        self.loop.settle(swap)
+        self.loop.call_and_wait(swap)
 
-    def _hosts(self, addresses: Addresses) -> dict[Source, Host]:
-        hosts: dict[Source, Host] = {
+    def _hosts(self, addresses: Addresses) -> dict[Source, SourceHost]:
+        hosts: dict[Source, SourceHost] = {
             NodeRef(number): self._host(node.netns, addresses.nodes[number])
             for number, node in self._network.nodes.items()
         }
-        for source, place in self._places.items():
-            hosts[source] = self._host(place.netns, place.addresses)
+        for source, running in self._running.items():
+            hosts[source] = self._host(running.netns, running.addresses)
         return hosts
 
-    def _host(self, netns: int, addresses: tuple[str, ...]) -> Host:
-        return Host(netns, addresses, self._ports.setdefault(addresses, SourcePorts()))
+    def _host(self, netns: int, addresses: tuple[str, ...]) -> SourceHost:
+        return SourceHost(netns, addresses, self._ports.setdefault(addresses, SourcePorts()))
 
-    # ------------------------------------------------------------------ what goes
+    # ------------------------------------------------------------------ removing
 
-    def _remove(self, wanted: Mapping[PodRef | ExternalRef, _Wanted]) -> None:
+    def _remove(self, desired: Mapping[PodRef | ExternalRef, _Desired]) -> None:
         gone = {
-            source: place
-            for source, place in self._places.items()
-            if source not in wanted or wanted[source].identity != place.identity
+            source: running
+            for source, running in self._running.items()
+            if source not in desired or desired[source].identity != running.identity
         }
         if not gone:
             return
         for source in gone:
-            del self._places[source]
+            del self._running[source]
         # No probe may start from a namespace whose descriptor is about to be closed.
         if self.view:
             old = self.view
-            self._publish(View(old.state, old.addresses, self._hosts(old.addresses), old.zone))
-        silence(self.loop, [sock for place in gone.values() for sock in place.sockets])
-        self._network.detach(p.station for p in gone.values() if p.station)
+            self._publish(
+                ClusterView(old.state, old.addresses, self._hosts(old.addresses), old.zone)
+            )
+        stop_listening(self.loop, [sock for running in gone.values() for sock in running.sockets])
+        self._network.detach(p.host for p in gone.values() if p.host)
 
-    # ------------------------------------------------------------------ what comes
+    # ------------------------------------------------------------------ rules and adding
 
     def _load_rules(self, now: Snapshot) -> None:
         """Load Services as they are, and policies as the CNI believes the cluster to be."""
@@ -165,79 +171,79 @@ class World:
         self._scripts.update(changed)
         self._believed = believed
 
-    def _add(self, wanted: list[_Wanted]) -> None:
-        def number(item: _Wanted) -> int:
-            return item.gateway_number
+    def _add(self, desired: list[_Desired]) -> None:
+        def number(item: _Desired) -> int:
+            return item.node_number
 
-        for gateway_number, group in groupby(sorted(wanted, key=number), key=number):
+        for node_number, group in groupby(sorted(desired, key=number), key=number):
             items = list(group)
-            gateway = self._gateway(gateway_number)
-            stations = self._network.attach(
-                gateway,
+            router = self._router(node_number)
+            hosts = self._network.attach(
+                router,
                 {str(i.source): i.addresses for i in items if not _on_node(i.thing)},
             )
             for item in items:
-                station = stations.get(str(item.source))
-                netns = station.netns if station else gateway.netns
-                self._places[item.source] = _Place(item.identity, netns, item.addresses, station)
-        for item in wanted:
-            self._serve(item, self._places[item.source])
+                host = hosts.get(str(item.source))
+                netns = host.netns if host else router.netns
+                self._running[item.source] = _Running(item.identity, netns, item.addresses, host)
+        for item in desired:
+            self._serve(item, self._running[item.source])
 
-    def _gateway(self, number: int) -> Gateway:
+    def _router(self, number: int) -> RouterNetns:
         return self._network.nodes[number] if number else self._network.router
 
-    def _serve(self, item: _Wanted, place: _Place) -> None:
-        server = Server(place.netns, place.addresses, item.thing.ports)
+    def _serve(self, item: _Desired, running: _Running) -> None:
+        server = Server(running.netns, running.addresses, item.thing.ports)
         if isinstance(item.source, PodRef) and item.source.namespace == DNS_SERVICE[0]:
             server = Server(
-                place.netns, place.addresses, item.thing.ports, self._answer, dns_over_tcp=True
+                running.netns, running.addresses, item.thing.ports, self._answer, dns_over_tcp=True
             )
         try:
-            place.sockets = listen(self.loop, server, str(item.source))
+            running.sockets = listen(self.loop, server, str(item.source))
         except ClusterError:
-            place.identity = None  # the next sync makes it anew
+            running.identity = _INCOMPLETE
             raise
 
     def _answer(self, query: bytes) -> bytes:
         return names.answer(self.view.zone if self.view else names.Zone({}), query)
 
-    # ------------------------------------------------------------------ what people want to see
+    # ------------------------------------------------------------------ describing
 
     def describe(self, probes: Sequence[Probe]) -> str:
-        """Tell what is behind some probes, live rules included; moves the calling thread."""
+        """Describe the ends of some probes, with the live rules; moves the calling thread."""
         view = self.view
         if view is None:
             return "the embedded cluster holds nothing yet"
-        told = [ends(view.state, view.addresses, probes)]
+        parts = [describe_ends(view.state, view.addresses, probes)]
         for number in nodes_of(view.addresses, probes):
             rules = list_nft(self._network.nodes[number].netns, "netpol")
-            told.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
-        return "\n".join(told)
+            parts.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
+        return "\n".join(parts)
 
 
 def _on_node(thing: Pod | External) -> bool:
     return isinstance(thing, Pod) and thing.host_network
 
 
-def _wanted(state: State, addresses: Addresses) -> dict[PodRef | ExternalRef, _Wanted]:
-    wanted: dict[PodRef | ExternalRef, _Wanted] = {}
+def _desired(state: State, addresses: Addresses) -> dict[PodRef | ExternalRef, _Desired]:
+    desired: dict[PodRef | ExternalRef, _Desired] = {}
     for pod in state.pods:
         identity = pod_identity(state, pod)
         node = addresses.node_of[pod.ref]
-        wanted[pod.ref] = _Wanted(pod.ref, identity, addresses.pods[pod.ref], pod, node)
+        desired[pod.ref] = _Desired(pod.ref, identity, addresses.pods[pod.ref], pod, node)
     for host in state.externals:
         source = ExternalRef(host.name)
         ips = addresses.externals[host.name]
-        wanted[source] = _Wanted(source, (state.scope, host), ips, host, 0)
-    return wanted
+        desired[source] = _Desired(source, (state.scope, host), ips, host, 0)
+    return desired
 
 
 def _refuse(state: State) -> None:
     """Raise ClusterError for what this cluster cannot hold."""
     if state.refused:
         raise ClusterError(
-            f"{state.refused[0]} shall be refused, and the embedded cluster admits nothing",
-            hint="it has no API server; such a step `needs: [admission]`",
+            f"{state.refused[0]} must be rejected by an API server; the embedded cluster has none",
+            hint="such a step `needs: [admission]`",
         )
     for manifest in state.policies:
         known = builtin.is_builtin(builtin.group_of(manifest.api_version))

@@ -31,7 +31,7 @@ PREAMBLE = (
 
 
 def _hash(text: str) -> str:
-    """Names that survive whatever an object may be called: 48 bits of the content."""
+    """Return a name that depends on the content alone, whatever objects are called: 48 bits."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -55,14 +55,14 @@ def _ports(ranges: Ranges) -> str:
 
 
 class _Script:
-    """The parts of one table as they gather: named sets and chains, each once."""
+    """The named sets and chains of one table, each once."""
 
     def __init__(self) -> None:
         self.sets: dict[str, tuple[str, ...]] = {}
         self.chains: dict[str, tuple[str, ...]] = {}
 
     def match(self, end: str, peers: AddressSet | None) -> list[str]:
-        """The match on the peers' addresses, one for each family that has any."""
+        """Return the matches on the peers' addresses, one for each family that has any."""
         if peers is None:
             return [""]
         found = []
@@ -110,7 +110,7 @@ class _Script:
 
 
 def _matches(clauses: Iterable[Clause]) -> Iterator[tuple[AddressSet | None, str, str]]:
-    """Peers, port match and reason: one for all ports of the same peers, protocol and rule.
+    """Yield peers, port match and reason: one for all ports of the same peers, protocol and rule.
 
     The clauses must have the same action: among those the order does not matter.
     """
@@ -187,6 +187,6 @@ def _block(head: str, lines: Iterable[str]) -> str:
 
 
 def replacement(*body: str) -> str:
-    """A script that puts ``body`` in the place of whatever the table holds."""
+    """Return a script that replaces the content of the table by ``body``."""
     lines = "\n".join(body).splitlines()
     return f"table {TABLE}\ndelete table {TABLE}\n{_block(f'table {TABLE}', lines)}\n"

@@ -54,7 +54,7 @@ Pods = tuple[Endpoint, ...]
 
 
 def subjects(matches: Matches, policy: NetworkPolicy, pods: Pods) -> Pods:
-    """The pods that a policy applies to (R01, R02)."""
+    """Return the pods that a policy applies to (R01, R02)."""
     return tuple(
         pod
         for pod in pods
@@ -63,7 +63,7 @@ def subjects(matches: Matches, policy: NetworkPolicy, pods: Pods) -> Pods:
 
 
 def peer_pods(matches: Matches, peer: Peer, namespace: str, pods: Pods) -> Pods:
-    """The pods that the selectors of a peer yield, in a policy of ``namespace`` (R36-R39)."""
+    """Return the pods that a peer selects, in a policy of ``namespace`` (R36-R39)."""
     if peer.pod_selector is None and peer.namespace_selector is None:
         return ()
     return tuple(
@@ -87,7 +87,7 @@ def isolates(policy: NetworkPolicy, direction: Direction) -> bool:
 
 
 def rules(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
-    """The rules of that direction, each of which admits on its own."""
+    """Return the rules of that direction, each of which allows something by itself."""
     return policy.rules(direction)
 
 

@@ -46,7 +46,7 @@ def _without(ranges: Ranges, hole: tuple[int, int]) -> Ranges:
 
 @dataclass(frozen=True, slots=True)
 class AddressSet:
-    """Addresses of both families. What is in neither is never matched: empty admits nobody."""
+    """Addresses of both families. An empty set matches nothing."""
 
     v4: Ranges = ()
     v6: Ranges = ()

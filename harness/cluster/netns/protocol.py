@@ -1,4 +1,4 @@
-"""What the cluster and its child process say to each other.
+"""The messages between the cluster and its child process.
 
 Each request travels over a socket pair of its own, whose far end is handed to the child over
 the one socket that both share; the answer comes back on it. A child that died is therefore
@@ -12,7 +12,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from harness.cluster.netns.prober import Outcome
+from harness.cluster.netns.prober import ProbeOutcome
 from harness.model import Probe, State
 
 
@@ -25,7 +25,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The child has its namespaces; what it found in the kernel."""
+    """The child has its namespaces; what the kernel supports."""
 
     sctp: bool
     ipv6: bool
@@ -33,7 +33,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """Make this true. Answered by Done or Failed."""
+    """Make the cluster equal to this. Answered by Done or Failed."""
 
     state: State
 
@@ -48,19 +48,19 @@ class Probes:
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """Tell what is behind these probes. Answered by Text or Failed."""
+    """Describe the ends of these probes. Answered by Text or Failed."""
 
     probes: tuple[Probe, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """It is so."""
+    """The request was fulfilled."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Something for people."""
+    """Text for people."""
 
     text: str
 
@@ -69,12 +69,12 @@ class Text:
 class Outcomes:
     """Some of a round's outcomes."""
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ProbeOutcome, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It is not so, and why."""
+    """The request failed, and why."""
 
     message: str
     hint: str | None = None
