@@ -12,13 +12,12 @@ import pytest
 
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.prober import (
-    ClusterView,
     ProbeOutcome,
     Prober,
-    SourcePorts,
     outcome_of,
     outcome_of_lookup,
 )
+from harness.cluster.netns.view import ClusterView, SourcePorts
 from harness.model import Destination, PodRef, Probe, ProbeError, Verdict
 
 NETWORK = {

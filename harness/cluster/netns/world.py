@@ -21,8 +21,8 @@ from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import HostNetns, Network, RouterNetns
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot
-from harness.cluster.netns.prober import ClusterView, SourceHost, SourcePorts
 from harness.cluster.netns.ranges import ranges
+from harness.cluster.netns.view import ClusterView, SourceHost, SourcePorts
 from harness.errors import ClusterError
 from harness.model import (
     External,
