@@ -195,6 +195,10 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios colle
 	@$(MAKE) collect
 	@echo "check: all good"
 
+.PHONY: catalogue
+catalogue: $(DEV_STAMP) ## write the tables of requirements and known defects in docs/
+	@$(BIN)/python -m tools.catalogue_tables
+
 .PHONY: format
 format: $(DEV_STAMP) ## let ruff write what it can
 	@$(BIN)/ruff format .

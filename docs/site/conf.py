@@ -44,6 +44,7 @@ docs/results
 :hidden:
 :caption: Reference
 docs/semantics
+docs/requirements
 docs/defects
 SECURITY
 CHANGELOG

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
+from harness import catalogue
 from harness.model import FEATURES, RESERVED_NAMESPACES
 from harness.policy import selectors
 from harness.policy.selectors import BadWord
@@ -125,23 +126,15 @@ def _not_negative(number: float) -> float:
     return number
 
 
-_NO_DEFECTS = {13, 14, 22, 24, 26, 33, 36, 43, 45, 46, 51, 70, 72, 79, 81, 82}
-
-REQUIREMENTS = frozenset(f"R{number:02}" for number in range(1, 87))
-"""What ``covers`` may name; docs/semantics.md says what they are."""
-DEFECTS = frozenset(f"B{number:02}" for number in set(range(1, 92)) - _NO_DEFECTS)
-"""What ``catches`` may name; docs/defects.md says what they are."""
-
-
 def _requirement_id(text: str) -> str:
-    if text not in REQUIREMENTS:
-        hint = "they are R01 to R86, see docs/semantics.md"
+    if text not in catalogue.requirements():
+        hint = "docs/requirements.md lists them"
         raise _fault(f"{text!r} is not the id of a requirement", hint)
     return text
 
 
 def _defect_id(text: str) -> str:
-    if text not in DEFECTS:
+    if text not in catalogue.defects():
         raise _fault(f"{text!r} is not the id of a defect", "docs/defects.md lists them")
     return text
 
@@ -420,10 +413,10 @@ class ScenarioWire(_Wire):
     scenario: Annotated[str, AfterValidator(_title)] = Field(description="Its title.")
     why: _Text = Field(description="What it shows, in one or two sentences.")
     covers: list[Annotated[str, AfterValidator(_requirement_id)]] = Field(
-        default_factory=list, description="Requirements, R01 to R86: docs/semantics.md."
+        default_factory=list, description="Requirements: docs/requirements.md lists the ids."
     )
     catches: list[Annotated[str, AfterValidator(_defect_id)]] = Field(
-        default_factory=list, description="Known defects, B01 to B91: docs/defects.md."
+        default_factory=list, description="Known defects: docs/defects.md lists the ids."
     )
     needs: list[_Need] = Field(
         default_factory=list, description="What it needs beyond what the file shows by itself."

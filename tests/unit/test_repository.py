@@ -18,12 +18,12 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import harness
+from harness import catalogue
 from harness.choice import CLUSTER_OPTIONS, RUN_OPTIONS
 from harness.cluster.kind import binary, manifest
 from harness.cluster.kube import AGNHOST_IMAGE
-from harness.cluster.netns.defects import DEFECTS
 from harness.model import Verdict
-from harness.scenario import examine, find, load, read, wire
+from harness.scenario import examine, find, load, read
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = ROOT / "docs" / "claims"
@@ -236,14 +236,7 @@ def test_every_requirement_that_a_scenario_may_name_is_in_the_semantics() -> Non
         for first, last in re.findall(r"\bR(\d\d)(?:-R(\d\d))?", text)
         for number in range(int(first), int(last or first) + 1)
     }
-    assert sorted(named) == sorted(wire.REQUIREMENTS)
-
-
-def test_the_table_of_defects_has_all_that_a_scenario_or_the_command_line_may_name() -> None:
-    text = (ROOT / "docs" / "defects.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (B\S+) \| \S.* \| (?:`(\S+)` )?\|$", text, re.MULTILINE)
-    assert [number for number, _ in rows] == sorted(wire.DEFECTS)
-    assert sorted(name for _, name in rows if name) == sorted(DEFECTS)
+    assert sorted(named) == list(catalogue.requirements())
 
 
 def test_the_address_of_the_repository_is_the_same_everywhere() -> None:

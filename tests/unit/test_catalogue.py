@@ -1,0 +1,97 @@
+"""The catalogue of ids against the code that has the defects."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from harness import catalogue
+from harness.catalogue import KnownDefect, Requirement, Stage, Status
+from harness.cluster.netns.defects import DEFECTS, Defect
+from harness.cluster.netns.parts import PARTS
+from tools import catalogue_tables
+
+STAGE_OF = {
+    "matches": Stage.SELECT,
+    "subjects": Stage.SELECT,
+    "peer_pods": Stage.SELECT,
+    "isolates": Stage.ISOLATE,
+    "rules": Stage.RULES,
+    "peers": Stage.RULES,
+    "destinations": Stage.PORTS,
+    "port_ranges": Stage.PORTS,
+    "block": Stage.IPBLOCK,
+    "combine": Stage.COMBINE,
+    "observe": Stage.OBSERVE,
+    "emit": Stage.EMIT,
+    "services": Stage.SERVICES,
+    "load": Stage.LOAD,
+}
+"""The stage that is wrong when a field of Stages or Parts is replaced."""
+
+
+def replaced(defect: Defect) -> set[Stage]:
+    fields = {field.name for field in dataclasses.fields(PARTS)} - {"stages", "layers"}
+    stages = {field.name for field in dataclasses.fields(PARTS.stages)}
+    parts = defect.parts
+    changed = {name for name in fields if getattr(parts, name) is not getattr(PARTS, name)}
+    changed |= {
+        name for name in stages if getattr(parts.stages, name) is not getattr(PARTS.stages, name)
+    }
+    return {STAGE_OF[name] for name in changed}
+
+
+def test_an_entry_is_read_whole() -> None:
+    assert catalogue.requirements()["R31"] == Requirement(
+        "R31",
+        "An `ipBlock` allows the addresses of its `cidr` without those of its `except`.",
+        Status.DEFINED,
+        "IPBlock",
+    )
+    assert catalogue.defects()["B40"] == KnownDefect(
+        "B40", "The addresses in `except` are allowed.", Stage.IPBLOCK, "no-except"
+    )
+    assert catalogue.defects()["B64"] == KnownDefect(
+        "B64",
+        "A connection that was open before the denial stays open, which the API permits (R86).",
+        None,
+        None,
+    )
+
+
+def test_ids_and_texts_have_one_form() -> None:
+    for prefix, entries in (("R", catalogue.requirements()), ("B", catalogue.defects())):
+        ids = list(entries)
+        texts = [entry.text for entry in entries.values()]
+        assert ids == sorted(ids)
+        assert [one for one in ids if not re.fullmatch(rf"{prefix}\d\d", one)] == []
+        assert [
+            text for text in texts if not re.fullmatch(r"[^|\n]+\.(?: \(R\d\d\))?", text)
+        ] == []
+        assert len(set(texts)) == len(texts)
+
+
+def test_every_defect_that_can_be_switched_on_is_in_the_catalogue() -> None:
+    """With its id; and nothing else has a name."""
+    named = {entry.name: entry.id for entry in catalogue.defects().values() if entry.name}
+    assert named == {name: defect.id for name, defect in DEFECTS.items()}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_a_defect_is_wrong_in_the_stage_that_the_catalogue_names(name: str) -> None:
+    assert replaced(DEFECTS[name]) == {catalogue.defects()[DEFECTS[name].id].stage}
+
+
+@pytest.mark.parametrize("document", catalogue_tables.TABLES)
+def test_the_table_of_a_document_is_that_of_the_catalogue(document: str) -> None:
+    text = (catalogue_tables.ROOT / document).read_text(encoding="utf-8")
+    table = catalogue_tables.TABLES[document]()
+    assert catalogue_tables.with_table(text, table) == text, "run `make catalogue`"
+
+
+def test_a_document_without_the_table_is_an_error() -> None:
+    why = "the document does not have one <!-- `make catalogue` writes this table -->"
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        catalogue_tables.with_table("# Known defects", "")
