@@ -73,7 +73,7 @@ class NetworkPolicy:
 # ------------------------------------------------------------------ parsing
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=16_384)
 def parse(manifest: Manifest) -> NetworkPolicy:
     """Return the policy of a manifest in which ``faults`` found nothing."""
     spec = json.loads(manifest.json).get("spec") or {}

@@ -18,6 +18,9 @@ import yaml
 from harness.scenario.source import Document, Place, Problems, location_of, scalar_value
 
 _TAG = "tag:yaml.org,2002:"
+_TEXT = f"{_TAG}str"
+_NUMERIC = frozenset("+-.0123456789")
+"""What the text of a number may begin with."""
 _TAGGED = re.compile(r"(?:&[\w-]{1,100}[ \t]{1,100})?!(?P<tag>[^\s,\]}]?)")
 """A tag in front of a scalar. The lengths are bounded: a line may hold very many scalars."""
 
@@ -57,12 +60,20 @@ def check(document: Document, place: Place, problems: Problems) -> None:
         match node:
             case yaml.MappingNode():
                 for key, _ in node.value:
-                    if isinstance(key, yaml.ScalarNode):
+                    if isinstance(key, yaml.ScalarNode) and not _is_surely_text(key):
                         reading.key(key)
-            case yaml.ScalarNode():
+            case yaml.ScalarNode() if not _is_surely_text(node):
                 reading.value(node)
             case _:
                 pass
+
+
+def _is_surely_text(node: yaml.ScalarNode) -> bool:
+    """Whether both readers see text, and no tag that may have been written makes a difference."""
+    text = node.value
+    if node.tag != _TEXT:
+        return False
+    return bool(node.style or (text and text[0] not in _NUMERIC and text not in _WORDS))
 
 
 def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
@@ -166,7 +177,7 @@ def kubernetes_scalar(text: str) -> object:
     if text[0] == ".":
         odd = _ODD_UNDERSCORE.search(text)
         return text if odd else _number(text, text.replace("_", ""))
-    if text[0] in "+-0123456789":
+    if text[0] in _NUMERIC:
         return _number(text, text.replace("_", ""))
     return text
 

@@ -106,6 +106,8 @@ class Manifests:
     def read(self, entries: Sequence[object], place: Place, demand: Demand) -> Iterator[Manifest]:
         """The manifests of one verb, in order, without those that have problems."""
         for index, entry in enumerate(entries):
+            if self.problems.are_many:  # no more of them will be shown
+                return
             here = (*place, index)
             if isinstance(entry, dict):
                 yield from self._objects(_Source(self._scenario, here, entry), demand)

@@ -24,6 +24,7 @@ Place = tuple[Step, ...]
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TAG = "tag:yaml.org,2002:"
+_TEXT = f"{_TAG}str"
 _MOST_VALUES = 100_000
 _MOST_PROBLEMS = 100
 _MOST_SHOWN = 200
@@ -258,9 +259,47 @@ def _documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]
     return tuple(found)
 
 
+_DEEPEST = 100
 _Fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML has it: ten times as fast, with the same positions."""
-_DEEPEST = 100
+
+
+class _Measured(_Fast):  # type: ignore[misc, valid-type]
+    """Refuses a text that holds too much, or too deeply, while its nodes are made.
+
+    PyYAML calls these methods for each node that is not an alias, and they do nothing there.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._count = self._depth = 0
+        self._tags: dict[str, str] = {}
+
+    def descend_resolver(self, parent: yaml.Node | None, key: object) -> None:
+        self._depth += 1
+        # A key of a mapping has a parent and no key before it.
+        if key is not None or not isinstance(parent, yaml.MappingNode):
+            self._count += 1
+        if self._count > _MOST_VALUES:
+            raise _TooMuch
+        if self._depth > _DEEPEST:
+            raise RecursionError
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+
+    def resolve(
+        self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool
+    ) -> str:
+        """Return the tag of a node; that of a plain scalar is found out once for each text."""
+        if kind is not yaml.ScalarNode or value is None or not (implicit and implicit[0]):  # type: ignore[index]
+            return super().resolve(kind, value, implicit)  # type: ignore[no-any-return]
+        tag = self._tags.get(value)
+        if tag is None:
+            tag = self._tags[value] = super().resolve(kind, value, implicit)
+        return tag
+
+
 _QUICKLY_READ = 128 * 1024
 """A text this short is read again by PyYAML itself if libyaml refuses it: it says more."""
 
@@ -268,26 +307,11 @@ _QUICKLY_READ = 128 * 1024
 def _roots(text: str) -> Iterator[yaml.Node]:
     """Yield the root of each document. Raises _TooMuch or RecursionError before it is made."""
     try:
-        _measure(text)
-        yield from list(yaml.compose_all(text, Loader=_Fast))
+        yield from list(yaml.compose_all(text, Loader=_Measured))
     except yaml.YAMLError:
         if len(text) > _QUICKLY_READ or _Fast is yaml.SafeLoader:
             raise
         yield from yaml.compose_all(text, Loader=yaml.SafeLoader)
-
-
-def _measure(text: str) -> None:
-    """Refuse a text that holds too much, or too deeply, while it is parsed event by event."""
-    depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_Fast)):
-        if count > 2 * _MOST_VALUES:
-            raise _TooMuch
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                raise RecursionError
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
 
 
 _TABLE = re.compile(r"(?P<before>(?P<outer> *(?:- +)*)expect: +\|)(?P<behind>[+-]?(?: +#.*)?)")
@@ -350,14 +374,14 @@ class _Reader:
         self.budget -= 1
         if self.budget < 0:
             raise _TooMuch
+        if isinstance(node, yaml.ScalarNode):
+            return self.scalar(node)
         if id(node) in self.open:
             self.add(node, "an alias stands inside of what it repeats", "write the values out")
             return {} if isinstance(node, yaml.MappingNode) else []
         self.open.add(id(node))
         try:
             match node:
-                case yaml.ScalarNode():
-                    return self.scalar(node)
                 case yaml.SequenceNode():
                     return [self.value(item) for item in node.value]
                 case yaml.MappingNode():
@@ -397,7 +421,9 @@ class _Reader:
             )
 
     def scalar(self, node: yaml.ScalarNode) -> object:
-        text = node.value
+        text: str = node.value
+        if node.tag == _TEXT:
+            return text
         match node.tag.removeprefix(_TAG):
             case "null":
                 return None
@@ -407,7 +433,7 @@ class _Reader:
                 return text
             case "int" | "float" as kind:
                 return self.number(node, kind)
-            case "str" | "timestamp" | "value" | "merge":
+            case "timestamp" | "value" | "merge":
                 return text
             case unknown:
                 self.add(node, f"the tag !{unknown.lstrip('!')} is not known here", "leave it out")
