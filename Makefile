@@ -33,7 +33,7 @@ help: ## what can be made
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  \1|/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@echo; echo "variables"
 	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
-	@echo "  CNI=calico       with kind: the network plugin, a file of harness/cluster/profiles/; with current: the one it has"
+	@echo "  CNI=calico       with kind: the CNI profile, by name or path; with current: the profile of the CNI that it has"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
 	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto: one a core, two on netns"
 	@echo "  NAME=netpol      with kind: the cluster's name"
@@ -198,6 +198,10 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios colle
 .PHONY: catalogue
 catalogue: $(DEV_STAMP) ## write the tables of requirements and known defects in docs/
 	@$(BIN)/python -m tools.catalogue_tables
+
+.PHONY: documents
+documents: $(DEV_STAMP) ## write the parts of the documents that are made from data
+	@$(BIN)/python -m tools.documents
 
 .PHONY: format
 format: $(DEV_STAMP) ## let ruff write what it can

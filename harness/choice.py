@@ -123,8 +123,8 @@ CLUSTER_OPTIONS = (
         name="cni",
         metavar="NAME",
         only_with=("kind", "current"),
-        help="kind: the CNI profile that the cluster must have been made with; "
-        "current: the profile of its CNI, which says how it denies and what it does not support",
+        help="a CNI profile, by name or path; kind: the one that the cluster must have been made "
+        "with; current: the one of its CNI, which says how it denies and what it does not support",
     ),
     Option(
         name="kind-name",

@@ -75,7 +75,12 @@ def test_a_profile_with_a_chart_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("shipped", "shown", "named"),
-    [(False, "mine.toml", "./mine.toml"), (True, "CNI profile mine", "mine")],
+    [
+        (False, "mine.toml", "mine.toml"),
+        (False, "mine", "./mine"),
+        (False, "/a/mine", "/a/mine"),
+        (True, "CNI profile mine", "mine"),
+    ],
 )
 def test_a_profile_without_install_is_for_clusters_that_exist(
     shipped: bool, shown: str, named: str

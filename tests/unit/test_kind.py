@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.cli import Exit, main
 from harness.cluster import kind
 from harness.cluster.kind import (
     binary,
@@ -28,7 +29,7 @@ from harness.cluster.kind.installation import installation
 from harness.cluster.kube.heartbeat import Heartbeats
 from harness.cluster.kube.identity import Machine
 from harness.cluster.kube.leftovers import Runs
-from harness.cluster.profiles import profile
+from harness.cluster.profiles import Profile, profile
 from harness.errors import ClusterError, UsageError
 from harness.model import ContainerPort, External, Protocol
 
@@ -254,6 +255,107 @@ def test_failed_creation_is_told_in_kinds_words_and_deleted(programs, offline, t
         kind.up("netpol", CALICO, offline, CONFIG)
     assert "delete cluster --name netpol" in log.read_text()
     assert not kind.kubeconfig("netpol").parent.exists()
+
+
+OWN = """
+title = "My network plugin"
+sources = ["https://example.com"]
+versions = "all"
+"""
+OWN_INSTALL = f"""
+[install]
+version = "v1"
+pod_subnet = "10.0.0.0/16"
+wait = ["DaemonSet/kube-system/agent"]
+manifest = {{file = "a.yaml", url = "https://example.com/a.yaml", sha256 = "{"0" * 64}"}}
+"""
+MANAGED = (
+    "CNI profile aks-cilium has no [install]:"
+    " kind cannot install AKS with Azure CNI powered by Cilium\n"
+    "hint: run on a cluster that has it already:"
+    " --cluster=current --context=NAME --cni=aks-cilium"
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["up", "--cni=aks-cilium"],
+        ["choose", "auto", "--cni=aks-cilium"],
+        ["probe", "s.yaml", "1", "a/a", "a/b:80", "--cluster=kind", "--cni=aks-cilium"],
+    ],
+)
+def test_what_kind_cannot_install_is_refused_with_a_hint(
+    programs, tmp_path, monkeypatch, capsys, command
+):
+    programs(docker="exit 0", kind="exit 0")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CONFIG.parent / "harness" / "data" / "first-scenario.yaml", "s.yaml")
+    (tmp_path / "policies").mkdir()
+    policy = CONFIG.parent / "harness" / "data" / "first-policy.yaml"
+    shutil.copy(policy, "policies/database-from-frontend.yaml")
+    if command[0] == "probe":
+        command = [*command[:3], "shop/frontend", "shop/database:5432", *command[5:]]
+    assert main(command) == Exit.USAGE
+    assert capsys.readouterr().err == f"{MANAGED}\n"
+
+
+def test_a_file_without_install_is_refused_by_its_path(programs, tmp_path, monkeypatch, capsys):
+    programs(docker="exit 0", kind="exit 0")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.toml").write_text(OWN)
+    assert main(["up", "--cni=./my.toml"]) == Exit.USAGE
+    assert capsys.readouterr().err == (
+        "my.toml has no [install]: kind cannot install My network plugin\n"
+        "hint: run on a cluster that has it already:"
+        " --cluster=current --context=NAME --cni=my.toml\n"
+    )
+
+
+@pytest.fixture
+def marked(programs, tmp_path):
+    """A kind cluster with a mark: ``marked(cni="calico", ...)``."""
+
+    def put(**data: str) -> None:
+        folder = kind.kubeconfig("netpol").parent
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kubeconfig").touch()
+        mark = json.dumps({"data": {"waits": "", **data}})
+        (tmp_path / "mark").write_text(f"{mark}\n")
+        shown = f"while read -r line; do printf '%s\\n' \"$line\"; done < {tmp_path}/mark"
+        programs(kind='[ "$1" != get ] || echo netpol', docker=shown)
+
+    return put
+
+
+def own(folder: Path, text: str) -> Profile:
+    (folder / "calico.toml").write_text(text)
+    return profile(str(folder / "calico.toml"))
+
+
+def test_a_cluster_remembers_the_profile_that_it_was_made_with(marked, tmp_path):
+    marked(cni="calico", version=INSTALL.version)
+    assert lifecycle.require("netpol", None) == CALICO
+    assert lifecycle.require("netpol", CALICO) == CALICO
+    wanted = own(tmp_path, OWN + OWN_INSTALL)
+    marked(cni="calico", version="v1", profile=OWN + OWN_INSTALL)
+    assert lifecycle.require("netpol", None).title == "My network plugin"
+    assert lifecycle.require("netpol", wanted) == wanted
+    other_knowledge = own(tmp_path, OWN.replace("My", "Our") + OWN_INSTALL)
+    assert lifecycle.require("netpol", other_knowledge).title == "Our network plugin"
+
+
+def test_a_cluster_that_was_made_with_another_profile_is_refused(marked, tmp_path):
+    marked(cni="calico", version="v1", profile=OWN + OWN_INSTALL)
+    other = own(tmp_path, (OWN + OWN_INSTALL).replace("10.0.0.0", "10.1.0.0"))
+    hint = "hint: `netpol down` deletes it; `netpol up` makes another"
+    for wanted, has in (
+        (CALICO, f"calico v1, not calico {INSTALL.version}"),
+        (other, "calico v1 of another profile file, not calico v1"),
+    ):
+        with pytest.raises(UsageError) as error:
+            lifecycle.require("netpol", wanted)
+        assert str(error.value) == f"the kind cluster netpol has {has}\n{hint}"
 
 
 def workload(kind_: str, name: str, *, have: int, want: int = 3, seen: int = 1) -> dict:

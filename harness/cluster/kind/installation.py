@@ -123,7 +123,7 @@ def installation(profile: Profile) -> Installation:
         raise UsageError(
             f"{shown} has no [install]: kind cannot install {profile.title}",
             "run on a cluster that has it already:"
-            f" --cluster=current --context=NAME --cni={_cni(profile)}",
+            f" --cluster=current --context=NAME {profile.file.option}",
         )
     if (found.manifest is None) == (found.chart is None):
         raise UsageError(
@@ -141,7 +141,3 @@ def installation(profile: Profile) -> Installation:
             "change `versions` at the top, or install a version that is in it",
         )
     return found
-
-
-def _cni(profile: Profile) -> str:
-    return profile.name if profile.file.shipped else f"./{profile.file.shown}"

@@ -134,7 +134,9 @@ def require(name: str, profile: Profile | None) -> Profile:
 
     Raises UsageError if there is no such cluster, or if it was made with another profile.
     """
-    hint = f"`netpol up --cni={profile or DEFAULT}` makes it"
+    install = installation(profile) if profile else None
+    option = profile.file.option if profile else f"--cni={DEFAULT}"
+    hint = f"`netpol up {option}` makes it"
     if not kubeconfig(name).is_file() or not _exists(name):
         raise UsageError(f"there is no kind cluster {name}", hint)
     found = mark.read(name)
@@ -143,9 +145,8 @@ def require(name: str, profile: Profile | None) -> Profile:
             f"the kind cluster {name} is not ready, or its creation did not finish",
             "`netpol status` shows what is not ready",
         )
-    if profile is None:
+    if profile is None or install is None:
         return found.profile()
-    install = installation(profile)
     if difference := _difference(found, install):
         raise UsageError(
             f"the kind cluster {name} has {difference}, not {install}",

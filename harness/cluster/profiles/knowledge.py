@@ -73,6 +73,13 @@ class ProfileFile:
     text: str
     shipped: bool
 
+    @property
+    def option(self) -> str:
+        """The ``--cni`` that names this file."""
+        is_path = "/" in self.shown or self.shown.endswith(".toml")
+        path = self.shown if is_path else f"./{self.shown}"
+        return f"--cni={self.name if self.shipped else path}"
+
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class AddressPool:

@@ -44,6 +44,11 @@ def section(file: ProfileFile, table: str, kind: type[T], /, **given: object) ->
     return _validated(kind, written[table], given, file, table)
 
 
+def has_section(file: ProfileFile, table: str) -> bool:
+    """Whether a profile has a table. Raises UsageError if the file is not TOML."""
+    return table in _table(file)
+
+
 def _table(file: ProfileFile) -> dict[str, Any]:
     try:
         return tomllib.loads(file.text)

@@ -1,0 +1,88 @@
+"""Write those parts of the documents that are made from data: `make documents`.
+
+A part stands between two comments that name it. A test compares it with what is made here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.cluster.kind.installation import installation
+from harness.cluster.profiles import DEFAULT, Profile, profile, profile_names
+from harness.cluster.profiles.reading import INSTALL, has_section
+
+ROOT = Path(__file__).parents[1]
+
+_COLUMNS = (
+    "`--cni=`",
+    "what it is",
+    "versions",
+    "`netpol up` installs",
+    "denies by",
+    "known not to do",
+)
+_DENIES = {
+    "drop": "dropping: `TIMEOUT`",
+    "reject": "rejecting: `REFUSED`, or `TIMEOUT` where the kernel limits the rate of ICMP",
+}
+
+
+def profiles() -> str:
+    """Return the table of the CNI profiles that ship, the ones that kind installs first."""
+    found = [profile(name) for name in profile_names()]
+    found.sort(key=lambda item: not has_section(item.file, INSTALL))  # else in their order
+    rows = [
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---|---|---|---|---|---|",
+        *(f"| {' | '.join(_cells(item))} |" for item in found),
+    ]
+    return "\n".join(rows)
+
+
+def _cells(item: Profile) -> tuple[str, ...]:
+    installable = has_section(item.file, INSTALL)
+    return (
+        f"`{item.name}`{' (default)' if item.name == DEFAULT else ''}",
+        item.title,
+        f"`{item.versions}`",
+        installation(item).version if installable else "",
+        _DENIES[item.denies_by] if item.enforces else "not at all",
+        "; ".join(limitation.says for limitation in item.limitations),
+    )
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "CNI profiles": ("docs/real-clusters.md", profiles),
+}
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """Return a document with a part replaced. Raises ValueError if it has no such part."""
+    begin = f"<!-- {name}: `make documents` writes this -->"
+    end = f"<!-- end of {name} -->"
+    found = re.subn(
+        f"{re.escape(begin)}\n.*?{re.escape(end)}",
+        lambda _: f"{begin}\n{part}\n{end}",
+        text,
+        flags=re.DOTALL,
+    )
+    if found[1] != 1:
+        raise ValueError(f"the document has no part {name!r}")
+    return found[0]
+
+
+def main() -> None:
+    """Write all parts, and print the documents that changed."""
+    for name, (document, made) in PARTS.items():
+        path = ROOT / document
+        before = path.read_text(encoding="utf-8")
+        after = with_part(before, name, made())
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"written: {document}, {name}")
+
+
+if __name__ == "__main__":
+    main()
