@@ -21,7 +21,9 @@ import harness
 from harness import catalogue
 from harness.choice import CLUSTER_OPTIONS, RUN_OPTIONS
 from harness.cluster.kind import binary, manifest
+from harness.cluster.kind.installation import installation
 from harness.cluster.kube import AGNHOST_IMAGE
+from harness.cluster.profiles import profile
 from harness.model import Verdict
 from harness.scenario import examine, find, load, read
 
@@ -183,15 +185,24 @@ def versioned_files() -> Iterator[tuple[str, str]]:
             yield name, path.read_text(encoding="utf-8", errors="replace")
 
 
+def installed(cni: str) -> str:
+    return installation(profile(cni)).version
+
+
 @pytest.mark.parametrize(
     ("mention", "version", "least"),
     [
-        (r"sigs\.k8s\.io/kind@(v\d[\w.]*)", binary.VERSION, 3),
+        (r"(?:sigs\.k8s\.io/kind@|\bkind )(v\d+\.\d[\w.]*\w)", binary.VERSION, 3),
         # The image, and the archive that an offline folder holds.
         (r"agnhost[:-](\d+\.\d[\w.]*?)(?=\.tar|[^\w.]|$)", AGNHOST_IMAGE.split(":")[1], 5),
         (r"\b(v1\.[3-9]\d\.\d+)\b", manifest.KUBERNETES, 1),
+        # Of what is installed, in the documents: archives and folders of an offline folder.
+        (r"calico[-/:](v\d+\.\d+\.\d+)", installed("calico"), 3),
+        (r"cilium[-/:@](v\d+\.\d+\.\d+)", installed("cilium"), 1),
+        (r"kube-router(?:/v2)?[-/:@](v\d+\.\d+\.\d+)", installed("kube-router"), 2),
+        (r"flannel[-/:@](v\d+\.\d+\.\d+)", installed("flannel"), 2),
     ],
-    ids=["kind", "agnhost", "Kubernetes"],
+    ids=["kind", "agnhost", "Kubernetes", "calico", "cilium", "kube-router", "flannel"],
 )
 def test_a_version_is_the_same_wherever_it_is_mentioned(
     mention: str, version: str, least: int
