@@ -20,6 +20,7 @@ from harness.cluster.kind import (
     binary,
     lifecycle,
     manifest,
+    mark,
     outside,
     readiness,
     requirements,
@@ -320,8 +321,8 @@ def marked(programs, tmp_path):
         folder = kind.kubeconfig("netpol").parent
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "kubeconfig").touch()
-        mark = json.dumps({"data": {"waits": "", **data}})
-        (tmp_path / "mark").write_text(f"{mark}\n")
+        text = json.dumps({"data": {"waits": "", **data}})
+        (tmp_path / "mark").write_text(f"{text}\n")
         shown = f"while read -r line; do printf '%s\\n' \"$line\"; done < {tmp_path}/mark"
         programs(kind='[ "$1" != get ] || echo netpol', docker=shown)
 
@@ -343,6 +344,25 @@ def test_a_cluster_remembers_the_profile_that_it_was_made_with(marked, tmp_path)
     assert lifecycle.require("netpol", wanted) == wanted
     other_knowledge = own(tmp_path, OWN.replace("My", "Our") + OWN_INSTALL)
     assert lifecycle.require("netpol", other_knowledge).title == "Our network plugin"
+
+
+def test_the_text_of_a_profile_that_does_not_ship_is_in_the_mark(programs, tmp_path):
+    programs(docker=f"read -r line; printf '%s' \"$line\" > {tmp_path}/applied")
+    mine = own(tmp_path, OWN + OWN_INSTALL)
+    data = []
+    for made_with in (CALICO, mine):
+        mark.write("netpol", made_with, installation(made_with))
+        data.append(json.loads((tmp_path / "applied").read_text())["data"])
+    waits = "DaemonSet/kube-system/calico-node Deployment/kube-system/calico-kube-controllers"
+    assert data == [
+        {"cni": "calico", "version": INSTALL.version, "waits": waits},
+        {
+            "cni": "calico",
+            "version": "v1",
+            "waits": "DaemonSet/kube-system/agent",
+            "profile": OWN + OWN_INSTALL,
+        },
+    ]
 
 
 def test_a_cluster_that_was_made_with_another_profile_is_refused(marked, tmp_path):
