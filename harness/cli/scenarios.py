@@ -21,7 +21,7 @@ def init(parsed: argparse.Namespace) -> int:
         parsed.folder / "policies" / "database-from-frontend.yaml": (
             data / "first-policy.yaml"
         ).read_text("utf-8"),
-        parsed.folder / "scenario.schema.json": scenario.schema(),
+        parsed.folder / "scenario.schema.json": scenario.json_schema(),
     }
     try:
         there = [path for path in texts if path.exists()]
@@ -90,7 +90,7 @@ def check(parsed: argparse.Namespace) -> int:
 
 def schema(parsed: argparse.Namespace) -> int:
     """Print a JSON Schema."""
-    print(scenario.schema() if parsed.of == "scenario" else report.schema(), end="")
+    print(scenario.json_schema() if parsed.of == "scenario" else report.schema(), end="")
     return Exit.OK
 
 

@@ -1,7 +1,7 @@
 """Scenario files: YAML to frozen values, with every problem at once and its place.
 
-``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``wire`` is
-the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
+``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``schema``
+is the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
 ``fold`` turns keys and verbs into changes of a ``topology``, ``ends``, ``candidates``,
 ``table`` and ``exemptions`` read truth tables, ``needs`` says what a cluster must have,
 ``judge`` compares the tables with the oracle. ``write`` prints a Scenario as a file.
@@ -29,11 +29,11 @@ from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed
 from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed
 from harness.scenario.networks import with_outside
+from harness.scenario.schema import ScenarioWire, json_schema, seconds
 from harness.scenario.source import Document, Problems, documents, read_text
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
-from harness.scenario.wire import ScenarioWire, schema, seconds
 
 __all__ = [
     "examine",
@@ -41,11 +41,11 @@ __all__ = [
     "has_scenario_name",
     "is_loop",
     "is_passed_over",
+    "json_schema",
     "load",
     "parse_destination",
     "parse_source",
     "read",
-    "schema",
 ]
 
 _SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")

@@ -22,9 +22,7 @@ from harness.model import (
 )
 from harness.scenario.manifests import Demand, Manifests
 from harness.scenario.networks import networks, no_outside_host
-from harness.scenario.source import Document, Place
-from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
-from harness.scenario.wire import (
+from harness.scenario.schema import (
     ExternalWire,
     NamedPort,
     NamedServicePort,
@@ -34,6 +32,8 @@ from harness.scenario.wire import (
     ServiceWire,
     StepWire,
 )
+from harness.scenario.source import Document, Place
+from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
 from harness.suggest import nearest, nearest_or_all
 
 _LONGEST_PREFIX = 20

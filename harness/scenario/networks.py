@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from harness.model import External, Manifest, Networks, Step
 from harness.policy import parsed
+from harness.scenario.schema import NetworksWire
 from harness.scenario.source import Document, Problems
-from harness.scenario.wire import NetworksWire
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

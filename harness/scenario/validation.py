@@ -1,4 +1,4 @@
-"""A document against the wire form: what pydantic finds, in the words of the language."""
+"""A document against the schema: what pydantic finds, in the words of the language."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pydantic import BaseModel
 from pydantic import ValidationError as WireError
 from pydantic_core import ErrorDetails
 
-from harness.scenario.source import Document, Place, Problems
-from harness.scenario.wire import (
+from harness.scenario.schema import (
     ExternalWire,
     NamedPort,
     NamedServicePort,
@@ -23,6 +22,7 @@ from harness.scenario.wire import (
     ServiceWire,
     StepWire,
 )
+from harness.scenario.source import Document, Place, Problems
 from harness.suggest import closest, nearest
 
 

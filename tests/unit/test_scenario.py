@@ -972,14 +972,13 @@ def test_scenario_files_are_found_and_nothing_else(tmp_path: Path) -> None:
 
 def test_the_schema_is_the_generated_one() -> None:
     shipped = ROOT / "harness" / "scenario.schema.json"
-    assert shipped.read_text("utf-8") == scenario.schema(), (
-        "regenerate it: python -c 'from harness.scenario import schema; print(schema(), end=\"\")'"
-        " > harness/scenario.schema.json"
+    assert shipped.read_text("utf-8") == scenario.json_schema(), (
+        "regenerate it: netpol schema > harness/scenario.schema.json"
     )
 
 
 def test_the_schema_knows_the_keys_of_the_language() -> None:
-    document = json.loads(scenario.schema())
+    document = json.loads(scenario.json_schema())
     assert document["additionalProperties"] is False
     assert {"exact names", "never-allowed", "steps"} <= document["properties"].keys()
     assert "hostNetwork" in document["$defs"]["PodWire"]["properties"]

@@ -1,4 +1,4 @@
-"""The wire form of a scenario file: what keys there are and what their values may be.
+"""The keys of a scenario file: what keys there are and what their values may be.
 
 One set of models both validates a file and generates the JSON Schema for editors.
 """
@@ -444,7 +444,7 @@ class ScenarioWire(_Wire):
     steps: list[StepWire] = Field(min_length=1, max_length=1_000)
 
 
-def schema() -> str:
+def json_schema() -> str:
     """The JSON Schema of scenario files, as text."""
     document = ScenarioWire.model_json_schema(by_alias=True)
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
