@@ -241,14 +241,18 @@ Executor = Callable[[Exec], tuple[int, str]]
 """Runs a command in a pod; gives its exit status and all that it wrote."""
 
 
+def _client(kubeconfig: Path, context: str) -> kubernetes.client.CoreV1Api:
+    client = kubernetes.config.new_client_from_config(str(kubeconfig), context)  # type: ignore[no-untyped-call]
+    return kubernetes.client.CoreV1Api(client)
+
+
 def stream_executor(kubeconfig: Path, context: str) -> Executor:
     """Python's client: ``stream`` patches its client, so that each thread has one of its own."""
     own = threading.local()
 
     def run(what: Exec) -> tuple[int, str]:
         if not hasattr(own, "api"):
-            client = kubernetes.config.new_client_from_config(str(kubeconfig), context)
-            own.api = kubernetes.client.CoreV1Api(client)
+            own.api = _client(kubeconfig, context)
         link = kubernetes.stream.stream(
             own.api.connect_get_namespaced_pod_exec,
             what.pod,
@@ -322,9 +326,10 @@ def measure_floor(execute: Executor, some: Exec, starts: int, timeout_s: float) 
             read -r ended _ </proc/uptime; echo $began $ended"""
         try:
             status, said = execute(Exec(some.namespace, some.pod, ("/bin/sh", "-c", text)))
-            began, ended = (float(word) for word in said.split())
         except (kubernetes.client.ApiException, OSError, subprocess.SubprocessError) as error:
             raise ClusterError(f"the floor could not be measured: {error}") from None
+        try:
+            began, ended = (float(word) for word in said.split())
         except ValueError:
             raise ClusterError(f"the floor could not be measured: {said!r}") from None
         if status:
@@ -347,9 +352,8 @@ def measure_cyclonus(name: str, kubeconfig: Path, timeout_s: float) -> list[Row]
         print("cyclonus: not on the PATH, left out")
         return []
     context = f"kind-{name}"
-    client = kubernetes.config.new_client_from_config(str(kubeconfig), context)
-    api = kubernetes.client.CoreV1Api(client)
-    there = {item.metadata.name for item in api.list_namespace().items} & set(NAMESPACES)
+    api = _client(kubeconfig, context)
+    there = _names(api) & set(NAMESPACES)
     if there:
         print(f"cyclonus: namespaces {', '.join(sorted(there))} exist already, left out")
         return []
@@ -419,6 +423,10 @@ def _lines(argv: Sequence[str], environment: dict[str, str]) -> Iterator[tuple[f
         process.wait()
 
 
+def _names(api: kubernetes.client.CoreV1Api) -> set[str]:
+    return {str(item.metadata.name) for item in api.list_namespace().items if item.metadata}
+
+
 def _delete_namespaces(api: kubernetes.client.CoreV1Api) -> None:
     for name in NAMESPACES:
         with contextlib.suppress(kubernetes.client.ApiException):
@@ -427,7 +435,7 @@ def _delete_namespaces(api: kubernetes.client.CoreV1Api) -> None:
     left = set(NAMESPACES)
     while left and time.monotonic() < deadline:
         time.sleep(0.5)
-        left &= {item.metadata.name for item in api.list_namespace().items}
+        left &= _names(api)
     if left:
         print(f"NOT REMOVED: the namespaces {', '.join(sorted(left))} of cyclonus")
 
@@ -438,7 +446,7 @@ def _delete_namespaces(api: kubernetes.client.CoreV1Api) -> None:
 def run(options: argparse.Namespace) -> int:
     name, context = options.kind_name, f"kind-{options.kind_name}"
     choice = ClusterChoice(
-        cluster="kind", kind_name=name, probe_timeout_s=options.timeout, cni=options.cni
+        cluster="kind", kind_name=name, probe_timeout=options.timeout, cni=options.cni
     )
     state = table_state()
     # As the runner does it: those that only wait begin first.
