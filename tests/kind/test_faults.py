@@ -14,10 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -50,6 +51,8 @@ from harness.model import (
     Verdict,
 )
 from harness.settle import Timing
+
+Connect = Callable[..., KubeCluster]
 
 NAME = os.environ.get("NETPOL_KIND_NAME") or "netpol"
 
@@ -93,11 +96,11 @@ def run() -> Iterator[str]:
 
 
 @pytest.fixture
-def connect(run: str, profile: Profile) -> Iterator[Callable[..., KubeCluster]]:
+def connect(run: str, profile: Profile) -> Iterator[Connect]:
     """Connect to the cluster with settings that differ from the usual; closed at the end."""
     made: list[KubeCluster] = []
 
-    def make(**settings: object) -> KubeCluster:
+    def make(**settings: Any) -> KubeCluster:
         usual = KubeSettings(run=run, context="", limits=Limits(ready_s=60))
         cluster = kind.connect(NAME, profile, replace(usual, **settings))
         made.append(cluster)
@@ -108,7 +111,7 @@ def connect(run: str, profile: Profile) -> Iterator[Callable[..., KubeCluster]]:
         assert cluster.close() == ()
 
 
-def test_source_pod_deleted_while_it_probes(connect, run):
+def test_source_pod_deleted_while_it_probes(connect: Connect, run: str) -> None:
     cluster = connect(probe_timeout_s=6.0)
     cluster.sync(SHUT)
     _await_denial(cluster, TO_FAR)
@@ -119,7 +122,7 @@ def test_source_pod_deleted_while_it_probes(connect, run):
         _is_error(observation, "a/client")
 
 
-def test_destination_pod_deleted_while_it_is_probed(connect, run):
+def test_destination_pod_deleted_while_it_is_probed(connect: Connect, run: str) -> None:
     cluster = connect(probe_timeout_s=6.0)
     cluster.sync(SHUT)
     _await_denial(cluster, TO_FAR)
@@ -128,7 +131,7 @@ def test_destination_pod_deleted_while_it_is_probed(connect, run):
     _is_error(observation, "a/far")
 
 
-def test_destination_pod_deleted_before_it_is_probed(connect, run):
+def test_destination_pod_deleted_before_it_is_probed(connect: Connect, run: str) -> None:
     cluster = connect()
     cluster.sync(OPEN)
     _delete_pod(run, FAR)
@@ -136,7 +139,7 @@ def test_destination_pod_deleted_before_it_is_probed(connect, run):
     _is_error(observation, "a/far")
 
 
-def test_agnhost_missing_from_the_image(connect):
+def test_agnhost_missing_from_the_image(connect: Connect) -> None:
     image = _kubectl(
         "get", "daemonset", "kube-proxy", "-n", "kube-system",
         "-o", "jsonpath={.spec.template.spec.containers[0].image}",
@@ -146,13 +149,13 @@ def test_agnhost_missing_from_the_image(connect):
         cluster.sync(OPEN)
 
 
-def test_image_that_cannot_be_pulled(connect):
+def test_image_that_cannot_be_pulled(connect: Connect) -> None:
     cluster = connect(image="registry.invalid/agnhost:none", limits=Limits(ready_s=20))
     with pytest.raises(ClusterError, match=r"ImagePull|ErrImage"):
         cluster.sync(OPEN)
 
 
-def test_exec_forbidden_while_a_run_is_on(run, profile, tmp_path):
+def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: Path) -> None:
     account = f"system:serviceaccount:default:{run}"
     _kubectl("create", "serviceaccount", run)
     try:
@@ -176,7 +179,7 @@ def test_exec_forbidden_while_a_run_is_on(run, profile, tmp_path):
             command.kubectl(NAME, "delete", what, run)
 
 
-def test_admission_webhook_refuses_the_policy(connect, run):
+def test_admission_webhook_refuses_the_policy(connect: Connect, run: str) -> None:
     cluster = connect()
     cluster.sync(OPEN)
     hook = {
@@ -214,7 +217,7 @@ def test_admission_webhook_refuses_the_policy(connect, run):
 
 
 @pytest.mark.exclusive
-def test_cni_agent_dead(connect, run, profile):
+def test_cni_agent_dead(connect: Connect, run: str, profile: Profile) -> None:
     """Policies are accepted and no longer programmed: the tables are wrong, and say so."""
     cluster = connect(limits=Limits(ready_s=20))
     cluster.sync(OPEN)
@@ -241,7 +244,7 @@ def test_cni_agent_dead(connect, run, profile):
 
 
 @pytest.mark.exclusive
-def test_node_paused_for_twenty_seconds(connect):
+def test_node_paused_for_twenty_seconds(connect: Connect) -> None:
     """Its kernel still answers, its processes do not: a denial there would be anybody's guess."""
     cluster = connect()
     cluster.sync(SHUT)
@@ -261,7 +264,7 @@ def test_node_paused_for_twenty_seconds(connect):
     _await_denial(cluster, TO_FAR)
 
 
-def test_runner_killed(run, profile):
+def test_runner_killed(run: str, profile: Profile) -> None:
     """Nothing cleans up after SIGKILL but ``netpol clean``, and that does."""
     script = f"""
 import os, signal, sys
@@ -285,7 +288,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     ("number", "workers", "status"),
     [(signal.SIGINT, 0, 130), (signal.SIGTERM, 2, 143)],
 )
-def test_run_interrupted(run, number, workers, status):
+def test_run_interrupted(run: str, number: signal.Signals, workers: int, status: int) -> None:
     """Who stops a run finds the cluster as it was."""
     examples = Path(__file__).parents[2] / "scenarios" / "examples"
     netpol = [sys.executable, "-m", "harness.cli", "run", "--cluster=kind", f"-n={workers}"]
@@ -308,7 +311,7 @@ def test_run_interrupted(run, number, workers, status):
     assert "Traceback" not in out
 
 
-def test_two_workers_wait_for_the_same_outside_address(connect):
+def test_two_workers_wait_for_the_same_outside_address(connect: Connect) -> None:
     one, two = connect(worker="gw0"), connect(worker="gw1")
     office = External("office", ("10.78.0.5",), (ContainerPort(443),))
     there = replace(OPEN, pods=(CLIENT,), externals=(office,))
@@ -365,7 +368,7 @@ def _kubectl(*words: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def _apply(item: dict[str, object]) -> None:
+def _apply(item: Mapping[str, object]) -> None:
     _kubectl("apply", "-f", "-", stdin=json.dumps(item))
 
 

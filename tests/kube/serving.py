@@ -45,9 +45,9 @@ class HttpServer(kmock.RawHandler):
         except Refused as refused:
             return aiohttp.web.json_response(refused.status, status=refused.code)
         except Broken:
-            transport = request._raw_request.transport
-            if transport is not None:
-                transport.abort()
+            raw = request._raw_request
+            if raw is not None and raw.transport is not None:
+                raw.transport.abort()
             return aiohttp.web.Response()
         return aiohttp.web.json_response(body, status=201 if method == "POST" else 200)
 

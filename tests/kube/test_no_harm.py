@@ -265,12 +265,12 @@ class SharedCluster:
             return
         self.server.state.catch_up()
         if call.namespace:
-            key = Key("v1", "Namespace", "", call.namespace)
-        else:
-            key = next((item for item in OWN_KINDS if item.kind == call.kind), None)
-            key = key and key._replace(name=call.name)
-        if key is not None:
-            self._take_over(key)
+            self._take_over(Key("v1", "Namespace", "", call.namespace))
+            return
+        for key in OWN_KINDS:
+            if key.kind == call.kind:
+                self._take_over(key._replace(name=call.name))
+                return
 
     def _take_over(self, key: Key) -> None:
         if key in self.theirs:

@@ -194,7 +194,7 @@ def test_an_update_takes_away_what_the_file_no_longer_says(
     cluster: KubeCluster, server: ApiServer
 ) -> None:
     first = {"podSelector": {}, "policyTypes": ["Egress"]}
-    second = {"podSelector": {}}
+    second: dict[str, object] = {"podSelector": {}}
     for spec in (first, second):
         item = thing(NP, "NetworkPolicy", "deny", "db") | {"spec": spec}
         cluster.sync(replace(STATE, policies=(replace(POLICY, json=json.dumps(item)),)))

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +112,10 @@ def policy(**spec: object) -> Manifest:
     return Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "p", json.dumps(document))
 
 
+Asked = tuple[Source, Host, int] | tuple[Source, Host, int, Protocol]
+"""A probe: its ends, the port, and the protocol unless it is TCP."""
+
+
 def words(
     cluster: NetnsCluster, family: Family, asked: Iterable[tuple[Source, Host, int, Protocol]]
 ) -> dict[str, str]:
@@ -123,7 +127,7 @@ def words(
 def expect(
     cluster: NetnsCluster,
     family: Family,
-    table: dict[tuple[Source, Host, int] | tuple[Source, Host, int, Protocol], Verdict],
+    table: Mapping[Asked, Verdict],
 ) -> None:
     full = {
         (key if len(key) == 4 else (*key, Protocol.TCP)): verdict for key, verdict in table.items()
@@ -138,7 +142,7 @@ def test_every_source_reaches_every_kind_of_destination(
 ) -> None:
     cluster.sync(STATE)
     sources = (CLIENT, FAR, AGENT, NodeRef(1), NodeRef(2), OFFICE)
-    table: dict[tuple[Source, Host, int, Protocol], Verdict] = {}
+    table: dict[Asked, Verdict] = {}
     for source in sources:
         table |= {
             (source, WEB, 80, Protocol.TCP): ALLOWED,
@@ -153,13 +157,13 @@ def test_every_source_reaches_every_kind_of_destination(
             (source, OFFICE, 443, UDP): ALLOWED,
             (source, OFFICE, 444, Protocol.TCP): REFUSED,
         }
-    expect(cluster, family, dict(table))
+    expect(cluster, family, table)
 
 
 @BOTH
 def test_services_lead_to_their_pods(cluster: NetnsCluster, family: Family) -> None:
     cluster.sync(STATE)
-    table: dict[tuple[Source, Host, int], Verdict] = {}
+    table: dict[Asked, Verdict] = {}
     for source in (WEB, FAR, CLIENT, AGENT, NodeRef(1), NodeRef(2)):
         table |= {
             (source, ServiceRef("x", "web"), 80): ALLOWED,
@@ -176,13 +180,13 @@ def test_services_lead_to_their_pods(cluster: NetnsCluster, family: Family) -> N
             (source, AbsoluteName("api.example.org"), 443): DNS,
         }
     table[OFFICE, ServiceRef("x", "web"), 80] = TIMEOUT
-    expect(cluster, family, dict(table))
+    expect(cluster, family, table)
 
 
 @BOTH
 def test_node_ports(cluster: NetnsCluster, family: Family) -> None:
     cluster.sync(STATE)
-    table: dict[tuple[Source, Host, int], Verdict] = {}
+    table: dict[Asked, Verdict] = {}
     for source in (WEB, CLIENT, FAR, NodeRef(1), NodeRef(2), OFFICE):
         table |= {
             (source, NodePortRef("x", "web", 1), 80): ALLOWED,
@@ -190,7 +194,7 @@ def test_node_ports(cluster: NetnsCluster, family: Family) -> None:
             (source, NodePortRef("x", "local", 1), 80): ALLOWED,
         }
     table[OFFICE, NodePortRef("x", "local", 2), 80] = TIMEOUT
-    expect(cluster, family, dict(table))
+    expect(cluster, family, table)
 
 
 @BOTH
