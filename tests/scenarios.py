@@ -293,7 +293,7 @@ def _exempted(draw: st.DrawFn, tables: list[TruthTable]) -> list[TruthTable]:
     }
     denied = [pair for pair in pairs if pair not in allowed]
     everywhere = draw(st.dictionaries(st.sampled_from(denied), _TEXTS)) if denied else {}
-    if denied and draw(st.booleans()):
+    if draw(st.booleans()) and denied:
         everywhere |= dict.fromkeys((p for p in denied if p[1] == denied[0][1]), draw(_TEXTS))
     exempted = []
     for table in tables:

@@ -20,13 +20,16 @@ from harness.model import (
     External,
     ExternalRef,
     Family,
+    Host,
     Labels,
     Manifest,
     Namespace,
     NodeRef,
     Pod,
+    PodRef,
     Probe,
     Protocol,
+    Source,
     State,
 )
 from harness.oracle import Facts
@@ -239,10 +242,11 @@ def worlds(draw: st.DrawFn, most_pods: int = 5, most_policies: int = 4) -> State
 def facts(state: State) -> Facts:
     """What the oracle needs to know of the embedded cluster to rule on ipBlock."""
     addresses = allocate(with_implied(state))
-    nodes = {NodeRef(index): ips for index, ips in addresses.nodes.items()}
+    book: dict[PodRef | NodeRef, tuple[str, ...]] = dict(addresses.pods.items())
+    book |= {NodeRef(index): ips for index, ips in addresses.nodes.items()}
     return Facts(
         features=frozenset({"ipblock-pod-ip", "ipblock-node-ip"}),
-        addresses={**addresses.pods, **nodes},
+        addresses=book,
     )
 
 
@@ -256,8 +260,9 @@ def probes(state: State) -> tuple[Probe, ...]:
     """
     pods = [pod.ref for pod in state.pods]
     outside = [ExternalRef(host.name) for host in state.externals]
-    pairs = [
-        *((source, pod) for source in (*pods, *outside) for pod in pods if source != pod),
+    ends: list[Source] = [*pods, *outside]
+    pairs: list[tuple[Source, Host]] = [
+        *((source, pod) for source in ends for pod in pods if source != pod),
         *((NodeRef(node), pod) for node in (1, 2) for pod in pods),
         *((pod, host) for pod in pods for host in outside),
     ]

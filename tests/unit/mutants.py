@@ -203,7 +203,7 @@ def _other_value(content: bytes, draw: random.Random) -> bytes:
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
 
 
-class _Dumper(yaml.CSafeDumper):  # type: ignore[misc]
+class _Dumper(yaml.CSafeDumper):
     """Writes what stands twice twice: two changes can put one value in two places."""
 
     def ignore_aliases(self, data: object) -> bool:

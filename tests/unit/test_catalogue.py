@@ -9,7 +9,8 @@ import pytest
 
 from harness import catalogue
 from harness.catalogue import KnownDefect, Requirement, Stage, Status
-from harness.cluster.netns.defects import DEFECTS, Defect
+from harness.cluster.netns.defects import DEFECTS
+from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS
 from tools import catalogue_tables
 

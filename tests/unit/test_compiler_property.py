@@ -40,11 +40,17 @@ def compiled(stages: Stages, state: State) -> Iterator[tuple[Probe, bool]]:
     for probe in probes(state):
         source, destination = probe.source, probe.destination
         host = destination.host
-        if isinstance(source, NodeRef) and addresses.node_of[host] == source.index:
+        if (
+            isinstance(source, NodeRef)
+            and isinstance(host, PodRef)
+            and addresses.node_of[host] == source.index
+        ):
             yield probe, True  # passes no forward hook
             continue
-        there = [of_family(ips(end), probe.family) for end in (source, host)]
-        yield probe, passes(found, *there, f"{destination.port}/{destination.protocol}")
+        here, there = (of_family(ips(end), probe.family) for end in (source, host))
+        assert here
+        assert there
+        yield probe, passes(found, here, there, f"{destination.port}/{destination.protocol}")
 
 
 Rulings = dict[Probe, Ruling]

@@ -8,8 +8,10 @@ import platform
 import shutil
 import stat
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -38,6 +40,12 @@ CALICO = profile("calico")
 INSTALL = installation(CALICO)
 CONFIG = Path(__file__).parents[2] / "kind-config.yaml"
 
+Programs = Callable[..., None]
+"""Puts scripts on the PATH: ``programs(docker="exit 1")``."""
+Downloads = tuple[Path, str]
+"""A folder that a web server of this machine serves, and its address."""
+Object = dict[str, Any]
+
 COREFILE = """.:53 {
     errors
     kubernetes cluster.local in-addr.arpa ip6.arpa {
@@ -52,7 +60,7 @@ COREFILE = """.:53 {
 
 
 @pytest.fixture
-def programs(tmp_path, monkeypatch):
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     """A PATH that has nothing but what a test puts there: ``programs(docker="exit 1")``."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -69,7 +77,7 @@ def programs(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def offline(tmp_path):
+def offline(tmp_path: Path) -> Path:
     """An offline folder with everything for Calico."""
     folder = tmp_path / "offline"
     place = folder / "manifests" / "calico" / INSTALL.version / INSTALL.file
@@ -82,7 +90,7 @@ def offline(tmp_path):
     return folder
 
 
-def test_kind_config_gets_the_profiles_pod_subnet():
+def test_kind_config_gets_the_profiles_pod_subnet() -> None:
     found = yaml.safe_load(requirements.kind_config(CONFIG, installation(profile("kube-router"))))
     assert found["networking"] == {
         "disableDefaultCNI": True,
@@ -92,21 +100,21 @@ def test_kind_config_gets_the_profiles_pod_subnet():
     assert [node["role"] for node in found["nodes"]] == ["control-plane", "worker", "worker"]
 
 
-def test_shipped_kind_config_is_calicos_as_it_stands():
+def test_shipped_kind_config_is_calicos_as_it_stands() -> None:
     assert yaml.safe_load(CONFIG.read_text()) == yaml.safe_load(
         requirements.kind_config(CONFIG, INSTALL)
     )
 
 
 @pytest.mark.parametrize("text", ["", "networking: {}", "networking: {disableDefaultCNI: false}"])
-def test_kind_config_with_a_default_cni_is_refused(tmp_path, text):
+def test_kind_config_with_a_default_cni_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "kind.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match="disableDefaultCNI must be true"):
         requirements.kind_config(path, INSTALL)
 
 
-def test_auto_is_kind_with_an_offline_folder(programs, offline):
+def test_auto_is_kind_with_an_offline_folder(programs: Programs, offline: Path) -> None:
     programs(docker="exit 0", kind="exit 0")
     cluster, why = kind.choose(offline)
     assert cluster == "kind"
@@ -122,7 +130,9 @@ def test_auto_is_kind_with_an_offline_folder(programs, offline):
         ("manifests/calico/v3.31.0/calico-vxlan.yaml", "no manifest for calico"),
     ],
 )
-def test_auto_is_netns_and_says_what_the_offline_folder_lacks(programs, offline, gone, words):
+def test_auto_is_netns_and_says_what_the_offline_folder_lacks(
+    programs: Programs, offline: Path, gone: str, words: str
+) -> None:
     programs(docker="exit 0", kind="exit 0")
     (offline / gone).unlink()
     cluster, why = kind.choose(offline)
@@ -130,7 +140,7 @@ def test_auto_is_netns_and_says_what_the_offline_folder_lacks(programs, offline,
     assert words in why
 
 
-def test_auto_is_netns_without_kind_or_docker(programs, offline):
+def test_auto_is_netns_without_kind_or_docker(programs: Programs, offline: Path) -> None:
     cluster, why = kind.choose(offline)
     assert (cluster, "kind is not on the PATH" in why) == ("netns", True)
     programs(kind="exit 0")
@@ -141,14 +151,14 @@ def test_auto_is_netns_without_kind_or_docker(programs, offline):
     assert (cluster, "Cannot connect to the daemon" in why) == ("netns", True)
 
 
-def test_auto_is_netns_when_docker_lacks_the_node_image(programs, offline):
+def test_auto_is_netns_when_docker_lacks_the_node_image(programs: Programs, offline: Path) -> None:
     programs(docker='[ "$1" = version ]', kind="exit 0")
     cluster, why = kind.choose(offline)
     assert cluster == "netns"
     assert "kindest/node:v1" in why
 
 
-def test_auto_pulls_only_with_leave(programs, monkeypatch):
+def test_auto_pulls_only_with_leave(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
     programs(docker="exit 0", kind="exit 0")
     assert kind.choose(None)[0] == "netns"
     assert "NETPOL_PULL=yes" in kind.choose(None)[1]
@@ -156,7 +166,9 @@ def test_auto_pulls_only_with_leave(programs, monkeypatch):
     assert kind.choose(None)[0] == "kind"
 
 
-def test_auto_needs_kind_only_where_it_may_not_be_installed(programs, monkeypatch):
+def test_auto_needs_kind_only_where_it_may_not_be_installed(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     programs(docker="exit 0")
     assert kind.choose(None)[0] == "netns"
     monkeypatch.setenv("NETPOL_PULL", "yes")
@@ -164,7 +176,7 @@ def test_auto_needs_kind_only_where_it_may_not_be_installed(programs, monkeypatc
 
 
 @pytest.fixture
-def downloads(tmp_path):
+def downloads(tmp_path: Path) -> Iterator[Downloads]:
     """A folder on a web server of this machine, and its address."""
     folder = tmp_path / "downloads"
     (folder / binary.VERSION).mkdir(parents=True)
@@ -175,7 +187,7 @@ def downloads(tmp_path):
         server.shutdown()
 
 
-def test_kind_is_built_by_go_where_go_is(programs, tmp_path):
+def test_kind_is_built_by_go_where_go_is(programs: Programs, tmp_path: Path) -> None:
     for tool in ("env", "touch"):
         programs(**{tool: f'exec {shutil.which(tool, path=os.defpath)} "$@"'})
     programs(go=f'echo "$@" > {tmp_path}/said; touch "$GOBIN/kind"')
@@ -184,7 +196,9 @@ def test_kind_is_built_by_go_where_go_is(programs, tmp_path):
     assert found == binary.find()
 
 
-def test_release_of_kind_is_downloaded_where_go_is_not(programs, downloads):
+def test_release_of_kind_is_downloaded_where_go_is_not(
+    programs: Programs, downloads: Downloads
+) -> None:
     folder, address = downloads
     released = folder / f"kind-linux-{'amd64' if platform.machine() == 'x86_64' else 'arm64'}"
     released.write_bytes(b"#!/bin/sh\n")
@@ -205,19 +219,21 @@ def test_release_of_kind_is_downloaded_where_go_is_not(programs, downloads):
     assert binary.find() == found
 
 
-def test_offline_kind_is_never_installed(programs, offline, downloads):
+def test_offline_kind_is_never_installed(
+    programs: Programs, offline: Path, downloads: Downloads
+) -> None:
     programs(go="exit 0", docker="exit 0")
     with pytest.raises(UsageError, match="--offline forbids downloading it"):
         kind.up("netpol", CALICO, offline, CONFIG)
 
 
-def test_cluster_that_is_not_ours_is_not_deleted(programs):
+def test_cluster_that_is_not_ours_is_not_deleted(programs: Programs) -> None:
     programs(docker="exit 0", kind='[ "$1" = get ] && echo netpol; [ "$1" = get ]')
     with pytest.raises(UsageError, match="not made by this harness"):
         kind.down("netpol")
 
 
-def test_cluster_of_another_checkout_is_not_deleted(programs, tmp_path):
+def test_cluster_of_another_checkout_is_not_deleted(programs: Programs, tmp_path: Path) -> None:
     log = tmp_path / "log"
     programs(docker="exit 0", kind=f'echo "$@" >> {log}; [ "$1" != get ] || echo netpol')
     folder = kind.kubeconfig("netpol").parent
@@ -237,7 +253,9 @@ def test_cluster_of_another_checkout_is_not_deleted(programs, tmp_path):
     assert not folder.exists()
 
 
-def test_cluster_that_is_not_there_is_no_error_to_delete_and_one_to_connect(programs):
+def test_cluster_that_is_not_there_is_no_error_to_delete_and_one_to_connect(
+    programs: Programs,
+) -> None:
     programs(docker="exit 0", kind="exit 0")
     kind.down("netpol")
     assert "there is no kind cluster" in kind.status("netpol")
@@ -246,7 +264,9 @@ def test_cluster_that_is_not_there_is_no_error_to_delete_and_one_to_connect(prog
     assert "netpol up" in str(error.value.hint)
 
 
-def test_failed_creation_is_told_in_kinds_words_and_deleted(programs, offline, tmp_path, capsys):
+def test_failed_creation_is_told_in_kinds_words_and_deleted(
+    programs: Programs, offline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "log"
     programs(
         docker="exit 0",
@@ -287,8 +307,12 @@ MANAGED = (
     ],
 )
 def test_what_kind_cannot_install_is_refused_with_a_hint(
-    programs, tmp_path, monkeypatch, capsys, command
-):
+    programs: Programs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
     programs(docker="exit 0", kind="exit 0")
     monkeypatch.chdir(tmp_path)
     shutil.copy(CONFIG.parent / "harness" / "data" / "first-scenario.yaml", "s.yaml")
@@ -301,7 +325,12 @@ def test_what_kind_cannot_install_is_refused_with_a_hint(
     assert capsys.readouterr().err == f"{MANAGED}\n"
 
 
-def test_a_file_without_install_is_refused_by_its_path(programs, tmp_path, monkeypatch, capsys):
+def test_a_file_without_install_is_refused_by_its_path(
+    programs: Programs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     programs(docker="exit 0", kind="exit 0")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.toml").write_text(OWN)
@@ -314,7 +343,7 @@ def test_a_file_without_install_is_refused_by_its_path(programs, tmp_path, monke
 
 
 @pytest.fixture
-def marked(programs, tmp_path):
+def marked(programs: Programs, tmp_path: Path) -> Callable[..., None]:
     """A kind cluster with a mark: ``marked(cni="calico", ...)``."""
 
     def put(**data: str) -> None:
@@ -334,7 +363,9 @@ def own(folder: Path, text: str) -> Profile:
     return profile(str(folder / "calico.toml"))
 
 
-def test_a_cluster_remembers_the_profile_that_it_was_made_with(marked, tmp_path):
+def test_a_cluster_remembers_the_profile_that_it_was_made_with(
+    marked: Callable[..., None], tmp_path: Path
+) -> None:
     marked(cni="calico", version=INSTALL.version)
     assert lifecycle.require("netpol", None) == CALICO
     assert lifecycle.require("netpol", CALICO) == CALICO
@@ -346,7 +377,9 @@ def test_a_cluster_remembers_the_profile_that_it_was_made_with(marked, tmp_path)
     assert lifecycle.require("netpol", other_knowledge).title == "Our network plugin"
 
 
-def test_the_text_of_a_profile_that_does_not_ship_is_in_the_mark(programs, tmp_path):
+def test_the_text_of_a_profile_that_does_not_ship_is_in_the_mark(
+    programs: Programs, tmp_path: Path
+) -> None:
     programs(docker=f"read -r line; printf '%s' \"$line\" > {tmp_path}/applied")
     mine = own(tmp_path, OWN + OWN_INSTALL)
     data = []
@@ -365,7 +398,9 @@ def test_the_text_of_a_profile_that_does_not_ship_is_in_the_mark(programs, tmp_p
     ]
 
 
-def test_a_cluster_that_was_made_with_another_profile_is_refused(marked, tmp_path):
+def test_a_cluster_that_was_made_with_another_profile_is_refused(
+    marked: Callable[..., None], tmp_path: Path
+) -> None:
     marked(cni="calico", version="v1", profile=OWN + OWN_INSTALL)
     other = own(tmp_path, (OWN + OWN_INSTALL).replace("10.0.0.0", "10.1.0.0"))
     hint = "hint: `netpol down` deletes it; `netpol up` makes another"
@@ -378,7 +413,7 @@ def test_a_cluster_that_was_made_with_another_profile_is_refused(marked, tmp_pat
         assert str(error.value) == f"the kind cluster netpol has {has}\n{hint}"
 
 
-def workload(kind_: str, name: str, *, have: int, want: int = 3, seen: int = 1) -> dict:
+def workload(kind_: str, name: str, *, have: int, want: int = 3, seen: int = 1) -> Object:
     status = {"observedGeneration": seen, "numberReady": have, "desiredNumberScheduled": want}
     if kind_ == "Deployment":
         status = {"observedGeneration": seen, "readyReplicas": have}
@@ -390,7 +425,7 @@ def workload(kind_: str, name: str, *, have: int, want: int = 3, seen: int = 1) 
     }
 
 
-def node(name: str, ready: str) -> dict:
+def node(name: str, ready: str) -> Object:
     status = {"conditions": [{"type": "Ready", "status": ready}]}
     return {"kind": "Node", "metadata": {"name": name}, "status": status}
 
@@ -417,7 +452,9 @@ def node(name: str, ready: str) -> dict:
         ),
     ],
 )
-def test_what_is_not_ready_is_named(programs, tmp_path, items, expected):
+def test_what_is_not_ready_is_named(
+    programs: Programs, tmp_path: Path, items: list[Object], expected: list[str]
+) -> None:
     answer = tmp_path / "answer.json"
     answer.write_text(json.dumps({"items": items}))
     programs(docker=f'while read -r line; do echo "$line"; done < {answer}; echo')
@@ -427,14 +464,14 @@ def test_what_is_not_ready_is_named(programs, tmp_path, items, expected):
     assert all(words in text for words, text in zip(expected, found, strict=True))
 
 
-def test_no_answer_is_not_ready(programs):
+def test_no_answer_is_not_ready(programs: Programs) -> None:
     programs(docker="echo connection refused >&2; exit 1")
     assert readiness.not_ready("netpol", ()) == (
         "the API server does not answer: connection refused",
     )
 
 
-def test_corefile_asks_for_outside_names_first_and_forgets_failures():
+def test_corefile_asks_for_outside_names_first_and_forgets_failures() -> None:
     found = resolver.corefile(COREFILE)
     assert found.index("hosts /etc/netpol/hosts") < found.index("kubernetes cluster.local")
     assert "disable denial\n" in found
@@ -445,7 +482,9 @@ def test_corefile_asks_for_outside_names_first_and_forgets_failures():
 
 
 @pytest.mark.parametrize(("mounted", "kinds"), [(False, ["Deployment"]), (True, [])])
-def test_coredns_that_was_changed_by_half_is_changed_wholly(programs, tmp_path, mounted, kinds):
+def test_coredns_that_was_changed_by_half_is_changed_wholly(
+    programs: Programs, tmp_path: Path, mounted: bool, kinds: list[str]
+) -> None:
     volumes = [{"name": "netpol"}] if mounted else []
     pod = {"volumes": volumes, "containers": [{"name": "coredns"}]}
     config = {"kind": "ConfigMap", "data": {"Corefile": resolver.corefile(COREFILE)}}
@@ -463,7 +502,7 @@ def test_coredns_that_was_changed_by_half_is_changed_wholly(programs, tmp_path, 
     assert [item["kind"] for item in written] == kinds
 
 
-def test_outside_host_serves_each_protocol():
+def test_outside_host_serves_each_protocol() -> None:
     ports = [ContainerPort(443), ContainerPort(53, Protocol.UDP), ContainerPort(9, Protocol.SCTP)]
     assert outside.serving(ports).splitlines() == [
         "/agnhost netexec --http-port=443 --udp-port=-1 &",
@@ -473,7 +512,7 @@ def test_outside_host_serves_each_protocol():
     ]
 
 
-def test_outside_host_uses_its_address_to_nodes_and_pods():
+def test_outside_host_uses_its_address_to_nodes_and_pods() -> None:
     node, pods = "172.18.0.2", "10.0.0.0/16"
     lines = outside.host_network(["10.10.0.5", "2001:db8::5"], [node], pods, node)
     assert lines.splitlines() == [
@@ -488,14 +527,14 @@ def test_outside_host_uses_its_address_to_nodes_and_pods():
         outside.host_network(["2001:db8::5"], [node], pods, node)
 
 
-def test_node_has_a_way_to_an_outside_host():
+def test_node_has_a_way_to_an_outside_host() -> None:
     lines = outside.node_network(["10.10.0.5", "2001:db8::5"], "172.18.0.9").splitlines()
     assert lines[-1] == "ip route replace 10.10.0.5/32 dev netpol0"
     assert "bridge fdb append 00:00:00:00:00:00 dev netpol0 dst 172.18.0.9 via eth0" in lines
     assert "2001:db8::5" not in "".join(lines)
 
 
-def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path):
+def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path: Path) -> None:
     """Else two runs would wait for each other."""
     site = outside.KindSite("netpol", tmp_path, "10.0.0.0/16", "agnhost")
     words = [f"192.0.2.{number}" for number in range(8)]
@@ -509,7 +548,7 @@ def test_runs_that_need_the_same_addresses_take_them_in_the_same_order(tmp_path)
     assert held == [words, words]
 
 
-def test_outside_hosts_go_only_when_their_run_is_over(programs, tmp_path):
+def test_outside_hosts_go_only_when_their_run_is_over(programs: Programs, tmp_path: Path) -> None:
     me = Machine().this_process()
     hosts = {"alive": me, "dead": replace(me, started="1"), "away": replace(me, place="x")}
     items = [

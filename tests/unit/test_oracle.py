@@ -616,7 +616,10 @@ def test_facts_decide_ip_blocks_over_pods_and_nodes_R65_R84() -> None:  # noqa: 
 def test_known_addresses_decide_narrow_ip_blocks_R65() -> None:  # noqa: N802
     narrow = policy(f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: 10.1.0.0/16}}}}]}}]}}")
     state = replace(F0, policies=(narrow,))
-    addresses = {PodRef("y", "a"): ("10.1.0.9",), PodRef("y", "b"): ("10.2.0.9",)}
+    addresses: dict[PodRef | NodeRef, tuple[str, ...]] = {
+        PodRef("y", "a"): ("10.1.0.9",),
+        PodRef("y", "b"): ("10.2.0.9",),
+    }
     facts = replace(IP_BLOCKS_MATCH_ALL, addresses=addresses)
     table = """
         allowed: y/a -> x/a:80

@@ -28,9 +28,11 @@ from harness.model import (
     ExternalRef,
     ExternalTrafficPolicy,
     Family,
+    Host,
     Labels,
     NodePortRef,
     NodeRef,
+    Pod,
     PodRef,
     Probe,
     Protocol,
@@ -84,7 +86,7 @@ def ends(state: State) -> list[PodRef | NodeRef | ExternalRef]:
 def probes(case: Case) -> Iterator[Probe]:
     namespace = case.state.services[0].namespace
     direct = [(end, asked) for end in ends(case.state) for asked in ASKED]
-    hosts = [NodePortRef(namespace, "s", 1), NodePortRef(namespace, "s", 2)]
+    hosts: list[Host] = [NodePortRef(namespace, "s", 1), NodePortRef(namespace, "s", 2)]
     if not isinstance(case.source, ExternalRef):
         hosts.append(ServiceRef(namespace, "s"))
     translated = [(host, asked) for host in hosts for asked in SERVICE_ASKED]
@@ -158,28 +160,40 @@ def test_what_the_oracle_rules_without_facts_holds_with_them(case: Case) -> None
 
 
 class TypesFromSections(naive.Reading):
-    def types(self, spec):
+    def types(self, spec: dict[str, Any]) -> list[str]:
         return [word for word in ("Ingress", "Egress") if spec.get(word.lower())]
 
 
 class EmptyPeersDeny(naive.Reading):
-    def peer_listed(self, namespace, peers, other, probe):
+    def peer_listed(
+        self,
+        namespace: str,
+        peers: list[dict[str, Any]] | None,
+        other: naive.Someone,
+        probe: Probe,
+    ) -> bool:
         return bool(peers) and super().peer_listed(namespace, peers, other, probe)
 
 
 class EmptyPortsDeny(naive.Reading):
-    def port_listed(self, ports, target, port, probe):
+    def port_listed(
+        self, ports: list[dict[str, Any]] | None, target: naive.Someone, port: int, probe: Probe
+    ) -> bool:
         return bool(ports) and super().port_listed(ports, target, port, probe)
 
 
 class PeersOfAllNamespaces(naive.Reading):
-    def peer_is(self, namespace, peer, other, probe):
+    def peer_is(
+        self, namespace: str, peer: dict[str, Any], other: naive.Someone, probe: Probe
+    ) -> bool:
         home = other.pod.namespace if other.pod else namespace
         return super().peer_is(home, peer, other, probe)
 
 
 class SelectorsOrEd(naive.Reading):
-    def peer_is(self, namespace, peer, other, probe):
+    def peer_is(
+        self, namespace: str, peer: dict[str, Any], other: naive.Someone, probe: Probe
+    ) -> bool:
         return any(
             super(SelectorsOrEd, self).peer_is(namespace, {key: value}, other, probe)
             for key, value in peer.items()
@@ -187,64 +201,74 @@ class SelectorsOrEd(naive.Reading):
 
 
 class NoExcept(naive.Reading):
-    def in_block(self, block, other, probe):
+    def in_block(self, block: dict[str, Any], other: naive.Someone, probe: Probe) -> bool:
         return super().in_block({"cidr": block["cidr"]}, other, probe)
 
 
 class NoOwnNode(naive.Reading):
-    def is_own_node(self, pod, other):
+    def is_own_node(self, pod: Pod, other: naive.Someone) -> bool:
         return False
 
 
 class EveryNode(naive.Reading):
-    def is_own_node(self, pod, other):
+    def is_own_node(self, pod: Pod, other: naive.Someone) -> bool:
         return other.node is not None
 
 
 class ProtocolIgnored(naive.Reading):
-    def port_is(self, item, target, port, probe):
+    def port_is(
+        self, item: dict[str, Any], target: naive.Someone, port: int, probe: Probe
+    ) -> bool:
         same = {**item, "protocol": probe.destination.protocol.value}
         return super().port_is(same, target, port, probe)
 
 
 class NoEndPort(naive.Reading):
-    def port_is(self, item, target, port, probe):
+    def port_is(
+        self, item: dict[str, Any], target: naive.Someone, port: int, probe: Probe
+    ) -> bool:
         single = {key: value for key, value in item.items() if key != "endPort"}
         return super().port_is(single, target, port, probe)
 
 
 class NamedPortsOpen(naive.Reading):
-    def port_is(self, item, target, port, probe):
+    def port_is(
+        self, item: dict[str, Any], target: naive.Someone, port: int, probe: Probe
+    ) -> bool:
         return isinstance(item.get("port"), str) or super().port_is(item, target, port, probe)
 
 
 class OneEndIsEnough(naive.Reading):
-    def connects(self, source, target, port, probe):
+    def connects(
+        self, source: naive.Someone, target: naive.Someone, port: int, probe: Probe
+    ) -> bool:
         return self.leaves(source, target, port, probe) or self.enters(source, target, port, probe)
 
 
 class NotInNeedsTheKey(naive.Reading):
-    def expression(self, term, labels):
+    def expression(self, term: dict[str, Any], labels: dict[str, str]) -> bool:
         return term["operator"] != "NotIn" and super().expression(term, labels)
 
 
 class ExistsByValue(naive.Reading):
-    def expression(self, term, labels):
+    def expression(self, term: dict[str, Any], labels: dict[str, str]) -> bool:
         return term["operator"] == "Exists" or super().expression(term, labels)
 
 
 class ExpressionsIgnored(naive.Reading):
-    def selected(self, selector, labels):
+    def selected(self, selector: dict[str, Any], labels: dict[str, str]) -> bool:
         return super().selected({"matchLabels": selector.get("matchLabels")}, labels)
 
 
 class NoNameLabel(naive.Reading):
-    def labels_of(self, namespace):
-        return dict(self.state.namespace(namespace).labels)
+    def labels_of(self, namespace: str) -> dict[str, str]:
+        found = self.state.namespace(namespace)
+        assert found
+        return dict(found.labels)
 
 
 class FirstPolicyOnly(naive.Reading):
-    def rules(self, pod, direction):
+    def rules(self, pod: Pod, direction: str) -> list[tuple[str, dict[str, Any]]] | None:
         found = super().rules(pod, direction)
         return found[:1] if found else found
 

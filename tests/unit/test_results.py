@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -60,9 +61,9 @@ NUMBERS = dict.fromkeys(
 )
 
 
-def records(kind: type, **parts: object) -> st.SearchStrategy:  # type: ignore[type-arg]
+def records(kind: type, **parts: object) -> st.SearchStrategy[Any]:
     """Any record: every field, those with a default too, by its type."""
-    given_ = NUMBERS | parts
+    given_: dict[str, Any] = NUMBERS | parts
     names = [field.name for field in fields(kind)]
     return st.builds(kind, **{name: given_.get(name, ...) for name in names})
 

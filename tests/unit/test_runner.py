@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -58,7 +60,7 @@ def probe(port: int = 80) -> Probe:
     return Probe(CLIENT, Destination(SERVER, port))
 
 
-def cell(word: Verdict, port: int = 80, **changes: str) -> Cell:
+def cell(word: Verdict, port: int = 80, **changes: Any) -> Cell:
     return replace(Cell(probe(port), word, Location("s.yaml", 9, 3)), **changes)
 
 
@@ -68,6 +70,10 @@ def step(name: str, state: State, *cells: Cell) -> Step:
 
 def scenario(*steps: Step) -> Scenario:
     return Scenario(path="s.yaml", name="test", slug="test", why="for a test", steps=steps)
+
+
+def always(word: Verdict) -> Callable[[State, Probe], Verdict]:
+    return lambda state, asked: word
 
 
 def shut_by_policy(state: State, asked: Probe) -> Verdict:
@@ -355,7 +361,7 @@ def test_a_known_cell_that_gives_another_verdict_is_wrong(word: Verdict) -> None
 
 
 @pytest.mark.parametrize("other", [{"scenario": "other"}, {"step": "open"}])
-def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, str]) -> None:
+def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, Any]) -> None:
     known = knowing(replace(LEAK, **other))
     result = ScenarioRun(FakeCluster(shut_by_policy, known), OPEN_THEN_DENY, QUICK).run(1)
     assert result.scenario == OPEN_THEN_DENY
@@ -379,7 +385,7 @@ def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, str]) -> None:
     ],
 )
 def test_a_known_cell_that_its_scenario_does_not_have_is_an_error(
-    other: dict[str, str], message: str
+    other: dict[str, Any], message: str
 ) -> None:
     cluster = FakeCluster(shut_by_policy, knowing(replace(LEAK, **other)))
     with pytest.raises(UsageError) as error:
@@ -396,7 +402,7 @@ def test_a_known_denial_of_a_pair_that_never_connected_is_unproven() -> None:
     """Else a dead pod would pass for the limitation."""
     for word in (Verdict.TIMEOUT, Verdict.DNS):
         known = knowing(replace(LEAK, step="open", gives=word))
-        cluster = FakeCluster(lambda s, p, word=word: word, known)
+        cluster = FakeCluster(always(word), known)
         assert len(ScenarioRun(cluster, OPEN_THEN_DENY, QUICK).run(0).reachability.unproven) == 1
 
 
@@ -493,7 +499,7 @@ def test_lasting_silence_is_an_error_after_a_few_more_rounds() -> None:
     assert [r.outcome for r in result.reachability.unmeasured] == [SILENT]
     assert len(cluster.rounds) == 1 + 1 + 3  # the control, the round, three more
     # Nor does a silence that comes and goes keep a step going.
-    cluster = in_turn(*[SILENT, Verdict.TIMEOUT] * 9)
+    cluster = in_turn(*(SILENT, Verdict.TIMEOUT) * 9)
     result = ScenarioRun(cluster, DENIED, NO_TIME).run(0)
     assert [r.outcome for r in result.reachability.unmeasured] == [SILENT]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_every_text_belongs_to_a_file() -> None:
     ],
     ids=["missing", "fifo", "device", "large", "folder"],
 )
-def test_a_file_that_is_none(make, text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_none(make: Callable[[Path], object], text: str, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").touch()
     path = tmp_path / "othr.yaml"
     make(path)

@@ -107,11 +107,9 @@ def test_what_is_created_again_is_another_incarnation() -> None:
     made.add_pod(POD)
     made.apply(POLICY)
     state = made.finish_step().state
-    assert [item.incarnation for item in (*state.namespaces, *state.pods, *state.policies)] == [
-        1,
-        1,
-        1,
-    ]
+    assert [item.incarnation for item in state.namespaces] == [1]
+    assert [item.incarnation for item in state.pods] == [1]
+    assert [item.incarnation for item in state.policies] == [1]
 
 
 def test_a_builder_goes_on_from_a_state() -> None:

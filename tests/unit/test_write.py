@@ -30,7 +30,8 @@ from harness.model import (
 from harness.scenario import find, kubernetes_yaml
 from harness.scenario.source import Problems, documents
 from harness.scenario.topology import TopologyBuilder
-from harness.scenario.write import Unwritable, write
+from harness.scenario.write import write
+from harness.scenario.write_table import Unwritable
 from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
 from tests.scenarios import scenarios
 
