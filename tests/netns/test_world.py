@@ -184,6 +184,32 @@ def sync_of(believed):
 print(*(sync_of(believed) for believed, _ in seen))
 """
 
+SERVICES_AND_LOAD = """
+policy = json.dumps({"spec": {"podSelector": {"matchLabels": {"app": "server"}}}})
+manifest = Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "deny", policy)
+labels = Labels({"app": "server"})
+service = Service("x", "web", labels, (ServicePort(80, 80),))
+pods = (client, replace(server, labels=labels))
+exposed = State("test", (Namespace("x"),), pods, services=(service,))
+tables = set()
+
+def without_policies(scripts):
+    for text in scripts.values():
+        tables.update(line for line in text.splitlines() if line.startswith("delete"))
+    kernel.run_nft({netns: text.split("table inet netpol")[0] for netns, text in scripts.items()})
+
+to_service = Probe(client.ref, Destination(ServiceRef("x", "web"), 80))
+to_pod = Probe(client.ref, Destination(server.ref, 80))
+no_services = replace(PARTS, services=lambda *_: "")
+for parts in (PARTS, no_services, replace(PARTS, load=without_policies)):
+    world = World(loop, (Family.V4,), parts)
+    world.sync(exposed)
+    open_ = probe(to_service)
+    world.sync(replace(exposed, policies=(manifest,)))
+    print(*open_, *probe(to_pod))
+print(*sorted(tables), sep=", ")
+"""
+
 
 def run(script: str) -> list[str]:
     done = subprocess.run(
@@ -241,3 +267,14 @@ def test_the_rules_follow_what_the_cni_believes() -> None:
 def test_a_belief_is_kept_when_its_rules_are_loaded_and_not_beyond_the_nodes() -> None:
     """Of the syncs 0 to 3, the second fails, and the last makes the nodes anew."""
     assert run(BELIEFS) == ["none 0 0 none"]
+
+
+@pytest.mark.usefixtures("available")
+def test_services_and_the_loading_of_rules_can_be_replaced() -> None:
+    """Right; without the rules of Services; with a loader that loses the rules of policies."""
+    assert run(SERVICES_AND_LOAD) == [
+        "allowed TIMEOUT",
+        "TIMEOUT TIMEOUT",
+        "allowed allowed",
+        "delete table inet netpol, delete table inet services",
+    ]
