@@ -195,10 +195,6 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios colle
 	@$(MAKE) collect
 	@echo "check: all good"
 
-.PHONY: catalogue
-catalogue: $(DEV_STAMP) ## write the tables of requirements and known defects in docs/
-	@$(BIN)/python -m tools.catalogue_tables
-
 .PHONY: documents
 documents: $(DEV_STAMP) ## write the parts of the documents that are made from data
 	@$(BIN)/python -m tools.documents

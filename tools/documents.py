@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from harness import catalogue
 from harness.cluster.kind.installation import installation
 from harness.cluster.profiles import DEFAULT, Profile, profile, profile_names
 from harness.cluster.profiles.reading import INSTALL, has_section
@@ -53,8 +54,33 @@ def _cells(item: Profile) -> tuple[str, ...]:
     )
 
 
+def requirements() -> str:
+    """Return the table of requirements, by their ids."""
+    rows = [
+        f"| {entry.id} | {entry.text} | {entry.status} | {entry.source} |"
+        for entry in catalogue.requirements().values()
+    ]
+    return "\n".join(("| id | requirement | status | source |", "|---|---|---|---|", *rows))
+
+
+def defects() -> str:
+    """Return the table of known defects, by their ids."""
+    rows = [
+        f"| {entry.id} | {entry.text} | {entry.stage or ''} | {_code(entry.name)} |"
+        for entry in catalogue.defects().values()
+    ]
+    head = ("| id | what goes wrong | stage | `--defect` |", "|---|---|---|---|")
+    return "\n".join((*head, *rows))
+
+
+def _code(text: str | None) -> str:
+    return f"`{text}`" if text else ""
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "CNI profiles": ("docs/real-clusters.md", profiles),
+    "requirements": ("docs/requirements.md", requirements),
+    "known defects": ("docs/defects.md", defects),
 }
 
 

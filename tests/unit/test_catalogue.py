@@ -12,7 +12,6 @@ from harness.catalogue import KnownDefect, Requirement, Stage, Status
 from harness.cluster.netns.defects import DEFECTS
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS
-from tools import catalogue_tables
 
 STAGE_OF = {
     "matches": Stage.SELECT,
@@ -83,16 +82,3 @@ def test_every_defect_that_can_be_switched_on_is_in_the_catalogue() -> None:
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_wrong_in_the_stage_that_the_catalogue_names(name: str) -> None:
     assert replaced(DEFECTS[name]) == {catalogue.defects()[DEFECTS[name].id].stage}
-
-
-@pytest.mark.parametrize("document", catalogue_tables.TABLES)
-def test_the_table_of_a_document_is_that_of_the_catalogue(document: str) -> None:
-    text = (catalogue_tables.ROOT / document).read_text(encoding="utf-8")
-    table = catalogue_tables.TABLES[document]()
-    assert catalogue_tables.with_table(text, table) == text, "run `make catalogue`"
-
-
-def test_a_document_without_the_table_is_an_error() -> None:
-    why = "the document does not have one <!-- `make catalogue` writes this table -->"
-    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
-        catalogue_tables.with_table("# Known defects", "")
