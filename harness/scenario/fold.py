@@ -32,7 +32,7 @@ from harness.scenario.schema import (
     ServiceWire,
     StepWire,
 )
-from harness.scenario.source import Document, Place
+from harness.scenario.source import Document, KeyPath
 from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
 from harness.suggest import nearest, nearest_or_all
 
@@ -53,7 +53,7 @@ class StateReader:
         self._slug = slug
         self._manifests = manifests
         self._problems = manifests.problems
-        self._places: dict[tuple[Kind, str], Place] = {}
+        self._places: dict[tuple[Kind, str], KeyPath] = {}
         """Where each pod, Service and external was last created."""
         ranges = networks(wire.networks, document, manifests.problems)
         start = State(scope=slug, exact_names=wire.exact_names, networks=ranges)
@@ -78,7 +78,7 @@ class StateReader:
         if namespace and not known and namespace not in step.create:
             fact = f"there is no namespace {namespace!r} in this step"
             self._add(("steps", index, "namespace"), fact, self._namespace_hint(namespace))
-        verbs: Mapping[str, Callable[[StepWire, Place], None]] = {
+        verbs: Mapping[str, Callable[[StepWire, KeyPath], None]] = {
             "apply": self._apply,
             "delete": self._delete_all,
             "create": self._create_more,
@@ -92,18 +92,18 @@ class StateReader:
         self._report(self._builder.conflicts())
         return self._builder.finish_step()
 
-    def _add(self, place: Place, message: str, hint: str | None = None) -> None:
+    def _add(self, place: KeyPath, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.at(place), message, hint)
 
-    def _add_at_key(self, place: Place, message: str, hint: str | None = None) -> None:
+    def _add_at_key(self, place: KeyPath, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.key_at(place), message, hint)
 
     # -------------------------------------------------------------- create
 
-    def _create_more(self, step: StepWire, place: Place) -> None:
+    def _create_more(self, step: StepWire, place: KeyPath) -> None:
         self._create(step.create, place)
 
-    def _create(self, wires: Mapping[str, NamespaceWire], place: Place) -> None:
+    def _create(self, wires: Mapping[str, NamespaceWire], place: KeyPath) -> None:
         for name, wire in wires.items():
             here = (*place, name)
             self._add_namespace(name, wire, here)
@@ -112,7 +112,7 @@ class StateReader:
             for service, service_wire in wire.services.items():
                 self._add_service(name, service, service_wire, (*here, "services", service))
 
-    def _add_namespace(self, name: str, wire: NamespaceWire, place: Place) -> None:
+    def _add_namespace(self, name: str, wire: NamespaceWire, place: KeyPath) -> None:
         if not self._builder.has_namespace(name):
             self._check_length(name, place)
             self._builder.add_namespace(name, Labels(wire.labels))
@@ -120,7 +120,7 @@ class StateReader:
             hint = f"change its labels by label: {{ns/{name}: {{...}}}}"
             self._add_at_key((*place, "labels"), f"namespace {name!r} exists already", hint)
 
-    def _check_length(self, namespace: str, place: Place) -> None:
+    def _check_length(self, namespace: str, place: KeyPath) -> None:
         longest = _LONGEST_NAME - _LONGEST_PREFIX - 1
         own = f"{self._slug}-{namespace}"
         if self._wire.exact_names or len(own) <= longest:
@@ -132,7 +132,7 @@ class StateReader:
         )
         self._add_at_key(place, fact, hint)
 
-    def _add_pod(self, ref: PodRef, wire: PodWire, place: Place) -> None:
+    def _add_pod(self, ref: PodRef, wire: PodWire, place: KeyPath) -> None:
         node = self._builder.next_node() if wire.node is None else wire.node
         ports = tuple(map(_container_port, wire.ports))
         labels = Labels(wire.labels)
@@ -144,7 +144,7 @@ class StateReader:
         else:
             self._places[Kind.POD, str(ref)] = place
 
-    def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: Place) -> None:
+    def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: KeyPath) -> None:
         kind = ServiceType(wire.type)
         ports = tuple(map(_service_port, wire.ports))
         policy = ExternalTrafficPolicy(wire.external_traffic_policy or "Cluster")
@@ -159,12 +159,12 @@ class StateReader:
             fact = f"externalTrafficPolicy means nothing for a {kind} Service"
             self._add_at_key((*place, "externalTrafficPolicy"), fact, "type: NodePort")
 
-    def _exists(self, conflict: Conflict, place: Place) -> None:
+    def _exists(self, conflict: Conflict, place: KeyPath) -> None:
         hint = "delete it first, or give the new one another name"
         self._add_at_key(place, f"{conflict.kind} {conflict.name} exists already", hint)
 
     def _add_external(self, name: str, wire: ExternalWire, ranges: Networks) -> None:
-        place: Place = ("externals", name)
+        place: KeyPath = ("externals", name)
         addresses = (wire.ip,) if isinstance(wire.ip, str) else tuple(wire.ip)
         for address in addresses:
             if fault := no_outside_host(address, ranges):
@@ -175,11 +175,11 @@ class StateReader:
 
     # -------------------------------------------------------------- apply, refused
 
-    def _apply(self, step: StepWire, place: Place) -> None:
+    def _apply(self, step: StepWire, place: KeyPath) -> None:
         for manifest in self._manifests.read(step.apply, place, self._demand("apply", step)):
             self._submit(self._builder.apply, manifest, step)
 
-    def _refuse(self, step: StepWire, place: Place) -> None:
+    def _refuse(self, step: StepWire, place: KeyPath) -> None:
         for manifest in self._manifests.read(step.refused, place, self._demand("refused", step)):
             self._submit(self._builder.refuse, manifest, step)
 
@@ -206,7 +206,7 @@ class StateReader:
 
     # -------------------------------------------------------------- delete
 
-    def _delete_all(self, step: StepWire, place: Place) -> None:
+    def _delete_all(self, step: StepWire, place: KeyPath) -> None:
         for index, text in enumerate(step.delete):
             try:
                 self._delete(text, (*place, index))
@@ -217,7 +217,7 @@ class StateReader:
                 else:
                     self._add((*place, index), *self._missing(conflict.kind, conflict.name))
 
-    def _delete(self, text: str, place: Place) -> None:
+    def _delete(self, text: str, place: KeyPath) -> None:
         kind, *key = text.split("/")
         match key:
             case [name] if kind and name:
@@ -252,7 +252,7 @@ class StateReader:
 
     # -------------------------------------------------------------- label, restart
 
-    def _label_all(self, step: StepWire, place: Place) -> None:
+    def _label_all(self, step: StepWire, place: KeyPath) -> None:
         for target, changes in step.label.items():
             head, _, name = target.partition("/")
             ref = NamespaceRef(name) if head == "ns" else PodRef(head, name)
@@ -269,7 +269,7 @@ class StateReader:
                 self._label(ref, key, value, (*place, target, key))
 
     def _label(
-        self, target: NamespaceRef | PodRef, key: str, value: str | None, place: Place
+        self, target: NamespaceRef | PodRef, key: str, value: str | None, place: KeyPath
     ) -> None:
         try:
             self._builder.label(target, key, value)
@@ -277,7 +277,7 @@ class StateReader:
             hint = nearest_or_all(key, self._builder.labels(target), "its labels")
             self._add_at_key(place, f"{target} has no label {key!r} to remove", hint)
 
-    def _restart_all(self, step: StepWire, place: Place) -> None:
+    def _restart_all(self, step: StepWire, place: KeyPath) -> None:
         for index, text in enumerate(step.restart):
             namespace, _, name = text.partition("/")
             try:
@@ -308,7 +308,7 @@ class StateReader:
                 case _:
                     self._report_port(conflict, (*place, "ports", conflict.port))
 
-    def _report_port(self, conflict: Conflict, place: Place) -> None:
+    def _report_port(self, conflict: Conflict, place: KeyPath) -> None:
         match conflict.fact:
             case Fact.PORT_TWICE:
                 fact = f"port {conflict.detail} stands twice"
@@ -339,7 +339,7 @@ class StateReader:
         fact = f"port {number} of node {pod.node} is {conflict.detail}'s already"
         return fact, "pods with hostNetwork share the node's ports"
 
-    def _address_taken(self, conflict: Conflict, place: Place) -> None:
+    def _address_taken(self, conflict: Conflict, place: KeyPath) -> None:
         externals = self._builder.state().externals
         word = conflict.detail
         owner = next(item for item in externals if word in (*item.addresses, *item.dns_names))

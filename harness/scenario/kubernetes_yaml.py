@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import yaml
 
-from harness.scenario.source import Document, Place, Problems, location_of, scalar_value
+from harness.scenario.source import Document, KeyPath, Problems, location_of, scalar_value
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT = f"{_TAG}str"
@@ -53,7 +53,7 @@ class _Refused(Exception):
     """Kubernetes' reader reports an error here."""
 
 
-def check(document: Document, place: Place, problems: Problems) -> None:
+def check(document: Document, place: KeyPath, problems: Problems) -> None:
     """Record every scalar and key below ``place`` that Kubernetes reads as something else."""
     reading = _Comparison(document.path, problems)
     for node in _nodes(document.node(place)):

@@ -19,7 +19,7 @@ from harness.scenario.files import Project
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
 from harness.scenario.source import (
     Document,
-    Place,
+    KeyPath,
     Problems,
     documents,
     read_text,
@@ -103,7 +103,9 @@ class Manifests:
         self.problems = problems
         self._files: dict[Path, tuple[Document, ...]] = {}
 
-    def read(self, entries: Sequence[object], place: Place, demand: Demand) -> Iterator[Manifest]:
+    def read(
+        self, entries: Sequence[object], place: KeyPath, demand: Demand
+    ) -> Iterator[Manifest]:
         """The manifests of one verb, in order, without those that have problems."""
         for index, entry in enumerate(entries):
             if self.problems.are_many:  # no more of them will be shown
@@ -319,10 +321,10 @@ class _Source:
     """An object and where it stands: a document of its own, or a place in the scenario."""
 
     document: Document
-    base: Place
+    base: KeyPath
     value: object
 
-    def at(self, path: Place) -> Location:
+    def at(self, path: KeyPath) -> Location:
         return self.document.key_at((*self.base, *path))
 
     def items(self) -> tuple[_Source, ...] | None:
@@ -343,7 +345,7 @@ class _Source:
             for index, item in enumerate(body["items"])
         )
 
-    def add(self, problems: Problems, path: Place, message: str, hint: str | None) -> None:
+    def add(self, problems: Problems, path: KeyPath, message: str, hint: str | None) -> None:
         problems.add(self.at(path), message, hint)
 
 

@@ -18,8 +18,7 @@ import yaml
 from harness.errors import Location, Problem
 from harness.files import Unreadable, display, read_bytes
 
-Step = str | int
-Place = tuple[Step, ...]
+KeyPath = tuple[str | int, ...]
 """A way to a value: keys and list indices from the root of a document."""
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
@@ -115,24 +114,24 @@ class Document:
         default_factory=dict, compare=False, repr=False
     )
 
-    def node(self, place: Place) -> yaml.Node:
+    def node(self, place: KeyPath) -> yaml.Node:
         """The node at ``place``, or the nearest around it that exists."""
         return self._walk(place)[1]
 
-    def at(self, place: Place) -> Location:
+    def at(self, place: KeyPath) -> Location:
         """Where the value at ``place`` stands."""
         return self._location(self._walk(place)[1])
 
-    def key_at(self, place: Place) -> Location:
+    def key_at(self, place: KeyPath) -> Location:
         """Where the key stands that ``place`` ends in; for a list index, its item."""
         return self._location(self._walk(place)[0])
 
-    def keys(self, place: Place) -> tuple[str, ...]:
+    def keys(self, place: KeyPath) -> tuple[str, ...]:
         """The keys of the mapping at ``place``, in the order of the file."""
         node = self.node(place)
         return tuple(key.value for key, _ in node.value)
 
-    def written(self, place: Place) -> WrittenText:
+    def written(self, place: KeyPath) -> WrittenText:
         """The text at ``place`` as it is written."""
         node = self.node(place)
         text, at = str(node.value), self._location(node)
@@ -144,7 +143,7 @@ class Document:
     def _location(self, node: yaml.Node) -> Location:
         return location_of(self.path, node.start_mark)
 
-    def _walk(self, place: Place) -> tuple[yaml.Node, yaml.Node]:
+    def _walk(self, place: KeyPath) -> tuple[yaml.Node, yaml.Node]:
         key, node = self.root, self.root
         for step in place:
             found = self._child(node, step)
@@ -153,7 +152,7 @@ class Document:
             key, node = found
         return key, node
 
-    def _child(self, node: yaml.Node, step: Step) -> tuple[yaml.Node, yaml.Node] | None:
+    def _child(self, node: yaml.Node, step: str | int) -> tuple[yaml.Node, yaml.Node] | None:
         if isinstance(node, yaml.MappingNode):
             known = self._children.get(id(node))
             if known is None:
@@ -587,7 +586,7 @@ def _behind_a_block(problems: Problems, here: Location) -> bool:
     return False
 
 
-def walk(value: object, place: Place = ()) -> Iterator[tuple[Place, object]]:
+def walk(value: object, place: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
     """Every value inside of a value, itself included, with its place."""
     yield place, value
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""A document against the schema: what pydantic finds, in the words of the language."""
+"""A document against the wire form: what pydantic finds, in the words of the language."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.scenario.schema import (
     ServiceWire,
     StepWire,
 )
-from harness.scenario.source import Document, Place, Problems
+from harness.scenario.source import Document, KeyPath, Problems
 from harness.suggest import closest, nearest
 
 
@@ -58,7 +58,7 @@ def _meant(detail: ErrorDetails) -> str | None:
     return closest(str(place[-1]), _keys_of(_model_at(place[:-1])))
 
 
-def _place(detail: ErrorDetails) -> Place:
+def _place(detail: ErrorDetails) -> KeyPath:
     return tuple(
         step
         for step in detail["loc"]
@@ -163,7 +163,7 @@ _EMPTY = {"a mapping": "write {} for none, or leave the key out", "a list": "wri
 
 
 def _wrong_shape(
-    document: Document, place: Place, shapes: tuple[object, str], problems: Problems
+    document: Document, place: KeyPath, shapes: tuple[object, str], problems: Problems
 ) -> None:
     given, wanted = shapes
     written = getattr(document.node(place), "value", "")
@@ -191,7 +191,7 @@ def _read_as(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else "a number"
 
 
-def _not_of_kind(called: str, place: Place, shapes: tuple[object, str]) -> tuple[str, str]:
+def _not_of_kind(called: str, place: KeyPath, shapes: tuple[object, str]) -> tuple[str, str]:
     given, wanted = shapes
     kind = next((word for known, word in _KINDS if isinstance(given, known)), "nothing")
     hint = _EXAMPLES.get(str(place[-1]) if place else "", f"write {wanted}")
@@ -219,7 +219,7 @@ _EXAMPLES = {
 }
 
 
-def _called(place: Place) -> str:
+def _called(place: KeyPath) -> str:
     """Name what stands at a place by its key, with its index if it is an item of a list."""
     if not place:
         return "the file"
@@ -257,12 +257,12 @@ _ELSEWHERE = {
 }
 
 
-def _unknown_key(word: str, place: Place) -> str:
+def _unknown_key(word: str, place: KeyPath) -> str:
     keys = _keys_of(_model_at(place[:-1]))
     return nearest(word, keys) or _ELSEWHERE.get(word) or f"known keys: {', '.join(keys)}"
 
 
-def _model_at(place: Place) -> type[BaseModel]:
+def _model_at(place: KeyPath) -> type[BaseModel]:
     """The model that describes the mapping at a place."""
     match place:
         case ():
@@ -283,7 +283,7 @@ def _model_at(place: Place) -> type[BaseModel]:
             return NamedPort
 
 
-def _model_in_namespace(place: Place) -> type[BaseModel]:
+def _model_in_namespace(place: KeyPath) -> type[BaseModel]:
     match place:
         case (_, "pods", _):
             return PodWire
@@ -297,7 +297,7 @@ def _model_in_namespace(place: Place) -> type[BaseModel]:
             return NamespaceWire
 
 
-def _owner(place: Place, value: object) -> str:
+def _owner(place: KeyPath, value: object) -> str:
     """Name the thing of the scenario that a place lies in: `` in pod db/postgres``."""
     match place:
         case ("steps", int() as index, "create", *rest) if rest:
@@ -312,7 +312,7 @@ def _owner(place: Place, value: object) -> str:
             return ""
 
 
-def _owner_in_namespace(place: Place) -> str:
+def _owner_in_namespace(place: KeyPath) -> str:
     match place:
         case (namespace, "pods", name, *_):
             return f" in pod {namespace}/{name}"
