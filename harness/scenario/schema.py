@@ -10,6 +10,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -230,6 +231,19 @@ def _by_shape(shapes: Mapping[type, str]) -> Discriminator:
 _PORT_SHAPES = {int: "<number>", str: "<text>", dict: "<mapping>"}
 
 
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What an author reads about a key: an example, and what to write where it is missing."""
+
+    example: str = ""
+    missing: str = ""
+
+
+_PORTS = Texts("ports: [80, 53/UDP]")
+_LABELS = Texts("labels: {app: web}")
+_TABLE = "expect: allowed, or `expect: |2` and a table below"
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
 
@@ -237,7 +251,9 @@ class _Wire(BaseModel):
 class NamedPort(_Wire):
     """A container port in full."""
 
-    port: _Number = Field(description="The number it listens on, 1 to 65535.")
+    port: Annotated[_Number, Texts(missing="port: a number")] = Field(
+        description="The number it listens on, 1 to 65535."
+    )
     name: _PortName | None = Field(None, description="A name, for policies and targetPorts.")
     protocol: _Protocol = "TCP"
 
@@ -253,8 +269,8 @@ _ContainerPort = Annotated[
 class PodWire(_Wire):
     """A pod that listens on its ports and nothing else."""
 
-    labels: _Labels = Field(default_factory=dict)
-    ports: list[_ContainerPort] = Field(
+    labels: Annotated[_Labels, _LABELS] = Field(default_factory=dict)
+    ports: Annotated[list[_ContainerPort], _PORTS] = Field(
         default_factory=list, description="80, 53/UDP or {name: web, port: 80, protocol: TCP}."
     )
     node: Annotated[int, AfterValidator(_node)] | None = Field(
@@ -266,7 +282,7 @@ class PodWire(_Wire):
 class NamedServicePort(_Wire):
     """A port of a Service in full."""
 
-    port: _Number
+    port: Annotated[_Number, Texts(missing="port: a number")]
     name: _PortName | None = None
     target_port: (
         Annotated[
@@ -290,8 +306,11 @@ class ServiceWire(_Wire):
     """A Service over pods of its namespace."""
 
     type: Literal["ClusterIP", "Headless", "NodePort"] = "ClusterIP"
-    selector: _Labels = Field(description="All of these labels.", min_length=1)
-    ports: list[_ServicePort] = Field(default_factory=list)
+    selector: Annotated[
+        _Labels,
+        Texts("selector: {app: web}", "selector: the labels of the pods, like {app: web}"),
+    ] = Field(description="All of these labels.", min_length=1)
+    ports: Annotated[list[_ServicePort], _PORTS] = Field(default_factory=list)
     external_traffic_policy: Literal["Cluster", "Local"] | None = Field(
         None, alias="externalTrafficPolicy", description="Of a NodePort Service."
     )
@@ -300,8 +319,10 @@ class ServiceWire(_Wire):
 class NamespaceWire(_Wire):
     """A namespace with its pods and Services."""
 
-    labels: _Labels = Field(default_factory=dict)
-    pods: dict[_Name, PodWire] = Field(default_factory=dict)
+    labels: Annotated[_Labels, _LABELS] = Field(default_factory=dict)
+    pods: Annotated[dict[_Name, PodWire], Texts("pods: {client: {}}")] = Field(
+        default_factory=dict
+    )
     services: dict[_ServiceName, ServiceWire] = Field(default_factory=dict)
 
 
@@ -315,8 +336,9 @@ class ExternalWire(_Wire):
         Annotated[_IpAddress, Tag("<text>")]
         | Annotated[list[_IpAddress], Field(min_length=1, max_length=2), Tag("<list>")],
         _by_shape({list: "<list>", str: "<text>"}),
+        Texts(missing="ip: an address like 10.10.0.5"),
     ] = Field(description="An address, or a list of one for each family.")
-    ports: list[_ContainerPort] = Field(default_factory=list)
+    ports: Annotated[list[_ContainerPort], _PORTS] = Field(default_factory=list)
     names: list[Annotated[str, AfterValidator(_absolute_name)]] = Field(
         default_factory=list, description="Its absolute DNS names."
     )
@@ -341,7 +363,9 @@ class NetworksWire(_Wire):
 class OracleWire(_Wire):
     """A wish not to compare the tables with what the policies say."""
 
-    off: _Text = Field(description="The reason.")
+    off: Annotated[_Text, Texts(missing="oracle: {off: the reason}")] = Field(
+        description="The reason."
+    )
 
 
 _Manifest = Annotated[
@@ -359,24 +383,28 @@ _Duration = Annotated[
 class StepWire(_Wire):
     """Changes, and what is reachable after them."""
 
-    step: Annotated[str, AfterValidator(_step_title)] = Field(
-        description="The step's name, a sentence."
-    )
+    step: Annotated[
+        str, AfterValidator(_step_title), Texts(missing="step: a sentence that names it")
+    ] = Field(description="The step's name, a sentence.")
     namespace: str | None = Field(None, description="Of the step's manifests that name none.")
-    apply: list[_Manifest] = Field(
+    apply: Annotated[list[_Manifest], Texts("apply: [policies/a.yaml]")] = Field(
         default_factory=list, description="Paths beside the scenario file, or objects inline."
     )
-    delete: list[str] = Field(
+    delete: Annotated[list[str], Texts("delete: [NetworkPolicy/db/db-policy]")] = Field(
         default_factory=list, description="Kind/namespace/name or Namespace/name."
     )
     create: dict[_NamespaceName, NamespaceWire] = Field(
         default_factory=dict, description="More topology."
     )
-    label: dict[str, _LabelChange] = Field(
-        default_factory=dict,
-        description="app1/client: {app: client} or ns/app1: {team: blue}; null removes a label.",
+    label: Annotated[dict[str, _LabelChange], Texts("label: {app1/client: {app: client}}")] = (
+        Field(
+            default_factory=dict,
+            description="app1/client: {app: client} or ns/app1: {team: blue}; null removes a label.",
+        )
     )
-    restart: list[str] = Field(default_factory=list, description="Pods: ns/pod.")
+    restart: Annotated[list[str], Texts("restart: [app1/client]")] = Field(
+        default_factory=list, description="Pods: ns/pod."
+    )
     refused: list[_Manifest] = Field(
         default_factory=list, description="Manifests that the API server must refuse."
     )
@@ -387,13 +415,15 @@ class StepWire(_Wire):
         alias="never-allowed",
         description='"SOURCE -> DESTINATION": why they cannot connect in this step.',
     )
-    expect: str = Field(description="One word, or a table behind '|2'.")
+    expect: Annotated[str, Texts(_TABLE, _TABLE)] = Field(
+        description="One word, or a table behind '|2'."
+    )
 
 
 class NodesNeeded(_Wire):
     """Worker nodes that must be there."""
 
-    nodes: Annotated[int, AfterValidator(_node)]
+    nodes: Annotated[int, AfterValidator(_node), Texts(missing="nodes: 2")]
 
 
 _Need = Annotated[
@@ -410,18 +440,24 @@ def _only_ipv4() -> list[Literal[4, 6]]:
 class ScenarioWire(_Wire):
     """A topology, and steps that change something and state a truth table."""
 
-    scenario: Annotated[str, AfterValidator(_title)] = Field(description="Its title.")
-    why: _Text = Field(description="What it shows, in one or two sentences.")
-    covers: list[Annotated[str, AfterValidator(_requirement_id)]] = Field(
+    scenario: Annotated[str, AfterValidator(_title), Texts(missing="scenario: its title")] = Field(
+        description="Its title."
+    )
+    why: Annotated[_Text, Texts(missing="why: one or two sentences that say what it shows")] = (
+        Field(description="What it shows, in one or two sentences.")
+    )
+    covers: Annotated[
+        list[Annotated[str, AfterValidator(_requirement_id)]], Texts("covers: [R38, R39]")
+    ] = Field(
         default_factory=list, description="Requirements: docs/requirements.md lists the ids."
     )
-    catches: list[Annotated[str, AfterValidator(_defect_id)]] = Field(
-        default_factory=list, description="Known defects: docs/defects.md lists the ids."
-    )
-    needs: list[_Need] = Field(
+    catches: Annotated[
+        list[Annotated[str, AfterValidator(_defect_id)]], Texts("catches: [B15]")
+    ] = Field(default_factory=list, description="Known defects: docs/defects.md lists the ids.")
+    needs: Annotated[list[_Need], Texts("needs: [endport]")] = Field(
         default_factory=list, description="What it needs beyond what the file shows by itself."
     )
-    families: list[Literal[4, 6]] = Field(
+    families: Annotated[list[Literal[4, 6]], Texts("families: [4, 6]")] = Field(
         default_factory=_only_ipv4, min_length=1, description="IP families: 4, 6 or both."
     )
     exact_names: bool = Field(
@@ -430,10 +466,13 @@ class ScenarioWire(_Wire):
     externals: dict[_Name, ExternalWire] = Field(
         default_factory=dict, description="Hosts outside of the cluster."
     )
-    networks: NetworksWire | None = Field(
+    networks: Annotated[NetworksWire | None, Texts("networks: {pods: 10.244.0.0/16}")] = Field(
         None, description="The cluster's address ranges, where the scenario depends on them."
     )
-    topology: dict[_NamespaceName, NamespaceWire] = Field(description="Namespaces.", min_length=1)
+    topology: Annotated[
+        dict[_NamespaceName, NamespaceWire],
+        Texts(missing="topology: {app1: {pods: {client: {}}}}"),
+    ] = Field(description="Namespaces.", min_length=1)
     never_allowed: dict[str, _Text] = Field(
         default_factory=dict,
         alias="never-allowed",
@@ -441,7 +480,9 @@ class ScenarioWire(_Wire):
     )
     oracle: OracleWire | None = None
     proves: Literal["nothing-changes"] | None = None
-    steps: list[StepWire] = Field(min_length=1, max_length=1_000)
+    steps: Annotated[list[StepWire], Texts(missing="steps: a list of at least one step")] = Field(
+        min_length=1, max_length=1_000
+    )
 
 
 def json_schema() -> str:

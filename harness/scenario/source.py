@@ -131,6 +131,10 @@ class Document:
         node = self.node(place)
         return tuple(key.value for key, _ in node.value)
 
+    def is_scalar(self, place: KeyPath) -> bool:
+        """Whether no list and no mapping stands at ``place``."""
+        return isinstance(self.node(place), yaml.ScalarNode)
+
     def written(self, place: KeyPath) -> WrittenText:
         """The text at ``place`` as it is written."""
         node = self.node(place)

@@ -1,27 +1,19 @@
-"""A document against the wire form: what pydantic finds, in the words of the language."""
+"""A document against the schema: what pydantic finds, in the words of the language."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import UnionType
+from typing import Annotated, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic import ValidationError as WireError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from harness.scenario.schema import (
-    ExternalWire,
-    NamedPort,
-    NamedServicePort,
-    NamespaceWire,
-    NetworksWire,
-    NodesNeeded,
-    OracleWire,
-    PodWire,
-    ScenarioWire,
-    ServiceWire,
-    StepWire,
-)
+from harness.scenario.schema import ScenarioWire, Texts
 from harness.scenario.source import Document, KeyPath, Problems
 from harness.suggest import closest, nearest
 
@@ -53,9 +45,9 @@ def validate(document: Document, problems: Problems) -> ScenarioWire | None:
 
 
 def _meant(detail: ErrorDetails) -> str | None:
-    """The key that an unknown key was probably meant to be."""
+    """Return the key that an unknown key was probably meant to be."""
     place = _place(detail)
-    return closest(str(place[-1]), _keys_of(_model_at(place[:-1])))
+    return closest(str(place[-1]), _fields(_model_at(place[:-1])))
 
 
 def _place(detail: ErrorDetails) -> KeyPath:
@@ -80,7 +72,7 @@ def _prune(value: object, details: Sequence[ErrorDetails]) -> object | None:
         if detail["type"] == "missing" or not place:
             return None
         if detail["type"] == "extra_forbidden" and len(place) == 1:
-            if nearest(str(place[0]), _keys_of(ScenarioWire)):
+            if nearest(str(place[0]), _fields(ScenarioWire)):
                 return None  # it stands for a key that is then missing
             kept.pop(str(place[0]), None)
         elif place[0] in _HARMLESS and place[0] not in {"scenario", "why"}:
@@ -117,7 +109,6 @@ _WANTED = {
 def _record(document: Document, detail: ErrorDetails, problems: Problems) -> None:
     place = _place(detail)
     kind = detail["type"]
-    given = detail.get("input")
     owner = _owner(place[:-1], document.value)
     hint: str | None
     key = detail["loc"][-1] == "[key]"
@@ -128,13 +119,15 @@ def _record(document: Document, detail: ErrorDetails, problems: Problems) -> Non
         problems.add(document.key_at(place), f"unknown key {str(place[-1])!r}{owner}", hint)
     elif kind == "missing":
         fact = f"the key {str(place[-1])!r} is missing{owner}"
-        problems.add(document.at(place[:-1]), fact, _MISSING.get(str(place[-1])))
+        problems.add(document.at(place[:-1]), fact, _texts(place).missing or None)
     elif kind == "fault":
         context = detail["ctx"]
         here = document.key_at(place) if key else document.at(place)
         problems.add(here, f"{context['message']}{owner}", context["hint"])
     elif kind in _WANTED:
-        _wrong_shape(document, place, (given, _WANTED[kind]), problems)
+        written = document.written(place).text if document.is_scalar(place) else None
+        shape = _Shape(place, owner, detail.get("input"), written, _WANTED[kind])
+        problems.add(document.at(place), *shape.problem())
     else:
         fact, hint = _other(kind, detail)
         problems.add(document.at(place), f"{_called(place)} {fact}{owner}", hint)
@@ -162,61 +155,48 @@ def _other(kind: str, detail: ErrorDetails) -> tuple[str, str | None]:
 _EMPTY = {"a mapping": "write {} for none, or leave the key out", "a list": "write [] for none"}
 
 
-def _wrong_shape(
-    document: Document, place: KeyPath, shapes: tuple[object, str], problems: Problems
-) -> None:
-    given, wanted = shapes
-    written = getattr(document.node(place), "value", "")
-    owner = _owner(place[:-1], document.value)
-    if place[-1:] == ("oracle",) and (given is False or given == "off"):
-        fact, hint = "oracle is switched off without a reason", "oracle: {off: the reason}"
-    elif not isinstance(written, str):
-        fact, hint = _not_of_kind(f"{_called(place)}{owner}", place, (given, wanted))
-        owner = ""
-    elif given is None and written in {"", "~"}:
-        fact = f"{_called(place)} is empty"
-        hint = _EMPTY.get(wanted, "write its value, or leave the key out")
-    elif wanted == "text" and not isinstance(given, str):
-        fact = f"`{written}`{owner} is read as {_read_as(given)} by YAML"
-        hint, owner = f'quote it: "{written}"', ""
-    else:
-        fact, hint = _not_of_kind(f"{_called(place)}{owner}", place, (given, wanted))
-        owner = ""
-    problems.add(document.at(place), f"{fact}{owner}", hint)
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """A value of another kind than its key wants.
+
+    ``written`` is its text in the file, or None for a list or a mapping.
+    """
+
+    place: KeyPath
+    owner: str
+    given: object
+    written: str | None
+    wanted: str
+
+    def problem(self) -> tuple[str, str]:
+        """Return what is wrong with it, and a hint."""
+        called = _called(self.place)
+        if self.place[-1:] == ("oracle",) and (self.given is False or self.given == "off"):
+            fact = f"oracle is switched off without a reason{self.owner}"
+            return fact, _texts((*self.place, "off")).missing
+        if self.given is None and self.written in {"", "~"}:
+            hint = _EMPTY.get(self.wanted, "write its value, or leave the key out")
+            return f"{called} is empty{self.owner}", hint
+        is_text = isinstance(self.given, str)
+        if self.written is not None and self.wanted == "text" and not is_text:
+            fact = f"`{self.written}`{self.owner} is read as {_read_as(self.given)} by YAML"
+            return fact, f'quote it: "{self.written}"'
+        return self._of_another_kind()
+
+    def _of_another_kind(self) -> tuple[str, str]:
+        given = self.given
+        kind = next((word for known, word in _KINDS if isinstance(given, known)), "nothing")
+        hint = _texts(self.place).example or f"write {self.wanted}"
+        if isinstance(given, str) and given.isdecimal():
+            hint = f"without quotes: {given}"
+        shown = f" {given!r}" if isinstance(given, str) else ""
+        return f"{_called(self.place)}{self.owner} is {kind}{shown}, not {self.wanted}", hint
 
 
 def _read_as(value: object) -> str:
     if value is None:
         return "nothing"
     return str(value).lower() if isinstance(value, bool) else "a number"
-
-
-def _not_of_kind(called: str, place: KeyPath, shapes: tuple[object, str]) -> tuple[str, str]:
-    given, wanted = shapes
-    kind = next((word for known, word in _KINDS if isinstance(given, known)), "nothing")
-    hint = _EXAMPLES.get(str(place[-1]) if place else "", f"write {wanted}")
-    if isinstance(given, str) and given.isdecimal():
-        hint = f"without quotes: {given}"
-    shown = f" {given!r}" if isinstance(given, str) else ""
-    return f"{called} is {kind}{shown}, not {wanted}", hint
-
-
-_EXAMPLES = {
-    "apply": "apply: [policies/a.yaml]",
-    "delete": "delete: [NetworkPolicy/db/db-policy]",
-    "restart": "restart: [app1/client]",
-    "ports": "ports: [80, 53/UDP]",
-    "covers": "covers: [R38, R39]",
-    "catches": "catches: [B15]",
-    "families": "families: [4, 6]",
-    "needs": "needs: [endport]",
-    "labels": "labels: {app: web}",
-    "selector": "selector: {app: web}",
-    "expect": "expect: allowed, or `expect: |2` and a table below",
-    "label": "label: {app1/client: {app: client}}",
-    "networks": "networks: {pods: 10.244.0.0/16}",
-    "pods": "pods: {client: {}}",
-}
 
 
 def _called(place: KeyPath) -> str:
@@ -226,25 +206,6 @@ def _called(place: KeyPath) -> str:
     if isinstance(place[-1], int):
         return f"{_called(place[:-1])}[{place[-1]}]"
     return str(place[-1])
-
-
-_MISSING = {
-    "scenario": "scenario: its title",
-    "why": "why: one or two sentences that say what it shows",
-    "topology": "topology: {app1: {pods: {client: {}}}}",
-    "steps": "steps: a list of at least one step",
-    "step": "step: a sentence that names it",
-    "expect": "expect: allowed, or `expect: |2` and a table below",
-    "selector": "selector: the labels of the pods, like {app: web}",
-    "ip": "ip: an address like 10.10.0.5",
-    "port": "port: a number",
-    "off": "oracle: {off: the reason}",
-    "nodes": "nodes: 2",
-}
-
-
-def _keys_of(model: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 _ELSEWHERE = {
@@ -258,43 +219,63 @@ _ELSEWHERE = {
 
 
 def _unknown_key(word: str, place: KeyPath) -> str:
-    keys = _keys_of(_model_at(place[:-1]))
+    keys = list(_fields(_model_at(place[:-1])))
     return nearest(word, keys) or _ELSEWHERE.get(word) or f"known keys: {', '.join(keys)}"
 
 
+# ------------------------------------------------------------------ the models behind a place
+
+
+def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Return the keys of a mapping, as they are written."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def _model_at(place: KeyPath) -> type[BaseModel]:
-    """The model that describes the mapping at a place."""
-    match place:
-        case ():
-            return ScenarioWire
-        case ("steps", int()):
-            return StepWire
-        case ("steps", int(), "create", *rest) | ("topology", *rest):
-            return _model_in_namespace(tuple(rest))
-        case ("externals", _):
-            return ExternalWire
-        case ("networks",):
-            return NetworksWire
-        case ("oracle",):
-            return OracleWire
-        case ("needs", int()):
-            return NodesNeeded
-        case _:
-            return NamedPort
+    """Return the model that describes the mapping at a place."""
+    kind: object = ScenarioWire
+    for key in place:
+        kind = next(_inside(kind, key))
+    return next(member for member in _members(kind) if _is_model(member))
 
 
-def _model_in_namespace(place: KeyPath) -> type[BaseModel]:
-    match place:
-        case (_, "pods", _):
-            return PodWire
-        case (_, "services", _):
-            return ServiceWire
-        case (_, "services", _, "ports", int()):
-            return NamedServicePort
-        case (_, "pods", *_):
-            return NamedPort
-        case _:
-            return NamespaceWire
+def _texts(place: KeyPath) -> Texts:
+    """Return what an author reads about the key at a place."""
+    *above, key = place or (0,)
+    if isinstance(key, int):
+        return Texts()
+    field = _fields(_model_at(tuple(above))).get(key)
+    found = field.metadata if field else ()
+    return next((item for item in found if isinstance(item, Texts)), Texts())
+
+
+def _members(kind: object) -> Iterator[object]:
+    """Yield the types of a union, without what pydantic says about them."""
+    origin = get_origin(kind)
+    if origin is Annotated:
+        yield from _members(get_args(kind)[0])
+    elif origin in {Union, UnionType}:
+        for member in get_args(kind):
+            yield from _members(member)
+    else:
+        yield kind
+
+
+def _inside(kind: object, key: str | int) -> Iterator[object]:
+    """Yield the types that stand behind a key or an index."""
+    for member in _members(kind):
+        if _is_model(member):
+            field = _fields(member).get(str(key))
+            yield from [field.annotation] if field else []
+        elif get_origin(member) is (list if isinstance(key, int) else dict):
+            yield get_args(member)[-1]
+
+
+def _is_model(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+# ------------------------------------------------------------------ names
 
 
 def _owner(place: KeyPath, value: object) -> str:
