@@ -28,7 +28,7 @@ from harness.model import (
     Verdict,
 )
 from harness.scenario import judge
-from harness.scenario.source import Problems
+from harness.scenario.problems import Problems
 
 NAMESPACES, PODS = 10, 10
 WEB = {"podSelector": {"matchLabels": {"app": "app0"}}}

@@ -29,8 +29,9 @@ from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed
 from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed
 from harness.scenario.networks import with_outside
+from harness.scenario.problems import Problems
 from harness.scenario.schema import ScenarioWire, json_schema
-from harness.scenario.source import Document, Problems, documents, read_text
+from harness.scenario.source import Document, documents, read_text
 from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState

@@ -9,7 +9,7 @@ from harness.errors import Location, UsageError
 from harness.model import Cell, Destination, Probe, Source, TruthTable, Verdict
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
-from harness.scenario.source import Problems
+from harness.scenario.problems import Problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness import oracle
 from harness.errors import Location
 from harness.model import Cell, Probe, Scenario, Step, Verdict
-from harness.scenario.source import Problems
+from harness.scenario.problems import Problems
 
 _SHOWN = 3
 _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})

@@ -15,7 +15,9 @@ from decimal import Decimal
 
 import yaml
 
-from harness.scenario.source import Document, KeyPath, Problems, location_of, scalar_value
+from harness.scenario.problems import Problems
+from harness.scenario.source import Document, KeyPath, scalar_value
+from harness.scenario.yaml_errors import location_of
 
 _TAG = "tag:yaml.org,2002:"
 _TEXT = f"{_TAG}str"

@@ -16,15 +16,9 @@ from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
 from harness.scenario import kubernetes_yaml
 from harness.scenario.files import Project
+from harness.scenario.problems import Problems
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
-from harness.scenario.source import (
-    Document,
-    KeyPath,
-    Problems,
-    documents,
-    read_text,
-    walk,
-)
+from harness.scenario.source import Document, KeyPath, documents, read_text, walk
 
 _TOPOLOGY = {
     "Service": "a Service is written in topology, or made by a step's create",

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from harness.model import External, Manifest, Networks, Step
 from harness.policy import parsed
+from harness.scenario.problems import Problems
 from harness.scenario.schema import NetworksWire
-from harness.scenario.source import Document, Problems
+from harness.scenario.source import Document
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -15,79 +15,18 @@ from pathlib import Path
 
 import yaml
 
-from harness.errors import Location, Problem
+from harness.errors import Location
 from harness.files import Unreadable, display, read_bytes
+from harness.scenario import yaml_errors
+from harness.scenario.problems import Problems, lines_of
+from harness.scenario.yaml_errors import location_of
 
 KeyPath = tuple[str | int, ...]
 """A way to a value: keys and list indices from the root of a document."""
 
-_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _TAG = "tag:yaml.org,2002:"
 _TEXT = f"{_TAG}str"
 _MOST_VALUES = 100_000
-_MOST_PROBLEMS = 100
-_MOST_SHOWN = 200
-"""How many characters of a line an excerpt shows."""
-
-
-@dataclass(slots=True)
-class Problems:
-    """What is wrong, of all files that belong to one scenario."""
-
-    found: list[Problem] = field(default_factory=list)
-    met: int = 0
-    """How often something wrong was met, repetitions included."""
-    _lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    notes: dict[str, None] = field(default_factory=dict)
-    _known: set[tuple[Location, str]] = field(default_factory=set)
-
-    def register(self, path: str, text: str) -> None:
-        """Make the lines of a file known, for the excerpts."""
-        self._lines[path] = tuple(_LINE_END.split(text))
-
-    def line(self, location: Location) -> str:
-        """The line at a location, as written; empty where there is none."""
-        lines = self._lines.get(location.path, ())
-        return lines[location.line - 1] if location.line <= len(lines) else ""
-
-    def excerpt(self, location: Location) -> str:
-        """Return the line with control characters replaced, or the part of a long one."""
-        line, around = self.line(location), location.column - 1
-        if len(line) > _MOST_SHOWN:
-            room = _MOST_SHOWN - 6
-            begin = max(0, min(around - room // 2, len(line) - room))
-            before, behind = "..." * (begin > 0), "..." * (begin + room < len(line))
-            line = f"{before}{line[begin : begin + room]}{behind}"
-        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", line)
-
-    @property
-    def are_many(self) -> bool:
-        """Whether there are so many that no more are recorded."""
-        return len(self.found) >= _MOST_PROBLEMS
-
-    def add(self, location: Location, message: str, hint: str | None = None) -> None:
-        """Record a problem once, however often it is met."""
-        self.met += 1
-        key = (location, message)
-        if key in self._known or self.are_many:
-            return
-        self._known.add(key)
-        self.found.append(Problem(location, message, self.excerpt(location), hint))
-
-    def note(self, location: Location, text: str) -> None:
-        """Record something that is no problem, and that the author should know."""
-        self.notes.setdefault(f"{location}: {text}")
-
-    def in_order(self, first: str) -> tuple[Problem, ...]:
-        """Return them by line; those of the file ``first`` before those of others.
-
-        A last one says so if there may be more.
-        """
-        shown = sorted(self.found, key=lambda p: (p.location.path != first, p.location))
-        if self.are_many:
-            fact = f"only the first {_MOST_PROBLEMS} problems are shown"
-            shown.append(Problem(Location(first, 1, 1), fact, hint="correct these first"))
-        return tuple(shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +126,6 @@ def _merged_into(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
             yield from (item for item in named if isinstance(item, yaml.MappingNode))
 
 
-def location_of(path: str, mark: yaml.Mark | None) -> Location:
-    """A mark of the YAML parser, which counts from 0, as a location."""
-    return Location(path, mark.line + 1, mark.column + 1) if mark else Location(path, 1, 1)
-
-
 def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None:
     """Return the text of a file; what is wrong with it is reported where it is mentioned."""
     try:
@@ -204,8 +138,8 @@ def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None
     except UnicodeDecodeError as error:
         shown = display(path)
         before = raw[: error.start].decode("utf-8")
-        line = len(_LINE_END.split(before))
-        here = Location(shown, line, len(_LINE_END.split(before)[-1]) + 1)
+        line = len(lines_of(before))
+        here = Location(shown, line, len(lines_of(before)[-1]) + 1)
         problems.register(shown, raw.decode("utf-8", errors="replace"))
         fact = f"byte 0x{raw[error.start]:02x} is not UTF-8"
         problems.add(here, fact, "save the file in the encoding UTF-8")
@@ -229,7 +163,7 @@ def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
     if template is None:
         return found
     del problems.found[before:]
-    lines = _LINE_END.split(text[: template.start()])
+    lines = lines_of(text[: template.start()])
     problems.add(
         Location(path, len(lines), len(lines[-1]) + 1),
         "this is a template, not YAML",
@@ -249,11 +183,11 @@ def _documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]
         fact = f"the file holds over {_MOST_VALUES:,} values, with its aliases written out"
         problems.add(Location(path, 1, 1), fact, "split it, or use fewer aliases")
     except yaml.reader.ReaderError as error:
-        before = _LINE_END.split(text[: error.position])
+        before = lines_of(text[: error.position])
         fact = f"character U+{_code(error.character):04X} cannot stand in a YAML file"
         problems.add(Location(path, len(before), len(before[-1]) + 1), fact, "remove it")
     except yaml.MarkedYAMLError as error:
-        _syntax(path, error, problems)
+        yaml_errors.report(path, error, problems)
     except RecursionError:
         problems.add(Location(path, 1, 1), "values are nested too deeply to be read")
     except ValueError:
@@ -478,116 +412,7 @@ def _integer(text: str) -> int:
     return sign * int(digits, 0 if digits[:2] in {"0x", "0b"} else 10)
 
 
-# ------------------------------------------------------------------ syntax
-
-
-_OPEN_QUOTE = "a quote is opened here and never closed"
-
-_SYNTAX: Sequence[tuple[str, str, str | None]] = (
-    (
-        r"character '\\t' that cannot start",
-        "a tab stands in the indentation",
-        "indent with spaces",
-    ),
-    (
-        r"found character (?P<what>.+) that cannot start",
-        "text cannot begin with {what}",
-        "quote the text",
-    ),
-    (
-        r"mapping values are not allowed",
-        "a ':' here would begin a mapping inside of a text, or the line is indented too far",
-        "quote a text that holds ': '; keys of one mapping begin in the same column",
-    ),
-    (
-        r"expected <block end>",
-        "this line belongs to nothing that is open above it",
-        "keys of one mapping, and the '-' of one list, begin in the same column",
-    ),
-    (
-        r"expected ',' or '(?P<what>.)'",
-        "a '{what}' or ',' is missing before this",
-        "see whether every bracket is closed, and commas stand between",
-    ),
-    (
-        r"unexpected end of stream",
-        _OPEN_QUOTE,
-        "close it, or put the whole text into the other kind of quotes",
-    ),
-    (r"document separator", _OPEN_QUOTE, "close it before the next document"),
-    (
-        r"could not find expected ':'",
-        "a key without ':' behind it",
-        "a key and its value are written 'key: value'",
-    ),
-    (
-        r"found undefined alias (?P<what>.+)",
-        "the alias *{what} names nothing above it",
-        "text that begins with '*' is quoted",
-    ),
-    (r"duplicate anchor (?P<what>.+);", "the anchor &{what} is set twice", None),
-    (
-        r"unknown escape character (?P<what>.+)",
-        "in double quotes, '\\' before {what} means nothing",
-        "use single quotes, or write \\\\",
-    ),
-    (
-        r"expected <document start>",
-        "the text goes on behind what was a whole document",
-        "see whether this line is indented as its neighbours are",
-    ),
-    (
-        r"expected the node content|did not find expected node content",
-        "a value is missing before this",
-        "see whether every bracket is closed, and commas stand between",
-    ),
-    (
-        r"block sequence entries are not allowed|sequence entries are not allowed",
-        "a '-' cannot begin a list in this place",
-        "a list begins on a line of its own",
-    ),
-    (
-        r"expected (chomping|indentation|a comment)",
-        "'|' or '>' begins a block of text, and something stands behind it",
-        "put the text on the lines below; a text that begins with '|' or '>' is quoted",
-    ),
-    (r"undefined tag handle", "the tag here is not known", "text that begins with '!' is quoted"),
-    (
-        r"anchor|alias",
-        "the name of an anchor or alias is missing",
-        "text with '&' or '*' is quoted",
-    ),
-)
-
-
-def _syntax(path: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
-    said = error.problem or ""
-    mark = error.problem_mark or error.context_mark
-    fact, hint = f"this cannot be read: {said}", None
-    for pattern, message, advice in _SYNTAX:
-        found = re.search(pattern, said)
-        if found:
-            what = (found.groupdict().get("what") or "").strip("'\"")
-            fact, hint = message.format(what=what), advice
-            break
-    if mark and _behind_a_block(problems, location_of(path, mark)):
-        fact = "the block of text ended above, for this line is indented less than its first one"
-        hint = "write `|2` instead of `|`: all its lines are then indented by 2 or more"
-    if "is missing before this" in fact and error.context_mark:
-        fact += f", for what line {error.context_mark.line + 1} opens"
-    if fact == _OPEN_QUOTE and error.context_mark:
-        mark = error.context_mark
-    problems.add(location_of(path, mark), f"not YAML: {fact}", hint)
-
-
-def _behind_a_block(problems: Problems, here: Location) -> bool:
-    """Whether the line is meant for a block of text above, whose first line is further in."""
-    indent = here.column - 1
-    for number in range(here.line - 1, 0, -1):
-        line = problems.line(Location(here.path, number, 1))
-        if line.strip() and len(line) - len(line.lstrip(" ")) < indent:
-            return re.search(r":\s*\|[-+]?\s*(#.*)?$", line) is not None
-    return False
+# ------------------------------------------------------------------ all values
 
 
 def walk(value: object, place: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:

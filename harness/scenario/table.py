@@ -18,7 +18,8 @@ from harness.model import (
 )
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import destination_pattern, source_pattern
-from harness.scenario.source import Problems, WrittenText
+from harness.scenario.problems import Problems
+from harness.scenario.source import WrittenText
 from harness.suggest import nearest
 
 _NOT_PROBED = "-"

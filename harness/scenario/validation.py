@@ -13,8 +13,9 @@ from pydantic import ValidationError as WireError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from harness.scenario.problems import Problems
 from harness.scenario.schema import ScenarioWire, Texts
-from harness.scenario.source import Document, KeyPath, Problems
+from harness.scenario.source import Document, KeyPath
 from harness.suggest import closest, nearest
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from harness.scenario import kubernetes_yaml
 from harness.scenario.kubernetes_yaml import kubernetes_scalar
-from harness.scenario.source import Problems, documents
+from harness.scenario.problems import Problems
+from harness.scenario.source import documents
 
 TABLE = Path(__file__).parent / "data" / "kubernetes-yaml.tsv"
 ERROR = object()

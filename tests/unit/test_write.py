@@ -28,7 +28,8 @@ from harness.model import (
     Verdict,
 )
 from harness.scenario import find, kubernetes_yaml
-from harness.scenario.source import Problems, documents
+from harness.scenario.problems import Problems
+from harness.scenario.source import documents
 from harness.scenario.topology import TopologyBuilder
 from harness.scenario.write import write
 from harness.scenario.write_table import Unwritable

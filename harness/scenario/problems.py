@@ -1,0 +1,78 @@
+"""What is wrong with the files of one scenario, each with its place and the line as written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from harness.errors import Location, Problem
+
+_LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_MOST_PROBLEMS = 100
+_MOST_SHOWN = 200
+"""How many characters of a line an excerpt shows."""
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text, ended as YAML ends them."""
+    return _LINE_END.split(text)
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong, of all files that belong to one scenario."""
+
+    found: list[Problem] = field(default_factory=list)
+    met: int = 0
+    """How often something wrong was met, repetitions included."""
+    _lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+    _known: set[tuple[Location, str]] = field(default_factory=set)
+
+    def register(self, path: str, text: str) -> None:
+        """Make the lines of a file known, for the excerpts."""
+        self._lines[path] = tuple(lines_of(text))
+
+    def line(self, location: Location) -> str:
+        """The line at a location, as written; empty where there is none."""
+        lines = self._lines.get(location.path, ())
+        return lines[location.line - 1] if location.line <= len(lines) else ""
+
+    def excerpt(self, location: Location) -> str:
+        """Return the line with control characters replaced, or the part of a long one."""
+        line, around = self.line(location), location.column - 1
+        if len(line) > _MOST_SHOWN:
+            room = _MOST_SHOWN - 6
+            begin = max(0, min(around - room // 2, len(line) - room))
+            before, behind = "..." * (begin > 0), "..." * (begin + room < len(line))
+            line = f"{before}{line[begin : begin + room]}{behind}"
+        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", line)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether there are so many that no more are recorded."""
+        return len(self.found) >= _MOST_PROBLEMS
+
+    def add(self, location: Location, message: str, hint: str | None = None) -> None:
+        """Record a problem once, however often it is met."""
+        self.met += 1
+        key = (location, message)
+        if key in self._known or self.are_many:
+            return
+        self._known.add(key)
+        self.found.append(Problem(location, message, self.excerpt(location), hint))
+
+    def note(self, location: Location, text: str) -> None:
+        """Record something that is no problem, and that the author should know."""
+        self.notes.setdefault(f"{location}: {text}")
+
+    def in_order(self, first: str) -> tuple[Problem, ...]:
+        """Return them by line; those of the file ``first`` before those of others.
+
+        A last one says so if there may be more.
+        """
+        shown = sorted(self.found, key=lambda p: (p.location.path != first, p.location))
+        if self.are_many:
+            fact = f"only the first {_MOST_PROBLEMS} problems are shown"
+            shown.append(Problem(Location(first, 1, 1), fact, hint="correct these first"))
+        return tuple(shown)
