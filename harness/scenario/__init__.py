@@ -1,10 +1,16 @@
 """Scenario files: YAML to frozen values, with every problem at once and its place.
 
-``docs/scenarios.md`` is the language. ``source`` reads YAML and knows positions, ``schema``
-is the keys and ``validation`` what is wrong with them, ``manifests`` reads Kubernetes objects,
-``fold`` turns keys and verbs into changes of a ``topology``, ``ends``, ``candidates``,
-``table`` and ``exemptions`` read truth tables, ``needs`` says what a cluster must have,
-``judge`` compares the tables with the oracle. ``write`` prints a Scenario as a file.
+``docs/scenarios.md`` describes the language. The modules, in the order in which a file passes
+through them:
+
+- ``source`` reads YAML and knows positions, ``problems`` collects what is wrong;
+- ``schema`` has the keys, ``syntax`` the words, ``validation`` says what is wrong with them;
+- ``manifests`` reads Kubernetes objects;
+- ``fold`` turns keys and verbs into changes of a ``topology``;
+- ``ends``, ``candidates``, ``table`` and ``exemptions`` read truth tables;
+- ``needs`` finds what a cluster must have;
+- ``judge`` compares the tables with the oracle;
+- ``write`` prints a Scenario as a file.
 """
 
 from __future__ import annotations

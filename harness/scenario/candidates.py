@@ -93,7 +93,7 @@ class Candidates:
         return {item.name: item for item in self.state.externals}
 
     def sources(self, pattern: SourcePattern) -> tuple[Source, ...]:
-        """The sources that a row means. Raises UsageError."""
+        """Return the sources that a row means. Raises UsageError."""
         literal = pattern.literal
         if literal is None:
             self.budget.spend_comparisons(len(self.state.pods) + len(self.state.externals))
@@ -103,7 +103,7 @@ class Candidates:
         return (literal,)
 
     def destinations(self, pattern: DestinationPattern) -> tuple[Destination, ...]:
-        """The destinations that a column means. Raises UsageError."""
+        """Return the destinations that a column means. Raises UsageError."""
         literal = pattern.literal
         if literal is None:
             candidates = tuple(self._all_destinations(pattern))
@@ -116,19 +116,19 @@ class Candidates:
         return (literal,)
 
     def everything(self) -> tuple[Destination, ...]:
-        """Every declared port of every pod and every ClusterIP."""
+        """Return every declared port of every pod and every ClusterIP."""
         return tuple(self._of_pods()) + tuple(self._of_services())
 
     def pods(self) -> tuple[Source, ...]:
         return tuple(self._refs())
 
     def families_of(self, source: Source, host: Host) -> tuple[Family, ...]:
-        """The scenario's families in which both ends have an address."""
+        """Return the scenario's families in which both ends have an address."""
         both = self._families(source) & self._families(host)
         return tuple(family for family in self.families if family in both)
 
     def is_itself(self, source: Source, host: Host) -> bool:
-        """Whether the host is the source pod, or a Service that may lead back to it."""
+        """Return whether the host is the source pod, or a Service that may lead back to it."""
         match host:
             case PodRef():
                 return source == host

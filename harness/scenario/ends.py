@@ -46,7 +46,7 @@ class SourcePattern:
         return None if "*" in self.text else _source(self.kind, self.fields)
 
     def matches(self, source: Source) -> bool:
-        """Whether the row means this source."""
+        """Return whether the row means this source."""
         kind, fields = _shape(source)
         return kind == self.kind and _match_all(self.fields, fields)
 
@@ -69,7 +69,7 @@ class DestinationPattern:
         return Destination(_host(self.kind, self.fields), self.port, self.protocol)
 
     def matches(self, destination: Destination) -> bool:
-        """Whether the column means this destination."""
+        """Return whether the column means this destination."""
         kind, fields = _shape(destination.host)
         if self.kind == "*":
             right = kind in {"pod", "svc"}
@@ -89,7 +89,7 @@ def _match_all(patterns: tuple[str, ...], fields: tuple[str, ...]) -> bool:
 
 
 def _glob(pattern: str, text: str) -> bool:
-    """Whether ``*`` in the pattern can stand for parts of the text.
+    """Return whether ``*`` in the pattern can stand for parts of the text.
 
     Each part between two stars is taken where it first occurs; no other choice can match more.
     """

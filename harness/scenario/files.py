@@ -35,7 +35,7 @@ class Project:
         return cls(tuple(dict.fromkeys(_resolved(root) for root in found)))
 
     def holds(self, path: Path) -> bool:
-        """Whether a file lies in the project when all links are followed."""
+        """Return whether a file lies in the project when all links are followed."""
         real = _resolved(path)
         return any(real.is_relative_to(root) for root in self.roots)
 

@@ -18,7 +18,7 @@ _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})
 
 
 def changes_something(steps: Iterable[Step]) -> bool:
-    """Whether a cell that can prove something changes.
+    """Return whether a cell that can prove something changes.
 
     It changes if it is denied, since the control step has no policies, or if it differs from the
     same pair in another step. Cells that the API leaves undefined, and cells that the author

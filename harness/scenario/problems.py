@@ -34,7 +34,7 @@ class Problems:
         self._lines[path] = tuple(lines_of(text))
 
     def line(self, location: Location) -> str:
-        """The line at a location, as written; empty where there is none."""
+        """Return the line at a location, as written; empty where there is none."""
         lines = self._lines.get(location.path, ())
         return lines[location.line - 1] if location.line <= len(lines) else ""
 

@@ -305,7 +305,7 @@ class ScenarioWire(_Wire):
 
 
 def json_schema() -> str:
-    """The JSON Schema of scenario files, as text."""
+    """Return the JSON Schema of scenario files, as text."""
     document = ScenarioWire.model_json_schema(by_alias=True)
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "A scenario of the NetworkPolicy harness"

@@ -54,28 +54,28 @@ class Document:
     )
 
     def node(self, place: KeyPath) -> yaml.Node:
-        """The node at ``place``, or the nearest around it that exists."""
+        """Return the node at ``place``, or the nearest around it that exists."""
         return self._walk(place)[1]
 
     def at(self, place: KeyPath) -> Location:
-        """Where the value at ``place`` stands."""
+        """Return where the value at ``place`` stands."""
         return self._location(self._walk(place)[1])
 
     def key_at(self, place: KeyPath) -> Location:
-        """Where the key stands that ``place`` ends in; for a list index, its item."""
+        """Return where the key stands that ``place`` ends in; for a list index, its item."""
         return self._location(self._walk(place)[0])
 
     def keys(self, place: KeyPath) -> tuple[str, ...]:
-        """The keys of the mapping at ``place``, in the order of the file."""
+        """Return the keys of the mapping at ``place``, in the order of the file."""
         node = self.node(place)
         return tuple(key.value for key, _ in node.value)
 
     def is_scalar(self, place: KeyPath) -> bool:
-        """Whether no list and no mapping stands at ``place``."""
+        """Return whether no list and no mapping stands at ``place``."""
         return isinstance(self.node(place), yaml.ScalarNode)
 
     def written(self, place: KeyPath) -> WrittenText:
-        """The text at ``place`` as it is written."""
+        """Return the text at ``place`` as it is written."""
         node = self.node(place)
         text, at = str(node.value), self._location(node)
         last = at.line + 1 + text.rstrip("\n").count("\n")
@@ -147,7 +147,7 @@ def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None
 
 
 def _code(character: object) -> int:
-    """The code point, however the YAML reader gives it."""
+    """Return the code point, however the YAML reader gives it."""
     return character if isinstance(character, int) else ord(str(character))
 
 
@@ -255,7 +255,7 @@ _TABLE = re.compile(r"(?P<before>(?P<outer> *(?:- +)*)expect: +\|)(?P<behind>[+-
 
 
 def _with_indentation(text: str) -> str:
-    """Say of each table how far it is indented, as its author sees it.
+    """Write behind the `|` of each table how far it is indented, as its author sees it.
 
     YAML takes the indentation of a block from its first line, and a table's first line, the
     destinations, stands further to the right than its rows. Only what is behind the `|`
@@ -397,7 +397,7 @@ def scalar_value(path: str, node: yaml.ScalarNode, problems: Problems) -> object
 
 
 def reads_as_text(plain: str) -> bool:
-    """Whether a text is read as text where it stands without quotes."""
+    """Return whether a text is read as text where it stands without quotes."""
     known = yaml.SafeLoader.yaml_implicit_resolvers.get(plain[:1], ())
     return not any(pattern.match(plain) for _, pattern in known)
 
@@ -416,7 +416,7 @@ def _integer(text: str) -> int:
 
 
 def walk(value: object, place: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
-    """Every value inside of a value, itself included, with its place."""
+    """Yield every value inside a value, itself included, with its place."""
     yield place, value
     if isinstance(value, dict):
         for key, item in value.items():

@@ -107,7 +107,7 @@ class TableReader:
         return self._table(rows, expect.location, candidates)
 
     def _rows(self, expect: WrittenText) -> Iterator[list[_Word]]:
-        """The words of each line of a literal block, without comments."""
+        """Yield the words of each line of a block, without comments."""
         for number in range(expect.location.line + 1, expect.last_line + 1):
             line = self._lines(Location(self._path, number, 1))
             code = re.split(r"(?:^|(?<=\s))#", line, maxsplit=1)[0]
@@ -117,7 +117,7 @@ class TableReader:
             ]
 
     def _whole(self, word: _Word, candidates: Candidates) -> TruthTable:
-        """One word for every pod to every declared port."""
+        """Return the cells of one word for every pod and every declared port."""
         if not word.text:
             self._problems.add(word.location, "expect is empty", _HOW)
             return TruthTable(())

@@ -64,7 +64,7 @@ _HARMLESS = frozenset({"covers", "catches", "needs", "scenario", "why", "oracle"
 
 
 def _prune(value: object, details: Sequence[ErrorDetails]) -> object | None:
-    """The document without what is wrong in it, or None where that would mislead."""
+    """Return the document without what is wrong in it, or None where that would mislead."""
     if not isinstance(value, dict):
         return None
     kept = dict(value)
@@ -307,7 +307,7 @@ def _owner_in_namespace(place: KeyPath) -> str:
 
 
 def step_name(value: object, index: int) -> str:
-    """A step by its name if it has one, else by its number."""
+    """Return a step by its name if it has one, else by its number."""
     steps = value.get("steps") if isinstance(value, dict) else None
     step = steps[index] if isinstance(steps, list) and index < len(steps) else None
     name = step.get("step") if isinstance(step, dict) else None

@@ -48,7 +48,7 @@ def _words(table: TruthTable, candidates: Candidates) -> Mapping[_Pair, Verdict]
 
 
 def _is_everything(table: TruthTable, candidates: Candidates) -> bool:
-    """Whether the cells are those that one word without a table stands for."""
+    """Return whether the cells are those that one word without a table stands for."""
     destinations = tuple(dict.fromkeys(candidates.everything()))
     probes = (
         Probe(source, destination, family)
@@ -168,7 +168,7 @@ class _Grid:
         return row
 
     def _is_meant(self, pod: Source, destination: Destination) -> bool:
-        """Whether the row of every pod means this pair."""
+        """Return whether the row of every pod means this pair."""
         host = destination.host
         itself = self._candidates.is_itself(pod, host)
         return not itself and bool(self._candidates.families_of(pod, host))

@@ -12,7 +12,7 @@ from harness.scenario.problems import Problems
 
 
 def location_of(path: str, mark: yaml.Mark | None) -> Location:
-    """A mark of the YAML parser, which counts from 0, as a location."""
+    """Return a mark of the YAML parser, which counts from 0, as a location."""
     return Location(path, mark.line + 1, mark.column + 1) if mark else Location(path, 1, 1)
 
 
@@ -117,7 +117,7 @@ def report(path: str, error: yaml.MarkedYAMLError, problems: Problems) -> None:
 
 
 def _behind_a_block(problems: Problems, here: Location) -> bool:
-    """Whether the line is meant for a block of text above, whose first line is further in."""
+    """Return whether the line belongs to a block above whose first line is indented more."""
     indent = here.column - 1
     for number in range(here.line - 1, 0, -1):
         line = problems.line(Location(here.path, number, 1))

@@ -176,7 +176,7 @@ def _key(key: str, of: Mapped) -> str:
 
 
 def _is_plain(text: str, plain: re.Pattern[str]) -> bool:
-    """Whether every reader takes the text for itself without quotes."""
+    """Return whether every reader takes the text for itself without quotes."""
     return (
         plain.fullmatch(text) is not None
         and text.isprintable()
