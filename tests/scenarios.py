@@ -125,8 +125,10 @@ class _World:
         if self.builder.state().pod(PodRef(namespace, name)):
             return
         node = self.builder.next_node() if self.alternate else self.draw(st.integers(1, 3))
-        pod = Pod(namespace, name, self.draw(_LABELS), ports, node, self.draw(st.booleans()))
-        self.builder.add_pod(pod)
+        # Two on one node would want the same ports.
+        alone = not any(pod.host_network for pod in self.builder.state().pods)
+        on_host = alone and self.draw(st.booleans())
+        self.builder.add_pod(Pod(namespace, name, self.draw(_LABELS), ports, node, on_host))
         if not self.alternate:
             self.nodes.append(node)
 
@@ -135,7 +137,7 @@ class _World:
         port = st.builds(
             ServicePort,
             st.sampled_from((80, 81)),
-            st.sampled_from((80, 8080, "web")),
+            st.sampled_from((80, 8080, 81, 8081, 9090, "web")),
             st.sampled_from(Protocol),
             st.sampled_from((None, "web", "alt")),
         )

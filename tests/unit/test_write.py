@@ -75,7 +75,7 @@ def test_every_file_is_written_and_read_again(path: Path, tmp_path: Path) -> Non
 
 @pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
