@@ -14,7 +14,7 @@ KEEP      ?=
 NAME      ?= $(or $(NETPOL_KIND_NAME),netpol)
 CONTEXT   ?=
 OFFLINE   ?= $(NETPOL_OFFLINE)
-INSTALL   ?=
+INSTALL   ?= yes
 WHEEL     ?=
 ARGS      ?=
 PYTHON    ?= python3
@@ -40,7 +40,7 @@ help: ## what can be made
 	@echo "  CONTEXT=...      with current: the context of your kubeconfig, spelled out"
 	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
-	@echo "  INSTALL=1        as root: install nft through apt-get where it is missing (CI=true does so too)"
+	@echo "  INSTALL=yes      where nft is missing, root gets it through apt-get; no: say what to install"
 	@echo "  WHEEL=FILE       with test-wheel: this wheel instead of a new one"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
 	@echo "  PYTHON, VENV     the Python that makes the virtual environment (python3), its folder (.venv)"
@@ -88,14 +88,13 @@ lock: $(DEV_STAMP) ## write constraints.txt anew, with the newest versions that 
 .PHONY: nft
 nft:
 	@if command -v nft >/dev/null; then exit 0; fi; \
-	if { [ -n "$(INSTALL)" ] || [ "$${CI:-}" = true ]; } \
-	  && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	if [ "$(INSTALL)" = yes ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  echo "the embedded cluster needs nft: apt-get install nftables"; \
 	  apt-get install -y -qq nftables >/dev/null 2>&1 \
 	    || { apt-get update -qq && apt-get install -y -qq nftables >/dev/null; }; \
 	else \
 	  echo "the embedded cluster needs nft, which is not here"; \
-	  echo "hint: install the package nftables, then run this again; with INSTALL=1, root gets it through apt-get"; exit 1; \
+	  echo "hint: install the package nftables, then run this again"; exit 1; \
 	fi
 
 # ---------------------------------------------------------------- running

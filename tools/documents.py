@@ -1,4 +1,4 @@
-"""Write those parts of the documents that are made from data: `make documents`.
+"""Write the parts of the documents that are made from data, and the picture: `make documents`.
 
 A part stands between two comments that name it. A test compares it with what is made here.
 """
@@ -13,6 +13,7 @@ from harness import catalogue
 from harness.cluster.kind.installation import installation
 from harness.cluster.profiles import DEFAULT, Profile, profile, profile_names
 from harness.cluster.profiles.reading import INSTALL, has_section
+from tools.terminal import svg
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,11 +78,26 @@ def _code(text: str | None) -> str:
     return f"`{text}`" if text else ""
 
 
+def failure() -> str:
+    """Return the failure that the README shows as a picture, as text."""
+    text = (ROOT / CELL).read_text(encoding="utf-8")
+    block: str
+    (block,) = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return block.split("    probe output:")[0]
+
+
+CELL = "docs/verdicts.md"
+PICTURE = "docs/images/wrong-cell.svg"
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "CNI profiles": ("docs/real-clusters.md", profiles),
     "requirements": ("docs/requirements.md", requirements),
     "known defects": ("docs/defects.md", defects),
 }
+
+
+def picture() -> str:
+    """Return the picture of the failure, as SVG."""
+    return svg(failure(), "A wrong cell: app2/nginx connects to db/postgres")
 
 
 def with_part(text: str, name: str, part: str) -> str:
@@ -108,6 +124,10 @@ def main() -> None:
         if after != before:
             path.write_text(after, encoding="utf-8")
             print(f"written: {document}, {name}")
+    path = ROOT / PICTURE
+    if not path.exists() or path.read_text(encoding="utf-8") != picture():
+        path.write_text(picture(), encoding="utf-8")
+        print(f"written: {PICTURE}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,10 @@ CONTENTS = """
 :hidden:
 :caption: Use
 docs/scenarios
+docs/verdicts
 docs/command-line
 docs/real-clusters
+docs/embedded-cluster
 docs/results
 ```
 

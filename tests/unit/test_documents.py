@@ -97,3 +97,8 @@ def test_the_cell_of_the_example_is_in_its_scenario() -> None:
     tables = {step.name: step.table for step in load(files[cell.scenario]).steps}
     written = {str(item.probe): item.expected for item in tables[cell.step].cells}
     assert cell.gives is not written[cell.probe]
+
+
+def test_the_picture_shows_the_failure_in_the_documents() -> None:
+    shown = (documents.ROOT / documents.PICTURE).read_text(encoding="utf-8")
+    assert shown == documents.picture(), "run `make documents`"
