@@ -95,7 +95,7 @@ def test_check_tells_every_problem_and_goes_on(
         (
             ["explain", EXAMPLE, "--step=3"],
             f"{EXAMPLE} has no step '3'\nhint: steps are: 1 nothing is restricted yet; "
-            "2 the database takes the frontend only\n",
+            "2 the database allows only the frontend\n",
         ),
         (
             ["explain", EXAMPLE, "shop/frontend"],
@@ -136,7 +136,7 @@ def test_explain_shows_where_the_author_is_wrong(
         capsys.readouterr().out
         == f"""\
 step 'nothing is restricted yet': 4 cells, as the policies say
-step 'the database takes the frontend only': 4 cells: 3 as the policies say, \
+step 'the database allows only the frontend': 4 cells: 3 as the policies say, \
 1 written against the policies
 {EXAMPLE}:33:24: written allowed, but
   shop/stranger -> shop/database:5432  TIMEOUT
@@ -287,7 +287,7 @@ def test_explain_one_pair_in_one_step(example: Path, capsys: pytest.CaptureFixtu
     assert (
         capsys.readouterr().out
         == f"""\
-step 'the database takes the frontend only'
+step 'the database allows only the frontend'
 shop/frontend -> shop/database:5432  allowed
   egress of shop/frontend: not isolated (no policy selects it for Egress)
   ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; allowed by \

@@ -33,7 +33,7 @@ STORIES = {
     "db-app1-app2": {"dns"},  # a headless Service has no ClusterIP
     "db-nodeport-ipblock-and": {"svc", "dns", "nodeport"},
     "full-syntax": {"svc", "dns", "nodeport"},
-    "label-opens-the-door": set(),
+    "access-by-label": set(),
     "egress-port-443": set(),
     "frontend-backend": set(),
     "frontend-to-database": {"svc", "dns"},
