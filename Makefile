@@ -28,22 +28,22 @@ export NETPOL_OFFLINE := $(OFFLINE)
 export NETPOL_KIND_NAME := $(NAME)
 
 .PHONY: help
-help: ## what can be made
+help: ## list the targets and variables
 	@echo "usage: make TARGET [VARIABLE=value ...]"; echo
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  \1|/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
 	@echo; echo "variables"
-	@echo "  CLUSTER=auto     auto, netns (embedded), kind (made and deleted), current (your kubeconfig)"
-	@echo "  CNI=calico       with kind: the CNI profile, by name or path; with current: the profile of the CNI that it has"
+	@echo "  CLUSTER=auto     auto, netns (embedded), kind (created and deleted), current (your kubeconfig)"
+	@echo "  CNI=calico       with kind: the CNI profile, by name or path; with current: the profile of its CNI"
 	@echo "  SCENARIOS=...    files or folders instead of scenarios"
-	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto: one a core, two on netns"
+	@echo "  WORKERS=auto     parallel workers of pytest, 0 for one process; auto: one per core, two on netns"
 	@echo "  NAME=netpol      with kind: the cluster's name"
-	@echo "  CONTEXT=...      with current: the context of your kubeconfig, spelled out"
-	@echo "  KEEP=1           with kind: keep the cluster, and use it again next time"
+	@echo "  CONTEXT=...      with current: the name of a context in your kubeconfig"
+	@echo "  KEEP=1           with kind: keep the cluster, and reuse it the next time"
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
 	@echo "  INSTALL=yes      where nft is missing, root gets it through apt-get; no: say what to install"
 	@echo "  WHEEL=FILE       with test-wheel: this wheel instead of a new one"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
-	@echo "  PYTHON, VENV     the Python that makes the virtual environment (python3), its folder (.venv)"
+	@echo "  PYTHON, VENV     the Python of the virtual environment (python3), and its folder (.venv)"
 
 # ---------------------------------------------------------------- environment
 
@@ -74,11 +74,11 @@ $(DEV_STAMP): $(RUN_STAMP)
 	@touch $@
 
 .PHONY: setup
-setup: $(DEV_STAMP) ## the virtual environment with everything that tests and checks need
+setup: $(DEV_STAMP) ## create the virtual environment with everything that tests and checks need
 
 LOCKED := dev docs release workflows
 .PHONY: lock
-lock: $(DEV_STAMP) ## write constraints.txt anew, with the newest versions that pyproject.toml allows
+lock: $(DEV_STAMP) ## update constraints.txt to the newest versions that pyproject.toml allows
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lock
 	@head=$$(sed -n '1{/^#/p;}' constraints.txt); \
 	locked=$$($(BIN)/uv pip compile pyproject.toml $(addprefix --group ,$(LOCKED)) --universal --python-version 3.11 \
@@ -111,7 +111,7 @@ collect: $(RUN_STAMP)
 	@out=$$($(BIN)/pytest $(SCENARIOS) --collect-only -q -p no:cacheprovider 2>&1) || { printf '%s\n' "$$out"; exit 1; }
 
 .PHONY: e2e
-e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; prints truth tables
+e2e: no-canary-off $(RUN_STAMP) collect ## run every scenario with real packets, and print the truth tables
 	@cluster=$$($(BIN)/netpol choose $(CLUSTER) --cni=$(CNI)); \
 	options=--netpol-cluster=$$cluster; workers=$(WORKERS); \
 	case $$cluster in \
@@ -130,7 +130,7 @@ e2e: no-canary-off $(RUN_STAMP) collect ## every scenario with real packets; pri
 	exit $$status
 
 .PHONY: up
-up: $(RUN_STAMP) ## a kind cluster with its CNI, to work with
+up: $(RUN_STAMP) ## create a kind cluster with its CNI
 	@$(BIN)/netpol up --cni=$(CNI)
 
 .PHONY: down
@@ -138,11 +138,11 @@ down: $(RUN_STAMP) ## delete that cluster
 	@$(BIN)/netpol down
 
 .PHONY: test
-test: nft $(DEV_STAMP) ## the tests of the harness itself: unit, embedded cluster, plugin, contract
+test: nft $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract
 	@$(BIN)/pytest tests -n 2 $(ARGS)
 
 .PHONY: cover
-cover: nft $(DEV_STAMP) ## the same tests, with the branches of harness/ that they take; fails below the floor
+cover: nft $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest tests -n 2 $(ARGS)
 	@$(BIN)/coverage combine --quiet
@@ -150,7 +150,7 @@ cover: nft $(DEV_STAMP) ## the same tests, with the branches of harness/ that th
 
 # What users install: the wheel, in an environment and a folder where nothing else is.
 .PHONY: test-wheel
-test-wheel: nft $(DEV_STAMP) ## build the wheel (or take WHEEL), install it in an empty environment, run scenarios there
+test-wheel: nft $(DEV_STAMP) ## build the wheel (or use WHEEL), install it in an empty environment, and run scenarios
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder" $(abspath build)' EXIT; \
 	rm -rf build; \
 	examples=$(abspath scenarios/examples); wheel=$(abspath $(WHEEL)); \
@@ -167,17 +167,17 @@ test-wheel: nft $(DEV_STAMP) ## build the wheel (or take WHEEL), install it in a
 	"$$netpol" run scenarios
 
 .PHONY: test-kind
-test-kind: nft $(DEV_STAMP) ## the contract and the faults on the kind cluster that `make up` made
+test-kind: nft $(DEV_STAMP) ## run the contract and fault tests on the kind cluster of `make up`
 	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/kind -m 'not exclusive' -n 4 $(ARGS)
 	@NETPOL_KIND=1 $(BIN)/pytest tests/kind -m exclusive $(ARGS)
 
 .PHONY: bench
-bench: nft $(DEV_STAMP) ## measure the oracle, and the harness on the embedded cluster; prints numbers
+bench: nft $(DEV_STAMP) ## measure the oracle, and the harness on the embedded cluster
 	@for file in benchmarks/oracle_table.py benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 # The first makes and deletes a cluster of its own: two at once would slow each other down.
 .PHONY: bench-kind
-bench-kind: $(RUN_STAMP) ## measure it on a kind cluster: first verdict, and a table against other ways
+bench-kind: $(RUN_STAMP) ## measure the harness on kind: the first verdict, and a table compared with other methods
 	@$(BIN)/python benchmarks/first_verdict.py --cni=$(CNI)
 	@[ -n "$(KEEP)" ] || trap '$(BIN)/netpol down' EXIT; \
 	$(BIN)/netpol up --cni=$(CNI); \
@@ -186,7 +186,7 @@ bench-kind: $(RUN_STAMP) ## measure it on a kind cluster: first verdict, and a t
 # ---------------------------------------------------------------- checking
 
 .PHONY: check
-check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios collect; no root, no cluster
+check: $(DEV_STAMP) ## check format, lint, types, layers and scenario files; no root, no cluster
 	@$(BIN)/ruff format --check --quiet . || { echo "hint: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -195,11 +195,11 @@ check: $(DEV_STAMP) ## format, lint, types, layers, and that all scenarios colle
 	@echo "check: all good"
 
 .PHONY: documents
-documents: $(DEV_STAMP) ## write the parts of the documents that are made from data
+documents: $(DEV_STAMP) ## write the generated parts of the documents
 	@$(BIN)/python -m tools.documents
 
 .PHONY: format
-format: $(DEV_STAMP) ## let ruff write what it can
+format: $(DEV_STAMP) ## format and fix the code with ruff
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -215,7 +215,7 @@ lint-workflows: $(DEV_STAMP) ## check .github with zizmor and actionlint (needs 
 # ---------------------------------------------------------------- publishing
 
 .PHONY: docs
-docs: $(DEV_STAMP) ## the site of the documents, in site/; a link that leads nowhere is an error
+docs: $(DEV_STAMP) ## build the documentation site in site/; a broken link is an error
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group docs
 	@rm -rf site
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site --doctree-dir .make/doctrees . site
@@ -223,7 +223,7 @@ docs: $(DEV_STAMP) ## the site of the documents, in site/; a link that leads now
 	@echo "docs: site/index.html"
 
 .PHONY: dist
-dist: $(DEV_STAMP) ## the sdist, and the wheel that is built from it, in dist/
+dist: $(DEV_STAMP) ## build the sdist, and the wheel from it, in dist/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --group release
 	@rm -rf dist
 	@$(BIN)/python -m build --outdir dist . > /dev/null
@@ -232,7 +232,7 @@ dist: $(DEV_STAMP) ## the sdist, and the wheel that is built from it, in dist/
 # ---------------------------------------------------------------- cleaning
 
 .PHONY: clean
-clean: ## the kind cluster of this checkout, the virtual environment, caches and results
+clean: ## delete the kind cluster of this checkout, the virtual environment, caches and results
 	@if [ -x $(BIN)/netpol ] && { command -v kind >/dev/null || [ -x "$${XDG_CACHE_HOME:-$$HOME/.cache}/netpol/bin/kind" ]; }; \
 	  then $(BIN)/netpol down || echo "the cluster stays"; fi
 	@rm -rf $(VENV) .make results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage* build dist site *.egg-info

@@ -1,7 +1,7 @@
-"""Which cluster was asked for, how it is made, and every option of a run.
+"""The choice of the cluster, how it is created, and the options of a run.
 
-The tables of options are what pytest, ``netpol`` and the line "reproduce" are made from. In
-pytest each option has the prefix ``netpol-``, so that no other plugin has one of the same name.
+The options of pytest and ``netpol`` and the "reproduce" lines are generated from the tables
+here. In pytest each option has the prefix ``netpol-``, to avoid conflicts with other plugins.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PYTEST = "netpol-"
 
 
 def new_run_id() -> str:
-    """Return a new word that names what a run makes."""
+    """Return a new id for the names of everything that a run creates."""
     return f"np{secrets.token_hex(2)}"
 
 
@@ -52,7 +52,7 @@ def seconds(text: str) -> float:
 class Option:
     """One option; ``name`` is how ``netpol`` spells it, without dashes.
 
-    ``only_with`` names the clusters that it has a meaning for.
+    ``only_with`` are the clusters that it applies to.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Option:
         return f"--{prefix}{self.name}"
 
     def add(self, add: Callable[..., object], prefix: str = "") -> None:
-        """Declare it by argparse's ``add_argument``, or by pytest's ``addoption``."""
+        """Add the option with argparse's ``add_argument`` or pytest's ``addoption``."""
         if self.is_flag:
             add(self.spelled(prefix), dest=self.dest, action="store_true", help=self.help)
             return
@@ -89,7 +89,7 @@ class Option:
         add(self.spelled(prefix), dest=self.dest, help=self.help, **more)
 
     def arguments(self, value: Any, prefix: str = "") -> Iterator[str]:
-        """Yield the arguments that give it this value again; none for the default."""
+        """Yield the arguments that set it to this value; none for the default."""
         if self.is_flag:
             yield from [self.spelled(prefix)] if value else []
         elif self.repeats:
@@ -164,7 +164,7 @@ RUN_OPTIONS = (
         name="settle",
         metavar="SECONDS",
         parse=seconds,
-        help="how long a step may take to become right (default: the cluster's own)",
+        help="how long a table may take to become right (default: depends on the cluster)",
     ),
     Option(
         name="hold",
@@ -177,23 +177,23 @@ RUN_OPTIONS = (
         name="canary",
         choices=("on", "off"),
         default="on",
-        help="whether a deny-all must deny before anything runs; off only with a defect",
+        help="check that a deny-all policy denies before anything runs; off only with a defect",
     ),
     Option(
         name="results",
         metavar="FILE",
         parse=Path,
-        help="write all cells of the run as JSON",
+        help="write all results of the run as JSON",
     ),
     Option(
         name="allow-empty",
         is_flag=True,
-        help="accept a run in which every step is skipped, and no cell is measured",
+        help="accept a run in which every step is skipped and no cell is measured",
     ),
     Option(
         name="run-id",
         metavar="ID",
-        help="the word that names what this run makes (default: a random one)",
+        help="the id in the names of everything that this run creates (default: random)",
     ),
 )
 
@@ -201,7 +201,7 @@ RUN_OPTIONS = (
 def arguments(
     options: Iterable[Option], value: Callable[[str], Any], prefix: str = ""
 ) -> tuple[str, ...]:
-    """Return the arguments that give these options again the values that ``value(dest)`` has."""
+    """Return the arguments that set these options to the values that ``value(dest)`` returns."""
     return tuple(
         argument for option in options for argument in option.arguments(value(option.dest), prefix)
     )
@@ -209,7 +209,7 @@ def arguments(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterChoice:
-    """What leads to a Cluster: a field for each of ``CLUSTER_OPTIONS``. None is the default.
+    """The choice of a Cluster: a field for each of ``CLUSTER_OPTIONS``. None is the default.
 
     Clients of clusters are imported only when they are needed. Times are seconds.
     """
@@ -227,7 +227,7 @@ class ClusterChoice:
 
     @classmethod
     def of(cls, value: Callable[[str], Any], run_id: str | None = None) -> ClusterChoice:
-        """Read it from parsed options; ``value`` returns what the attribute ``dest`` holds."""
+        """Return the choice in parsed options; ``value`` returns the value of a ``dest``."""
         return cls(
             run_id=run_id or new_run_id(),
             cluster=value("netpol_cluster"),
@@ -259,7 +259,7 @@ class ClusterChoice:
                 raise UsageError(f"--{prefix}image-pull-secret={secret} is not NAMESPACE/NAME")
 
     def arguments(self) -> tuple[str, ...]:
-        """Return the options that lead another ``netpol`` command to the same cluster."""
+        """Return the options that select the same cluster in another ``netpol`` command."""
         return tuple(
             argument
             for option in CLUSTER_OPTIONS
@@ -270,7 +270,7 @@ class ClusterChoice:
         return getattr(self, option.dest.removeprefix("netpol_"))
 
     def make(self, worker: str) -> Cluster:
-        """Make the Cluster of one process, ``worker``. Raises HarnessError."""
+        """Create the Cluster of one process, ``worker``. Raises HarnessError."""
         match self.cluster:
             case "netns":
                 return self._netns()
@@ -280,9 +280,9 @@ class ClusterChoice:
                 return self._current(worker)
 
     def sweep(self, run_id: str | None) -> Cleaning:
-        """Remove what all runs that are over left on a shared cluster, or what one run left.
+        """Remove what one run, or all runs that are over, left on a shared cluster.
 
-        What a run left is kept if that run is alive, but not what this process made.
+        Objects of a run that is alive are kept, except those that this process created.
         """
         match self.cluster:
             case "kind":

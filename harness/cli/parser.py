@@ -1,4 +1,4 @@
-"""The verbs of ``netpol`` and their arguments; imports nothing that a verb needs."""
+"""The verbs of ``netpol`` and their arguments. Imports nothing that only a verb needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.cli.exits import STATUS_HELP
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs. A parsed verb is named by ``module`` and ``verb``."""
+    """Return the parser of all verbs; its results ``module`` and ``verb`` name the function."""
     made = argparse.ArgumentParser(
         prog="netpol",
         description="Test Kubernetes NetworkPolicies with real packets.",
@@ -36,33 +36,37 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_scenario_verbs(verbs: Any) -> None:
-    init = _verb(
-        verbs, "init", "scenarios", "write a first scenario with its policy, to begin with"
-    )
+    init = _verb(verbs, "init", "scenarios", "write an example scenario and its policy")
     init.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, default=Path("scenarios"))
-    init.add_argument("--force", action="store_true", help="overwrite what is there, and say so")
+    init.add_argument("--force", action="store_true", help="overwrite existing files")
 
-    check = _verb(verbs, "check", "scenarios", "read scenario files without any cluster")
+    check = _verb(verbs, "check", "scenarios", "check scenario files without a cluster")
     check.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files or folders")
 
     run = _verb(verbs, "run", "run", "run scenario files on a cluster")
     run.add_argument("files", metavar="FILE", nargs="+", help="files, folders, or FILE::STEP")
-    run.add_argument("-n", "--workers", metavar="N", default="0", help="processes, or auto")
+    run.add_argument(
+        "-n", "--workers", metavar="N", default="0", help="number of processes, or auto"
+    )
     run.add_argument("--no-tables", action="store_true", help="do not print truth tables")
-    run.epilog = "Other options go to pytest; give their values with =."
+    run.epilog = "Other options are passed to pytest; write their values with =."
     run.set_defaults(passes_on=True)
     _add_options(run, "run", RUN_OPTIONS)
     _add_options(run, "cluster", CLUSTER_OPTIONS)
 
-    explain = _verb(verbs, "explain", "explain", "say why the policies decide as they do")
+    explain = _verb(verbs, "explain", "explain", "explain the verdicts of the policies")
     explain.add_argument("file", metavar="SCENARIO", type=Path)
     explain.add_argument("ends", metavar="FROM TO", nargs="*", help="one pair instead of all")
-    explain.add_argument("--step", metavar="STEP", help="a step's number or name")
+    explain.add_argument("--step", metavar="STEP", help="the step's number or name")
 
     schema = _verb(verbs, "schema", "scenarios", "print a JSON Schema")
     words = ("scenario", "results")
     schema.add_argument(
-        "of", choices=words, nargs="?", default=words[0], help="of scenario files, or results.json"
+        "of",
+        choices=words,
+        nargs="?",
+        default=words[0],
+        help="for scenario files, or for results.json",
     )
 
 
@@ -77,15 +81,17 @@ def _add_probe_verb(verbs: Any) -> None:
 
 
 def _add_cluster_verbs(verbs: Any) -> None:
-    up = _verb(verbs, "up", "clusters", "make a kind cluster, or use the one that is there")
+    up = _verb(verbs, "up", "clusters", "create a kind cluster, or use the existing one")
     up.add_argument("--cni", metavar="NAME", default="calico", help="the CNI profile (calico)")
-    up.add_argument("--config", metavar="FILE", type=Path, help="instead of the harness's own")
+    up.add_argument("--config", metavar="FILE", type=Path, help="another kind configuration")
     down = _verb(verbs, "down", "clusters", "delete the kind cluster")
-    status = _verb(verbs, "status", "clusters", "say how the kind cluster is")
+    status = _verb(verbs, "status", "clusters", "print the state of the kind cluster")
     logs = _verb(verbs, "logs", "clusters", "write the kind cluster's logs, events and objects")
     logs.add_argument("folder", metavar="FOLDER", type=Path)
     for verb in (up, down, status, logs):
-        verb.add_argument("--name", metavar="NAME", default=KIND_NAME, help=f"({KIND_NAME})")
+        verb.add_argument(
+            "--name", metavar="NAME", default=KIND_NAME, help=f"its name ({KIND_NAME})"
+        )
     up.add_argument(
         "--offline",
         metavar="DIR",
@@ -93,17 +99,17 @@ def _add_cluster_verbs(verbs: Any) -> None:
         default=offline_folder(),
         help="download nothing; DIR holds images and manifests (NETPOL_OFFLINE)",
     )
-    choose = _verb(verbs, "choose", "clusters", "say which cluster `auto` is here, and why")
+    choose = _verb(verbs, "choose", "clusters", "print which cluster `auto` selects, and why")
     choose.add_argument("cluster", choices=("auto", *CLUSTERS))
     choose.add_argument("--cni", metavar="NAME", default="calico")
     clean = _verb(verbs, "clean", "clusters", "remove what dead runs left on a cluster")
-    clean.add_argument("--run", metavar="ID", help="of this run, unless it is alive")
+    clean.add_argument("--run", metavar="ID", help="only what this run left, unless it is alive")
     _add_options(clean, "cluster", CLUSTER_OPTIONS, netpol_cluster="kind")
     _verb(verbs, "version", "version", "print the version")
 
 
 def _verb(verbs: Any, name: str, module: str, text: str) -> argparse.ArgumentParser:
-    """Declare a verb: the function of its name in the module."""
+    """Add a verb, which is the function of this name in the module."""
     parser: argparse.ArgumentParser = verbs.add_parser(
         name, help=text, description=f"{text[0].upper()}{text[1:]}.", allow_abbrev=False
     )
@@ -121,7 +127,7 @@ def _add_options(
 
 
 def choice_of(parsed: argparse.Namespace) -> ClusterChoice:
-    """Read from parsed options which cluster was asked for. Raises UsageError."""
+    """Return the choice of the cluster in parsed options. Raises UsageError."""
     choice = ClusterChoice.of(vars(parsed).__getitem__)
     choice.check()
     return choice

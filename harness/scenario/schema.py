@@ -80,7 +80,7 @@ class _Wire(BaseModel):
 
 
 class NamedPort(_Wire):
-    """A container port in full."""
+    """A container port with its name and protocol."""
 
     port: Annotated[PortNumber, Texts(missing="port: a number")] = Field(
         description="The number it listens on, 1 to 65535."
@@ -98,18 +98,18 @@ _ContainerPort = Annotated[
 
 
 class PodWire(_Wire):
-    """A pod that listens on its ports and nothing else."""
+    """A pod; it listens only on its ports."""
 
     labels: Annotated[_Labels, _LABELS] = Field(default_factory=dict)
     ports: Annotated[list[_ContainerPort], _PORTS] = Field(
         default_factory=list, description="80, 53/UDP or {name: web, port: 80, protocol: TCP}."
     )
-    node: NodeNumber | None = Field(None, description="The worker it runs on, counted from 1.")
-    host_network: bool = Field(False, alias="hostNetwork", description="On the node's network.")
+    node: NodeNumber | None = Field(None, description="The number of its worker node, from 1.")
+    host_network: bool = Field(False, alias="hostNetwork", description="Use the node's network.")
 
 
 class NamedServicePort(_Wire):
-    """A port of a Service in full."""
+    """A port of a Service with all its fields."""
 
     port: Annotated[PortNumber, Texts(missing="port: a number")]
     name: PortName | None = None
@@ -132,16 +132,16 @@ _ServicePort = Annotated[
 
 
 class ServiceWire(_Wire):
-    """A Service over pods of its namespace."""
+    """A Service for pods of its namespace."""
 
     type: Literal["ClusterIP", "Headless", "NodePort"] = "ClusterIP"
     selector: Annotated[
         _Labels,
         Texts("selector: {app: web}", "selector: the labels of the pods, like {app: web}"),
-    ] = Field(description="All of these labels.", min_length=1)
+    ] = Field(description="Labels of its pods; all must match.", min_length=1)
     ports: Annotated[list[_ServicePort], _PORTS] = Field(default_factory=list)
     external_traffic_policy: Literal["Cluster", "Local"] | None = Field(
-        None, alias="externalTrafficPolicy", description="Of a NodePort Service."
+        None, alias="externalTrafficPolicy", description="Only for NodePort Services."
     )
 
 
@@ -154,14 +154,14 @@ class NamespaceWire(_Wire):
 
 
 class ExternalWire(_Wire):
-    """A host outside of the cluster."""
+    """A host outside the cluster."""
 
     ip: Annotated[
         Annotated[IpAddress, Tag("<text>")]
         | Annotated[list[IpAddress], Field(min_length=1, max_length=2), Tag("<list>")],
         _by_shape({list: "<list>", str: "<text>"}),
         Texts(missing="ip: an address like 10.10.0.5"),
-    ] = Field(description="An address, or a list of one for each family.")
+    ] = Field(description="An address, or a list with one for each IP family.")
     ports: Annotated[list[_ContainerPort], _PORTS] = Field(default_factory=list)
     names: list[AbsoluteName] = Field(default_factory=list, description="Its absolute DNS names.")
 
@@ -174,15 +174,15 @@ _NetworkTexts = Annotated[
 
 
 class NetworksWire(_Wire):
-    """Address ranges of the cluster; each is one range, or a list of one for each family."""
+    """Address ranges of the cluster: each is a range, or a list with one for each IP family."""
 
-    pods: _NetworkTexts | None = Field(None, description="Where pods have their addresses.")
-    services: _NetworkTexts | None = Field(None, description="Where ClusterIPs are allocated.")
-    nodes: _NetworkTexts | None = Field(None, description="Where nodes have their addresses.")
+    pods: _NetworkTexts | None = Field(None, description="The range of pod IPs.")
+    services: _NetworkTexts | None = Field(None, description="The range of ClusterIPs.")
+    nodes: _NetworkTexts | None = Field(None, description="The range of node IPs.")
 
 
 class OracleWire(_Wire):
-    """A wish not to compare the tables with what the policies say."""
+    """Skips the comparison of the tables with the oracle."""
 
     off: Annotated[Text, Texts(missing="oracle: {off: the reason}")] = Field(
         description="The reason."
@@ -202,14 +202,14 @@ _Duration = Annotated[
 
 
 class StepWire(_Wire):
-    """Changes, and what is reachable after them."""
+    """Changes, and the expected reachability after them."""
 
     step: Annotated[StepTitle, Texts(missing="step: a sentence that names it")] = Field(
         description="The step's name, a sentence."
     )
-    namespace: str | None = Field(None, description="Of the step's manifests that name none.")
+    namespace: str | None = Field(None, description="The namespace of manifests that have none.")
     apply: Annotated[list[_Manifest], Texts("apply: [policies/a.yaml]")] = Field(
-        default_factory=list, description="Paths beside the scenario file, or objects inline."
+        default_factory=list, description="Paths relative to the scenario file, or inline objects."
     )
     delete: Annotated[list[str], Texts("delete: [NetworkPolicy/db/db-policy]")] = Field(
         default_factory=list, description="Kind/namespace/name or Namespace/name."
@@ -230,20 +230,20 @@ class StepWire(_Wire):
     refused: list[_Manifest] = Field(
         default_factory=list, description="Manifests that the API server must refuse."
     )
-    settle: _Duration | None = Field(None, description="How long it may take to become right.")
-    hold: _Duration | None = Field(None, description="How long it must then stay right.")
+    settle: _Duration | None = Field(None, description="How long the table may take to be right.")
+    hold: _Duration | None = Field(None, description="How long the table must stay right.")
     never_allowed: dict[str, Text] = Field(
         default_factory=dict,
         alias="never-allowed",
-        description='"SOURCE -> DESTINATION": why they cannot connect in this step.',
+        description='"SOURCE -> DESTINATION": why the pair cannot connect in this step.',
     )
     expect: Annotated[str, Texts(_TABLE, _TABLE)] = Field(
-        description="One word, or a table behind '|2'."
+        description="One verdict, or a table after '|2'."
     )
 
 
 class NodesNeeded(_Wire):
-    """Worker nodes that must be there."""
+    """The number of worker nodes that the scenario needs."""
 
     nodes: Annotated[NodeNumber, Texts(missing="nodes: 2")]
 
@@ -259,10 +259,10 @@ def _only_ipv4() -> list[Literal[4, 6]]:
 
 
 class ScenarioWire(_Wire):
-    """A topology, and steps that change something and state a truth table."""
+    """A topology, and steps that change something and declare a truth table."""
 
     scenario: Annotated[Title, Texts(missing="scenario: its title")] = Field(
-        description="Its title."
+        description="The title."
     )
     why: Annotated[Text, Texts(missing="why: one or two sentences that say what it shows")] = (
         Field(description="What it shows, in one or two sentences.")
@@ -274,19 +274,19 @@ class ScenarioWire(_Wire):
         default_factory=list, description="Known defects: docs/defects.md lists the ids."
     )
     needs: Annotated[list[_Need], Texts("needs: [endport]")] = Field(
-        default_factory=list, description="What it needs beyond what the file shows by itself."
+        default_factory=list, description="What it needs that the file does not show."
     )
     families: Annotated[list[Literal[4, 6]], Texts("families: [4, 6]")] = Field(
         default_factory=_only_ipv4, min_length=1, description="IP families: 4, 6 or both."
     )
     exact_names: bool = Field(
-        False, alias="exact names", description="Namespaces get exactly these names."
+        False, alias="exact names", description="Use exactly these namespace names."
     )
     externals: dict[Name, ExternalWire] = Field(
-        default_factory=dict, description="Hosts outside of the cluster."
+        default_factory=dict, description="Hosts outside the cluster."
     )
     networks: Annotated[NetworksWire | None, Texts("networks: {pods: 10.244.0.0/16}")] = Field(
-        None, description="The cluster's address ranges, where the scenario depends on them."
+        None, description="Address ranges of the cluster, if the scenario needs them."
     )
     topology: Annotated[
         dict[NamespaceName, NamespaceWire],
@@ -295,7 +295,7 @@ class ScenarioWire(_Wire):
     never_allowed: dict[str, Text] = Field(
         default_factory=dict,
         alias="never-allowed",
-        description='"SOURCE -> DESTINATION": why they cannot connect even without policies.',
+        description='"SOURCE -> DESTINATION": why the pair cannot connect without policies.',
     )
     oracle: OracleWire | None = None
     proves: Literal["nothing-changes"] | None = None
