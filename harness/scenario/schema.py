@@ -59,7 +59,7 @@ def _by_shape(shapes: Mapping[type, str]) -> Discriminator:
     return Discriminator(tag)
 
 
-_PORT_SHAPES = {int: "<number>", str: "<text>", dict: "<mapping>"}
+_PORT_SHAPES = {int: "\0number", str: "\0text", dict: "\0mapping"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class NamedPort(_Wire):
 
 
 _ContainerPort = Annotated[
-    Annotated[PortNumber, Tag("<number>")]
-    | Annotated[PortText, Tag("<text>")]
-    | Annotated[NamedPort, Tag("<mapping>")],
+    Annotated[PortNumber, Tag("\0number")]
+    | Annotated[PortText, Tag("\0text")]
+    | Annotated[NamedPort, Tag("\0mapping")],
     _by_shape(_PORT_SHAPES),
 ]
 
@@ -115,8 +115,8 @@ class NamedServicePort(_Wire):
     name: PortName | None = None
     target_port: (
         Annotated[
-            Annotated[PortNumber, Tag("<number>")] | Annotated[PortName, Tag("<text>")],
-            _by_shape({int: "<number>", str: "<text>"}),
+            Annotated[PortNumber, Tag("\0number")] | Annotated[PortName, Tag("\0text")],
+            _by_shape({int: "\0number", str: "\0text"}),
         ]
         | None
     ) = Field(None, alias="targetPort", description="A number or the name of a container port.")
@@ -124,9 +124,9 @@ class NamedServicePort(_Wire):
 
 
 _ServicePort = Annotated[
-    Annotated[PortNumber, Tag("<number>")]
-    | Annotated[PortText, Tag("<text>")]
-    | Annotated[NamedServicePort, Tag("<mapping>")],
+    Annotated[PortNumber, Tag("\0number")]
+    | Annotated[PortText, Tag("\0text")]
+    | Annotated[NamedServicePort, Tag("\0mapping")],
     _by_shape(_PORT_SHAPES),
 ]
 
@@ -157,9 +157,9 @@ class ExternalWire(_Wire):
     """A host outside the cluster."""
 
     ip: Annotated[
-        Annotated[IpAddress, Tag("<text>")]
-        | Annotated[list[IpAddress], Field(min_length=1, max_length=2), Tag("<list>")],
-        _by_shape({list: "<list>", str: "<text>"}),
+        Annotated[IpAddress, Tag("\0text")]
+        | Annotated[list[IpAddress], Field(min_length=1, max_length=2), Tag("\0list")],
+        _by_shape({list: "\0list", str: "\0text"}),
         Texts(missing="ip: an address like 10.10.0.5"),
     ] = Field(description="An address, or a list with one for each IP family.")
     ports: Annotated[list[_ContainerPort], _PORTS] = Field(default_factory=list)
@@ -167,9 +167,9 @@ class ExternalWire(_Wire):
 
 
 _NetworkTexts = Annotated[
-    Annotated[NetworkRange, Tag("<text>")]
-    | Annotated[list[NetworkRange], Field(min_length=1, max_length=2), Tag("<list>")],
-    _by_shape({list: "<list>", str: "<text>"}),
+    Annotated[NetworkRange, Tag("\0text")]
+    | Annotated[list[NetworkRange], Field(min_length=1, max_length=2), Tag("\0list")],
+    _by_shape({list: "\0list", str: "\0text"}),
 ]
 
 
@@ -190,14 +190,14 @@ class OracleWire(_Wire):
 
 
 _Manifest = Annotated[
-    Annotated[str, Tag("<path>")] | Annotated[dict[str, Any], Tag("<object>")],
-    _by_shape({str: "<path>", dict: "<object>"}),
+    Annotated[str, Tag("\0path")] | Annotated[dict[str, Any], Tag("\0object")],
+    _by_shape({str: "\0path", dict: "\0object"}),
 ]
 _Duration = Annotated[
-    Annotated[WholeSeconds, Tag("<number>")]
-    | Annotated[Seconds, Tag("<fraction>")]
-    | Annotated[DurationText, Tag("<text>")],
-    _by_shape({int: "<number>", float: "<fraction>", str: "<text>"}),
+    Annotated[WholeSeconds, Tag("\0number")]
+    | Annotated[Seconds, Tag("\0fraction")]
+    | Annotated[DurationText, Tag("\0text")],
+    _by_shape({int: "\0number", float: "\0fraction", str: "\0text"}),
 ]
 
 
@@ -249,8 +249,8 @@ class NodesNeeded(_Wire):
 
 
 _Need = Annotated[
-    Annotated[Feature, Tag("<text>")] | Annotated[NodesNeeded, Tag("<mapping>")],
-    _by_shape({str: "<text>", dict: "<mapping>"}),
+    Annotated[Feature, Tag("\0text")] | Annotated[NodesNeeded, Tag("\0mapping")],
+    _by_shape({str: "\0text", dict: "\0mapping"}),
 ]
 
 

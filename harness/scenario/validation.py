@@ -52,11 +52,14 @@ def _meant(detail: ErrorDetails) -> str | None:
 
 
 def _place(detail: ErrorDetails) -> KeyPath:
-    return tuple(
-        step
-        for step in detail["loc"]
-        if isinstance(step, int) or not (step.startswith("<") or step == "[key]")
-    )
+    """Return where it is in the file: without the tags of unions, which no key can equal."""
+    steps = detail["loc"][:-1] if _is_of_key(detail) else detail["loc"]
+    return tuple(step for step in steps if isinstance(step, int) or not step.startswith("\0"))
+
+
+def _is_of_key(detail: ErrorDetails) -> bool:
+    """Whether a key of a mapping breaks its syntax; an unknown key may be written "[key]"."""
+    return detail["type"] != "extra_forbidden" and detail["loc"][-1] == "[key]"
 
 
 _MOST_DETAILS = 500
@@ -112,7 +115,7 @@ def _record(document: Document, detail: ErrorDetails, problems: Problems) -> Non
     kind = detail["type"]
     owner = _owner(place[:-1], document.value)
     hint: str | None
-    key = detail["loc"][-1] == "[key]"
+    key = _is_of_key(detail)
     if kind in {"extra_forbidden", "missing"} and len(place) > 1:
         owner = owner or f" in {place[0]}"
     if kind == "extra_forbidden":
