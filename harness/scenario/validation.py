@@ -48,7 +48,7 @@ def validate(document: Document, problems: Problems) -> ScenarioWire | None:
 def _meant(detail: ErrorDetails) -> str | None:
     """Return the key that an unknown key was probably meant to be."""
     place = _place(detail)
-    return closest(str(place[-1]), _fields(_model_at(place[:-1])))
+    return closest(str(place[-1]), _fields_at(place[:-1]))
 
 
 def _place(detail: ErrorDetails) -> KeyPath:
@@ -58,8 +58,12 @@ def _place(detail: ErrorDetails) -> KeyPath:
 
 
 def _is_of_key(detail: ErrorDetails) -> bool:
-    """Whether a key of a mapping breaks its syntax; an unknown key may be written "[key]"."""
-    return detail["type"] != "extra_forbidden" and detail["loc"][-1] == "[key]"
+    """Whether a key of a mapping breaks its syntax: pydantic adds "[key]" to the place then.
+
+    A key of the file may be written "[key]" too.
+    """
+    where = detail["loc"]
+    return len(where) > 1 and where[-1] == "[key]" and where[-2] == detail.get("input")
 
 
 _MOST_DETAILS = 500
@@ -223,7 +227,7 @@ _ELSEWHERE = {
 
 
 def _unknown_key(word: str, place: KeyPath) -> str:
-    keys = list(_fields(_model_at(place[:-1])))
+    keys = list(_fields_at(place[:-1]))
     return nearest(word, keys) or _ELSEWHERE.get(word) or f"known keys: {', '.join(keys)}"
 
 
@@ -235,12 +239,13 @@ def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _model_at(place: KeyPath) -> type[BaseModel]:
-    """Return the model that describes the mapping at a place."""
+def _fields_at(place: KeyPath) -> Mapping[str, FieldInfo]:
+    """Return the keys that the mapping at a place may have; none where any key may stand."""
     kind: object = ScenarioWire
     for key in place:
-        kind = next(_inside(kind, key))
-    return next(member for member in _members(kind) if _is_model(member))
+        kind = next(_inside(kind, key), None)
+    models = (member for member in _members(kind) if _is_model(member))
+    return next((_fields(model) for model in models), {})
 
 
 def _texts(place: KeyPath) -> Texts:
@@ -248,7 +253,7 @@ def _texts(place: KeyPath) -> Texts:
     *above, key = place or (0,)
     if isinstance(key, int):
         return Texts()
-    field = _fields(_model_at(tuple(above))).get(key)
+    field = _fields_at(tuple(above)).get(key)
     found = field.metadata if field else ()
     return next((item for item in found if isinstance(item, Texts)), Texts())
 
