@@ -1,13 +1,13 @@
-"""What should happen to a probe, and why: a pure function of State and Probe.
+"""The verdicts that a probe should give, and the reasons: a pure function of State and Probe.
 
-The rulings follow the API text (ids R01-R86 in ``docs/semantics.md``) and are three-valued:
-what the API leaves open is undefined, but only where it decides the result. Clusters must
-not import this package: they are judged by it.
+Rulings follow the API (ids R01-R86 in ``docs/semantics.md``) and have three values: a probe is
+undefined if something that the API leaves open decides its result. Clusters must not import this
+package, because it judges them.
 
-``topology`` is the State by name, and the ends as policy sees them; ``layers`` decides by ordered
-clauses, and ``network_policy`` makes the clauses of NetworkPolicies; ``path`` follows a probe
-through names, Services and node ports; ``rulings`` are the three values, ``notes`` what stands
-beside a verdict.
+``topology`` finds the objects of a State by name, and describes ends as policies see them.
+``layers`` evaluates ordered clauses, and ``network_policy`` creates those of NetworkPolicies.
+``path`` follows a probe through names, Services and node ports. ``rulings`` has the three values,
+``notes`` the notes beside a verdict.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["NO_FACTS", "Explanation", "Facts", "Judge", "Judgement", "Prediction
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A prediction with all that helps people to understand it."""
+    """A prediction with notes that help to understand it."""
 
     probe: Probe
     prediction: Prediction
@@ -36,7 +36,7 @@ class Explanation:
 
 
 class Judge:
-    """Rules on the probes of one State; what they have in common is prepared once."""
+    """Judges the probes of one State; their common data is prepared once."""
 
     def __init__(self, state: State, facts: Facts = NO_FACTS) -> None:
         self._topology = Topology(state, facts)
@@ -45,23 +45,23 @@ class Judge:
         self._policies = Policies([self._network_policies])
 
     def predict(self, probe: Probe) -> Prediction:
-        """Return which verdicts the probe may give: policy, then names, endpoints and ports."""
+        """Return the verdicts that the probe may give on a correct cluster."""
         prediction = Path(self._topology, self._policies, probe).predict()
         unknown = self._unknown and self._not_judged(probe)
         return replace(prediction, not_judged=unknown) if unknown else prediction
 
     def _not_judged(self, probe: Probe) -> str | None:
-        """Return which object of unknown meaning may act on a pod of the probe."""
+        """Return which object of unknown meaning may affect a pod of the probe, if any."""
         for pod in self._topology.concerned(probe):
             for manifest in self._unknown:
                 if may_act_on(manifest, pod.namespace):
-                    return f"{manifest} may act on {pod.ref}, and its meaning is not known"
+                    return f"{manifest} may affect {pod.ref}, and its meaning is not known"
         return None
 
     def notes(self, probe: Probe) -> tuple[str, ...]:
-        """Return notes on the policies that nearly decided otherwise, one a line."""
+        """Return notes about policies that almost apply, one per line."""
         return notes(self._topology, self._network_policies, probe)
 
     def explain(self, probe: Probe) -> Explanation:
-        """Return the prediction for a probe, and what to note beside it."""
+        """Return the prediction for a probe, with notes."""
         return Explanation(probe, self.predict(probe), self.notes(probe))

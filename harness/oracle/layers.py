@@ -1,11 +1,11 @@
 """Ordered layers of clauses: how policies of any kind decide on one end of a connection.
 
-For a pod and a direction each kind of policy gives one layer. In a layer the first clause that
-matches decides: it allows, it denies, or it passes the connection on to the next layer. A layer
-in which no clause decides does the same. What no layer decides is allowed.
+Each kind of policy is one layer for a pod and a direction. In a layer the first matching clause
+decides: it allows, denies, or passes the connection on to the next layer. If no clause matches,
+the next layer decides. A connection that no layer decides is allowed.
 
-NetworkPolicy is one layer: clauses that allow, and for an isolated pod a last one that denies.
-A tier with priorities, which may also deny and pass, is another layer: its rules in their order.
+NetworkPolicy is one layer: clauses that allow, and a last one that denies if the pod is isolated.
+A tier with priorities, whose rules may also deny and pass, is another layer.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """What a layer does with the connections that match.
+    """What a layer does with matching connections.
 
-    ``label`` names the rule of an object. Without one, the clause is the API's own, and the
-    match says all there is to say.
+    ``label`` names the rule of an object. A clause without a label comes from the API itself,
+    and its match contains the whole reason.
     """
 
     action: Action
@@ -59,9 +59,9 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The clauses of one kind of policy for one pod and direction, in their order.
+    """The clauses of one kind of policy for one pod and direction, in order.
 
-    ``head`` is how its reasons begin; ``otherwise`` is the reason where no clause decides.
+    ``head`` begins each reason; ``otherwise`` is the reason if no clause matches.
     """
 
     head: str
@@ -70,9 +70,9 @@ class Layer:
 
 
 def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
-    """Return the ruling of the layers, in their order, on one end of a connection.
+    """Return the ruling of the layers, in order, on one end of a connection.
 
-    Where the API does not say whether a clause matches, both readings are followed, and
+    If the API does not define whether a clause matches, both readings are evaluated, and
     the ruling is undefined unless they agree.
     """
     if not layers:
@@ -99,7 +99,7 @@ def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
 
 
 def _asked(layer: Layer, flow: Flow) -> list[tuple[Clause, Tri, str]]:
-    """Return the clauses up to the first that surely matches, whether they do, and why."""
+    """Return the clauses up to the first certain match, whether they match, and why."""
     asked: list[tuple[Clause, Tri, str]] = []
     for clause in layer.clauses:
         found = clause.match(flow)
@@ -115,7 +115,7 @@ def _taken(
 ) -> Judgement:
     """Return the ruling of the reading in which that clause matches.
 
-    ``misses`` are the reasons why the clauses before do not, said where none was written to match.
+    ``misses`` are the reasons why earlier clauses do not match, for a denial without a label.
     """
     reason = f"{head} {_DONE_BY[clause.action]} {line}" if clause.label else f"{head} {line}"
     match clause.action:
@@ -129,7 +129,7 @@ def _taken(
 
 
 def _after(reason: str, judgement: Judgement) -> Judgement:
-    """Return the judgement of the layers below, with the reason why they were asked first."""
+    """Return the judgement of the next layers, preceded by the reason why they decide."""
     return replace(judgement, reasons=(reason, *judgement.reasons))
 
 
@@ -137,33 +137,38 @@ def _after(reason: str, judgement: Judgement) -> Judgement:
 
 
 class Layered(Protocol):
-    """A kind of policy, as far as connections are concerned."""
+    """A kind of policy that decides on connections."""
 
     def layer(self, direction: Direction, pod: Pod) -> Layer:
-        """Return what its policies say of connections of that pod in that direction."""
+        """Return the layer of its policies for a pod and a direction."""
         ...
 
 
 class Policies:
-    """All policies of a State, and what they say of a connection."""
+    """All policies of a State, and their judgements."""
 
     def __init__(self, kinds: Sequence[Layered]) -> None:
-        """Take the kinds of policy in the order in which they decide."""
+        """``kinds`` are in the order in which they are evaluated."""
         self._kinds = tuple(kinds)
         self._layers: dict[tuple[Direction, PodRef], tuple[Layer, ...]] = {}
 
-    def between(self, flow: Flow) -> Judgement:
-        """Rule on a connection, both ends."""
+    def judge_connection(self, flow: Flow) -> Judgement:
+        """Judge both ends of a connection."""
         source, destination = flow.source, flow.destination
         if source.pod is not None and source.pod == destination.pod:
-            return Judgement(Ruling.ALLOWED, (f"{source.name} to itself is never denied (R46)",))
+            return Judgement(Ruling.ALLOWED, (f"{source.name} to itself is always allowed (R46)",))
         if source.pod is None and destination.pod is None:
-            line = f"no policy acts between {source.name} and {destination.name}: no pods (R45)"
+            line = (
+                f"no policy applies: neither {source.name} nor {destination.name} is a pod (R45)"
+            )
             return Judgement(Ruling.ALLOWED, (line,))
-        return both(self.side(Direction.EGRESS, flow), self.side(Direction.INGRESS, flow))
+        return both(
+            self.judge_direction(Direction.EGRESS, flow),
+            self.judge_direction(Direction.INGRESS, flow),
+        )
 
-    def side(self, direction: Direction, flow: Flow) -> Judgement:
-        """Rule on one end: egress of the source or ingress of the destination."""
+    def judge_direction(self, direction: Direction, flow: Flow) -> Judgement:
+        """Judge one end: egress of the source or ingress of the destination."""
         pod = ends(direction, flow)[0].pod
         if pod is None:
             return Judgement(Ruling.ALLOWED)
@@ -174,7 +179,7 @@ class Policies:
 
 
 def ends(direction: Direction, flow: Flow) -> tuple[Party, Party]:
-    """Return the end that policy selects, and the other one."""
+    """Return the end that policies select in that direction, and its peer."""
     if direction is Direction.EGRESS:
         return flow.source, flow.destination
     return flow.destination, flow.source

@@ -1,7 +1,6 @@
 """NetworkPolicy as a layer: clauses that allow, and a last one that denies if a pod is isolated.
 
-What a policy and a pod have to do with each other is found once and kept; the matches of peers
-and ports are kept by the ends.
+The policies that isolate a pod are determined once. Matches of peers and ports are cached by end.
 """
 
 from __future__ import annotations
@@ -63,7 +62,7 @@ class NetworkPolicies:
         return Layer(head, (own_node, *rules, _ISOLATED), "")
 
     def names(self, policy: NetworkPolicy, source: Party) -> bool:
-        """Whether an ingress rule names the source by a selector."""
+        """Return whether an ingress rule selects the source as a peer."""
         return Direction.INGRESS in policy.policy_types and any(
             peer.ip_block is None
             and _peer(self._topology, policy.namespace, peer, (source, Family.V4)).value
@@ -92,7 +91,9 @@ class NetworkPolicies:
 def _own_node(direction: Direction, flow: Flow) -> Match:
     subject, peer = ends(direction, flow)
     if subject.pod is not None and peer.node is not None and peer.node == subject.pod.node:
-        return Match(True, f"{peer.name} is on its own node, always allowed (R06, R47)")
+        return Match(
+            True, f"{peer.name} has the address of its own node, always allowed (R06, R47)"
+        )
     return _NOT_OWN_NODE
 
 
@@ -148,7 +149,7 @@ def _one_of(matches: Sequence[Match], unrestricted: str) -> Match:
 
 
 def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Whether all requirements of a selector hold (R40, R42)."""
+    """Return whether the labels meet all requirements of a selector (R40, R42)."""
     return all(_holds(term, labels) for term in selector.requirements)
 
 
@@ -165,7 +166,7 @@ def _holds(term: Requirement, labels: Mapping[str, str]) -> bool:
 
 
 def _unlike(selector: LabelSelector, labels: Mapping[str, str]) -> str:
-    """Return what the labels have instead of what the selector asks."""
+    """Return the labels that do not meet the requirements of the selector."""
     missed = [term for term in selector.requirements if not _holds(term, labels)]
     has = [
         f"{term.key}={labels[term.key]}" if term.key in labels else f"no label {term.key}"
@@ -178,13 +179,18 @@ def _unlike(selector: LabelSelector, labels: Mapping[str, str]) -> str:
 
 
 def _peer(topology: Topology, home: str, peer: Peer, end: tuple[Party, Family]) -> Match:
-    """Whether an entry of ``from`` or ``to`` is that end (R34-R39); ``home`` is the policy's."""
+    """Return whether an entry of ``from`` or ``to`` matches that end (R34-R39).
+
+    ``home`` is the namespace of the policy.
+    """
     party, family = end
     if peer.ip_block is not None:
         return _block(topology, peer.ip_block, party, family)
     pod = party.pod
     if pod is None:
-        return Match(False, f"{peer}, but {party.name} is no pod and selectors match pods")
+        return Match(
+            False, f"{peer}, but {party.name} is not a pod, and selectors match only pods"
+        )
     selector = peer.namespace_selector
     if selector is None and pod.namespace != home:
         return Match(False, f"{peer} ({home}), but {party.name} is in {pod.namespace}")
@@ -203,13 +209,13 @@ _DOCUMENTATION = tuple(
     for cidr in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
 )
 _OUTSIDE_PREFIX = {4: 16, 6: 48}
-"""A block this narrow that holds an outside host of the scenario holds no pod and no node."""
+"""A block at least this narrow with an outside host of the scenario has no pod and no node."""
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> Match:
-    """Whether an ipBlock holds the other end's address (R31, R65)."""
+    """Return whether an ipBlock contains the address of the other end (R31, R65)."""
     inside = _contains(topology, block.cidr, party, family)
     excepted = any_of(_contains(topology, cidr, party, family) for cidr in block.excepts)
     value = all_of((inside, None if excepted is None else not excepted))
@@ -220,16 +226,16 @@ def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> 
         return Match(False, f"ipBlock {block}, but {party.name} ({shown}) {fact}")
     if party.feature is not None and party.feature not in topology.facts.features:
         ids = "R65, R84" if party.node is not None else "R65"
-        why = f"whether ipBlock {block} applies to {party.name} is not defined ({ids})"
+        why = f"the API does not define whether ipBlock {block} applies to {party.name} ({ids})"
         return Match(None, why)
     if value is None:
-        why = f"whether ipBlock {block} holds {party.name} depends on its address (R65)"
+        why = f"ipBlock {block} may contain {party.name}, whose address is not known (R65)"
         return Match(None, why)
     return Match(True, f"ipBlock {block}")
 
 
 def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tri:
-    """Whether a CIDR contains the address that the party has in that family."""
+    """Return whether a CIDR contains the address of the party in that family."""
     network = ipaddress.ip_network(cidr, strict=False)
     if network.version != family:
         return False
@@ -246,7 +252,7 @@ def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tr
 
 
 def _contains_all(network: _Network, ranges: Sequence[_Network]) -> Tri:
-    """Whether a network contains every address of the ranges; None for some of them only."""
+    """Return whether a network contains all addresses of the ranges; None if only some."""
     if all(found.subnet_of(network) for found in ranges):  # type: ignore[arg-type]
         return True
     return None if any(found.overlaps(network) for found in ranges) else False
@@ -257,7 +263,7 @@ def _within(network: _Network, addresses: Iterable[str]) -> bool:
 
 
 def _outside(network: _Network, topology: Topology) -> bool:
-    """Whether the block holds outside hosts only, as the API advises (R65)."""
+    """Return whether the block contains only outside hosts, as the API recommends (R65)."""
     for known in _DOCUMENTATION:
         if network.version == known.version and network.subnet_of(known):  # type: ignore[arg-type]
             return True
@@ -268,11 +274,11 @@ def _outside(network: _Network, topology: Topology) -> bool:
 # ------------------------------------------------------------------ ports
 
 NODE_PORTS = range(30000, 32768)
-"""Where a cluster takes node ports from, unless it was told otherwise."""
+"""The default range of node ports."""
 
 
 def _port(port: PolicyPort, flow: Flow) -> Match:
-    """Whether one entry of ``ports`` is the flow's (R25-R28); names are the destination's."""
+    """Return whether an entry of ``ports`` matches (R25-R28); names are the destination's."""
     asked = flow.port
     hit = Match(True, f"port {port}")
     miss = Match(False, f"port {port}, but the connection is to {asked}")
@@ -286,7 +292,7 @@ def _port(port: PolicyPort, flow: Flow) -> Match:
     if asked.number is None:
         if last < NODE_PORTS.start or port.port >= NODE_PORTS.stop:
             return miss
-        return Match(None, f"port {port}, and the node port is the cluster's choice (R66)")
+        return Match(None, f"port {port}, and the cluster chooses the node port (R66)")
     return hit if port.port <= asked.number <= last else miss
 
 
@@ -297,7 +303,9 @@ def _named_port(port: PolicyPort, flow: Flow) -> Match:
         for item in (pod.ports if pod else ())
         if item.name == port.port and item.protocol is port.protocol
     ]
-    meant = ", ".join(map(str, numbers)) or "nothing"
+    if not numbers:
+        return Match(False, f"port {port}, which {flow.destination.name} does not have")
+    meant = ", ".join(map(str, numbers))
     why = f"port {port}, which is {meant} on {flow.destination.name}"
     if flow.port.number in numbers:
         return Match(True, why)

@@ -1,4 +1,4 @@
-"""Notes beside a verdict: the policies that nearly decided otherwise."""
+"""Notes beside a verdict, about policies that almost apply."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from harness.suggest import closest
 
 
 def notes(topology: Topology, policies: NetworkPolicies, probe: Probe) -> tuple[str, ...]:
-    """Name the policies that an author may think of, and that do not isolate an end.
+    """Return notes about policies that do not isolate an end, although an author may expect it.
 
-    Those that select no pod at all come first: that is most often a typing error.
+    Policies that select no pod come first: most of them have a typing error.
     """
     source = topology.pod(probe.source) if isinstance(probe.source, PodRef) else None
     targets = topology.probed(probe)
@@ -42,14 +42,14 @@ def notes(topology: Topology, policies: NetworkPolicies, probe: Probe) -> tuple[
 def _missed(
     topology: Topology, policy: NetworkPolicy, direction: Direction, pod: Pod
 ) -> Iterator[str]:
-    """Say why a policy does not isolate a pod in that direction, if one might think so."""
+    """Yield why a policy does not isolate a pod in that direction, if it almost does."""
     matches = selects(policy.pod_selector, pod.labels)
     here = policy.namespace == pod.namespace
     if matches and here:
         types = ", ".join(sorted(policy.policy_types))
         yield f"{policy} selects {pod.ref}, but its policyTypes are [{types}]"
     elif matches and direction in policy.policy_types and policy.pod_selector.requirements:
-        yield f"{policy} would select {pod.ref}, but acts only in namespace {policy.namespace}"
+        yield f"{policy} would select {pod.ref}, but applies only to namespace {policy.namespace}"
     elif here and direction in policy.policy_types:
         selected = _selected(topology, policy)
         if selected:
@@ -76,7 +76,7 @@ def _names(pods: list[Pod]) -> str:
 def _selects_nobody(
     topology: Topology, policy: NetworkPolicy, direction: Direction, pod: Pod
 ) -> Iterator[str]:
-    """Say that a policy of the pod's namespace selects no pod, and which labels are near."""
+    """Yield a note if a policy of the pod's namespace selects no pod, with the nearest labels."""
     acts = policy.namespace == pod.namespace and direction in policy.policy_types
     if not acts or _selected(topology, policy):
         return
@@ -90,7 +90,7 @@ def _selects_nobody(
 
 
 def _near_labels(selector: LabelSelector, labels: Mapping[str, str]) -> str | None:
-    """Return the labels that the selector probably means, or None if these are no such labels."""
+    """Return the labels that the selector probably means, or None if there are none."""
     near = []
     for term in selector.requirements:
         if not selects(LabelSelector((term,)), labels):

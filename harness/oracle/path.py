@@ -1,4 +1,4 @@
-"""The path of one probe: names, Services and node ports, then policy, then the listener."""
+"""The path of one probe: names, Services and node ports, then policies, then the listener."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from harness.policy import Direction
 
 
 class Path:
-    """One probe on its way through a State."""
+    """The path of one probe through a State."""
 
     def __init__(self, topology: Topology, policies: Policies, probe: Probe) -> None:
         self.topology = topology
@@ -75,14 +75,14 @@ class Path:
                 return self.to_node_port(source, host)
 
     def source(self) -> Host | str:
-        """Return the probing end, or why there is none."""
+        """Return the source, or why there is none."""
         end = self.end(self.probe.source)
         if isinstance(end, External) and not self.addresses_of(end):
             return f"{self.probe.source} has no IPv{self.probe.family.value} address"
         return end
 
     def end(self, ref: PodRef | NodeRef | ExternalRef) -> Host | str:
-        """Return what an end is, or why it is nothing."""
+        """Return the host of an end, or why there is none."""
         match ref:
             case PodRef():
                 return self.topology.pod(ref) or f"there is no pod {ref}"
@@ -92,7 +92,7 @@ class Path:
                 return self.topology.external(name) or f"there is no outside host {name}"
 
     def to_end(self, source: Host, ref: PodRef | NodeRef | ExternalRef) -> Prediction:
-        """Go to an end by its address."""
+        """Predict a probe to an end by its address."""
         host = self.end(ref)
         if isinstance(host, str):
             return undefined(host)
@@ -101,7 +101,7 @@ class Path:
         return self.directly(source, host, self.port)
 
     def to_address(self, source: Host, ip: str) -> Prediction:
-        """Go to a literal address, whoever has it."""
+        """Predict a probe to a literal address."""
         if ipaddress.ip_address(ip).version != self.probe.family:
             return undefined(f"{ip} is not an IPv{self.probe.family.value} address")
         match self.topology.at(ip):
@@ -111,19 +111,19 @@ class Path:
                 return self.to_end(source, ref)
             case None:
                 judgement = self.rule(source, Address(ip), self.asked(self.port))
-                reason = f"nobody of this scenario has the address {ip}"
+                reason = f"no host of this scenario has the address {ip}"
                 judgement = replace(judgement, reasons=(*judgement.reasons, reason))
                 return Prediction(frozenset({Verdict.TIMEOUT, Verdict.OTHER}), judgement)
 
     def to_cluster_ip(self, source: Host, namespace: str, name: str) -> Prediction:
-        """Go to a Service's ClusterIP."""
+        """Predict a probe to the ClusterIP of a Service."""
         service = self.topology.service(namespace, name)
         if service is None:
             return undefined(f"there is no Service {namespace}/{name}")
         if service.type is ServiceType.HEADLESS:
             return undefined(f"Service {namespace}/{name} is headless: it has no ClusterIP")
         if isinstance(source, External):
-            return undefined("a ClusterIP means nothing outside the cluster")
+            return undefined("a ClusterIP is defined only inside the cluster")
         targets = self.targets(service)
         if not targets:
             return self.no_endpoint(service)
@@ -132,7 +132,7 @@ class Path:
         )
 
     def to_service_name(self, source: Host, namespace: str, name: str) -> Prediction:
-        """Ask DNS for a Service and go where the name points."""
+        """Predict a probe to the DNS name of a Service."""
         lookup = self.lookup(source)
         if not isinstance(lookup, Judgement):
             return lookup
@@ -144,13 +144,15 @@ class Path:
             return self.named(lookup, self.to_cluster_ip(source, namespace, name))
         pods = self.topology.endpoints(service)
         if not pods:
-            reason = f"the headless Service {namespace}/{name} has no pods, its name no address"
+            reason = (
+                f"the headless Service {namespace}/{name} has no pods, so its name has no address"
+            )
             return without_policy({Verdict.DNS}, reason)
         found = [(pod, self.directly(source, pod, self.port)) for pod in pods]
         return self.named(lookup, self.merged(found))
 
     def to_absolute_name(self, source: Host, name: str) -> Prediction:
-        """Ask DNS for a name, of a Service or of an outside host."""
+        """Predict a probe to the DNS name of a Service or of an outside host."""
         labels = name.removesuffix(".").split(".")
         if labels[2:] == ["svc", "cluster", "local"]:
             return self.to_service_name(source, labels[1], labels[0])
@@ -163,7 +165,7 @@ class Path:
         return without_policy({Verdict.DNS}, f"the name {name} does not exist")
 
     def to_node_port(self, source: Host, ref: NodePortRef) -> Prediction:
-        """Go to a Service through the port of a node."""
+        """Predict a probe to a Service through the port of a node."""
         service = self.topology.service(ref.namespace, ref.name)
         if service is None or service.type is not ServiceType.NODE_PORT:
             return undefined(f"there is no NodePort Service {ref.namespace}/{ref.name}")
@@ -173,8 +175,8 @@ class Path:
             targets = [(pod, port) for pod, port in targets if pod.node == ref.node]
             if not targets:
                 reason = (
-                    f"externalTrafficPolicy Local, and node {ref.node} runs no endpoint of "
-                    f"Service {ref.namespace}/{ref.name}: nobody answers there"
+                    f"externalTrafficPolicy is Local, and node {ref.node} has no endpoint of "
+                    f"Service {ref.namespace}/{ref.name}, so nobody answers"
                 )
                 return without_policy({Verdict.TIMEOUT}, reason)
             return self.merged([(pod, self.directly(source, pod, port)) for pod, port in targets])
@@ -182,8 +184,8 @@ class Path:
             return self.no_endpoint(service)
         if local and not any(pod.node == ref.node for pod, _ in targets):
             return undefined(
-                f"externalTrafficPolicy Local on node {ref.node}, which runs no endpoint, "
-                "differs for sources inside the cluster"
+                f"externalTrafficPolicy is Local, and node {ref.node} has no endpoint: "
+                "clusters differ for sources inside the cluster"
             )
         return self.merged(
             [(pod, self.through_node(source, NodeRef(ref.node), pod, p)) for pod, p in targets]
@@ -192,20 +194,20 @@ class Path:
     # -- names
 
     def lookup(self, source: Host) -> Judgement | Prediction:
-        """Return the judgement that lets the source ask DNS, or how the probe ends."""
+        """Return the judgement that allows the DNS query, or the prediction if it fails."""
         if not isinstance(source, Pod):
-            return undefined(f"{self.probe.source} does not ask the cluster's DNS")
-        # A pod may ask over IPv4 for an IPv6 address.
+            return undefined(f"{self.probe.source} does not use the cluster's DNS")
+        # A pod may query an IPv6 address over IPv4.
         found = [
             (
-                f"asking {pod.ref} over IPv{family}",
+                f"query to {pod.ref} over IPv{family}",
                 self.rule(source, pod, AskedPort(53, Protocol.UDP, family)),
             )
             for pod in self.topology.dns_servers
             for family in sorted({Family.V4, self.probe.family})
         ]
-        judgement = agree(found, "over which family and which pod DNS is asked")
-        head = f"asking DNS for {self.probe.destination.host}: {judgement.ruling.value}"
+        judgement = agree(found, "the IP family and the DNS pod of the query are not known")
+        head = f"DNS query for {self.probe.destination.host}: {judgement.ruling.value}"
         judgement = replace(judgement, reasons=(head, *indented(judgement.reasons)))
         match judgement.ruling:
             case Ruling.ALLOWED:
@@ -236,37 +238,38 @@ class Path:
         return targets
 
     def no_endpoint(self, service: Service) -> Prediction:
-        """Return what becomes of a probe that no endpoint takes."""
+        """Return the prediction for a Service port without endpoints."""
         words = {Verdict.REFUSED, Verdict.TIMEOUT, Verdict.OTHER}
         where = f"Service {service.namespace}/{service.name}"
         return without_policy(words, f"{where} has no endpoint for {self.protocol} {self.port}")
 
     def through_service(self, source: Host, pod: Pod, port: int) -> Prediction:
-        """After the Service's address became the endpoint's: policy sees the pod (R66)."""
+        """Predict a probe to an endpoint of a Service; policies see the pod's address (R66)."""
         if source != pod:
             return self.directly(source, pod, port)
         party = self.topology.party(pod)
         flow = Flow(party, party, self.asked(port))
         policed = both(
-            self.policies.side(Direction.EGRESS, flow), self.policies.side(Direction.INGRESS, flow)
+            self.policies.judge_direction(Direction.EGRESS, flow),
+            self.policies.judge_direction(Direction.INGRESS, flow),
         )
-        itself = self.policies.between(flow)
+        itself = self.policies.judge_connection(flow)
         readings = [
-            ("if it counts as the pod to itself", itself),
-            ("if it is judged like any connection", policed),
+            ("if it counts as a connection of the pod to itself", itself),
+            ("if it counts as any other connection", policed),
         ]
-        cause = f"{pod.ref} to itself through its own Service is not defined (R46, R66)"
+        cause = f"the API does not define {pod.ref} to itself through its own Service (R46, R66)"
         return self.answered(agree(readings, cause), pod, port)
 
     def through_node(self, source: Host, node: NodeRef, pod: Pod, port: int) -> Prediction:
-        """Through a node port, where either address may be rewritten before policy (R66)."""
+        """Predict a probe through a node port, which may rewrite either address (R66)."""
         readings = []
         if source == pod:
-            line = f"{pod.ref} to itself is never denied (R46)"
+            line = f"{pod.ref} to itself is always allowed (R46)"
             itself = Judgement(Ruling.ALLOWED, (line,))
-            readings.append(("if it counts as the pod to itself", itself))
+            readings.append(("if it counts as a connection of the pod to itself", itself))
         readings += self.rewritten(source, node, pod, port)
-        cause = "whose addresses policy sees behind a node port is not defined (R66)"
+        cause = "the API does not define which addresses policies see behind a node port (R66)"
         return self.answered(agree(readings, cause), pod, port)
 
     def rewritten(
@@ -283,54 +286,54 @@ class Path:
             target = self.topology.party(pod, host_pods)
             for seen_by_source, name_out in ((target, "the pod"), (via, "the node")):
                 port_out = port if seen_by_source is target else None
-                leave = self.policies.side(
+                leave = self.policies.judge_direction(
                     Direction.EGRESS, Flow(origin, seen_by_source, self.asked(port_out))
                 )
                 for seen_by_pod in (origin, via):
-                    enter = self.policies.side(
+                    enter = self.policies.judge_direction(
                         Direction.INGRESS, Flow(seen_by_pod, target, self.asked(port))
                     )
-                    words = f"if the source sees {name_out} and the pod {seen_by_pod.name}"
+                    words = f"if the source sees {name_out} and the pod sees {seen_by_pod.name}"
                     yield words, both(leave, enter)
 
     def merged(self, found: Sequence[tuple[Pod, Prediction]]) -> Prediction:
         """Return one prediction for endpoints of which any may answer.
 
-        Endpoints that would answer differently leave the verdict undefined, also where the
-        policies agree on them.
+        The verdict is undefined if they would answer differently, even if policies treat them
+        alike.
         """
         first = found[0][1]
         if all(prediction.words == first.words for _, prediction in found):
             return first
-        cause = "the endpoints behind the Service differ, and any may answer"
+        cause = "the endpoints of the Service differ, and any of them may answer"
         readings = [(f"endpoint {pod.ref}", prediction.judgement) for pod, prediction in found]
         judgement = agree(readings, cause)
         if judgement.ruling is not Ruling.UNDEFINED:
             judgement = replace(judgement, reasons=listed(readings), undefined=cause)
         return Prediction(frozenset(), judgement)
 
-    # -- policy and listeners
+    # -- policies and listeners
 
     def directly(self, source: Host, target: Host, port: int) -> Prediction:
-        """A connection that reaches its target without another address on the way."""
+        """Predict a connection whose addresses are not rewritten."""
         return self.answered(self.rule(source, target, self.asked(port)), target, port)
 
     def rule(self, source: Host, target: Host, port: AskedPort) -> Judgement:
-        """Rule on a connection under both readings of hostNetwork pods (R83)."""
+        """Judge a connection under both readings of hostNetwork pods (R83)."""
         readings = []
         for host_pods in HostPods:
             ends = self.seen(source, host_pods), self.seen(target, host_pods)
-            readings.append((host_pods.value, self.policies.between(Flow(*ends, port))))
+            readings.append((host_pods.value, self.policies.judge_connection(Flow(*ends, port))))
             if not any(isinstance(end, Pod) and end.host_network for end in (source, target)):
                 break
-        cause = "whether a hostNetwork pod is a pod or its node to policy is not defined (R83)"
+        cause = "the API does not define whether a hostNetwork pod is treated like its node (R83)"
         return agree(readings, cause)
 
     def seen(self, host: Host, host_pods: HostPods) -> Party:
         return self.topology.party(host, host_pods)
 
     def answered(self, judgement: Judgement, target: Host, port: int) -> Prediction:
-        """Return the verdicts of a connection that policy ruled on so."""
+        """Return the verdicts of a connection with that judgement."""
         match judgement.ruling:
             case Ruling.UNDEFINED:
                 return Prediction(frozenset(), judgement)
@@ -341,7 +344,7 @@ class Path:
             case Ruling.ALLOWED:
                 word = Verdict.OTHER if self.protocol is Protocol.SCTP else Verdict.REFUSED
                 name = self.topology.party(target).name
-                reason = f"nobody listens on {self.protocol} {port} of {name}"
+                reason = f"{name} does not listen on {self.protocol} {port}"
                 reasons = (*judgement.reasons, reason)
                 return Prediction(frozenset({word}), replace(judgement, reasons=reasons))
 
@@ -355,7 +358,7 @@ class Path:
 
 
 def _target_port(forward: ServicePort, pod: Pod) -> int | None:
-    """Return the number behind a Service's port on one endpoint; a name may mean none there."""
+    """Return the target port on one endpoint, or None if it has no port of that name."""
     if isinstance(forward.target, int):
         return forward.target
     for port in pod.ports:

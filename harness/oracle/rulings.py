@@ -1,4 +1,4 @@
-"""Rulings with three values, and how several of them make one."""
+"""Rulings with three values, and how several are combined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Tri = bool | None
 
 
 class Ruling(enum.Enum):
-    """What the API says of a connection; the value is how it is printed."""
+    """What the API says about a connection; reports print the value."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -22,9 +22,9 @@ class Ruling(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A ruling and the path to it, line by line; deeper lines are indented.
+    """A ruling and its reasons, one per line; details are indented.
 
-    ``undefined`` says in one sentence what the API leaves open, if that decides.
+    ``undefined`` says what the API leaves open, if that decides the ruling.
     """
 
     ruling: Ruling
@@ -34,10 +34,10 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The verdicts that a right cluster may give; none of them means that any will do.
+    """The verdicts that a correct cluster may give; if there are none, every verdict is permitted.
 
-    ``not_judged`` is the reason why they are not certain: an object whose meaning is not known
-    may act on a pod that the probe concerns.
+    ``not_judged`` is the reason why they are not certain: an object of unknown meaning may
+    affect a pod of the probe.
     """
 
     words: frozenset[Verdict]
@@ -45,7 +45,7 @@ class Prediction:
     not_judged: str | None = None
 
     def contradicts(self, word: Verdict) -> bool:
-        """Return whether a right cluster cannot give that verdict."""
+        """Return whether a correct cluster cannot give that verdict."""
         return self.not_judged is None and bool(self.words) and word not in self.words
 
 
@@ -55,7 +55,7 @@ def undefined(cause: str) -> Prediction:
 
 
 def without_policy(words: Iterable[Verdict], reason: str) -> Prediction:
-    """Return the prediction where no policy denies, and still nothing can connect."""
+    """Return the prediction for a probe that no policy denies, but that cannot connect."""
     return Prediction(frozenset(words), Judgement(Ruling.ALLOWED, (reason,)))
 
 
@@ -72,7 +72,7 @@ def any_of(values: Iterable[Tri]) -> Tri:
 
 
 def both(first: Judgement, second: Judgement) -> Judgement:
-    """Return the ruling of two ends: both must allow, and one denial decides (R61)."""
+    """Return the combined ruling of two ends: both must allow, and one denial decides (R61)."""
     rulings = (first.ruling, second.ruling)
     reasons = first.reasons + second.reasons
     if Ruling.DENIED in rulings:
@@ -83,7 +83,7 @@ def both(first: Judgement, second: Judgement) -> Judgement:
 
 
 def agree(readings: Sequence[tuple[str, Judgement]], cause: str) -> Judgement:
-    """Return the ruling on which all permitted readings agree, else undefined for that cause."""
+    """Return the ruling if all permitted readings agree, otherwise undefined with that cause."""
     first = readings[0][1]
     if all(judgement.ruling is first.ruling for _, judgement in readings):
         return first

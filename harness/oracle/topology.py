@@ -1,4 +1,4 @@
-"""A State with every object by its name, and the ends of a connection as policy sees them."""
+"""The objects of a State by name, and the ends of a connection as policies see them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from harness.model import (
 )
 
 Host = Pod | NodeRef | External | Address
-"""What a connection can come from or go to."""
+"""A possible source or destination of a connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the cluster beyond the State.
+    """What is known about the cluster beyond the State.
 
-    ``features`` are words out of ``model.FEATURES`` that it has (a scenario's needs);
-    ``addresses`` are those of pods and nodes, where anybody knows them.
+    ``features`` are those of ``model.FEATURES`` that it has (a scenario's needs);
+    ``addresses`` are the known addresses of pods and nodes.
     """
 
     features: frozenset[str] = frozenset()
@@ -51,24 +51,24 @@ class Facts:
 NO_FACTS = Facts()
 
 
-# ------------------------------------------------------------------ what policy sees
+# ------------------------------------------------------------------ what policies see
 
 
 class HostPods(enum.Enum):
     """The two ways in which R83 lets a cluster treat hostNetwork pods."""
 
-    LIKE_PODS = "if hostNetwork pods are told apart and treated like pods"
-    LIKE_NODES = "if hostNetwork pods count as their node"
+    LIKE_PODS = "if hostNetwork pods are treated like pods"
+    LIKE_NODES = "if hostNetwork pods are treated like their node"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Party:
-    """One end as policy sees it; a Topology makes each only once.
+    """One end as policies see it; a Topology creates each only once.
 
     Without ``pod`` no selector matches it and no policy isolates it. ``node`` is the node
-    whose own address it has, if any. ``addresses`` is None where nobody knows them; they are
-    then in one of ``ranges``, if the scenario sets any. ``feature`` is what a cluster needs for
-    ipBlock to say anything about them.
+    whose address it has, if any. ``addresses`` is None if they are not known; they are then in
+    one of ``ranges``, if the scenario sets any. ``feature`` is what a cluster needs so that
+    ipBlock applies to them.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class AskedPort:
-    """What a connection asks for; ``number`` is None where the cluster allocates it."""
+    """The port of a connection; ``number`` is None if the cluster allocates it."""
 
     number: int | None
     protocol: Protocol
@@ -93,7 +93,7 @@ class AskedPort:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A connection as policy sees it."""
+    """A connection as policies see it."""
 
     source: Party
     destination: Party
@@ -111,7 +111,7 @@ _NO_NODE = 0
 
 
 class Topology:
-    """A State and the objects that every cluster has, found by name; facts included."""
+    """The objects of a State, and those that every cluster has, by name; with facts."""
 
     def __init__(self, state: State, facts: Facts) -> None:
         self.state = _with_dns(state)
@@ -151,11 +151,11 @@ class Topology:
         return self._endpoints[key]
 
     def at(self, ip: str) -> External | PodRef | NodeRef | None:
-        """Return who has that address, as far as it is known."""
+        """Return the host that has that address, if it is known."""
         return self._hosts.get(ipaddress.ip_address(ip))
 
     def concerned(self, probe: Probe) -> Iterator[Pod]:
-        """Return the pods whose policies may decide on the probe, each perhaps twice."""
+        """Yield the pods whose policies may decide on the probe; a pod may appear twice."""
         if isinstance(probe.source, PodRef):
             source = self.pod(probe.source)
             yield from () if source is None else (source,)
@@ -181,7 +181,7 @@ class Topology:
                 return ()
 
     def listens(self, target: Host, port: int, protocol: Protocol) -> bool:
-        """Whether anybody serves that port; the pods of a node's network share its ports."""
+        """Return whether the host listens; a node also has the ports of its hostNetwork pods."""
         return any(p.number == port and p.protocol is protocol for p in self._ports(target))
 
     def _ports(self, target: Host) -> tuple[ContainerPort, ...]:
@@ -194,7 +194,7 @@ class Topology:
                 return ()
 
     def party(self, host: Host, host_pods: HostPods = HostPods.LIKE_PODS) -> Party:
-        """Return the end as policy sees it."""
+        """Return the end as policies see it."""
         key: object = host
         if isinstance(host, Pod):
             key = host.ref
@@ -226,7 +226,7 @@ class Topology:
                 return Party(str(host.ref), host, None, known, "ipblock-pod-ip", ranges)
 
     def _by_address(self) -> dict[object, External | PodRef | NodeRef]:
-        """Outside hosts come first, as they are the author's."""
+        """Return hosts by address; outside hosts take precedence, as the author defines them."""
         found: dict[object, External | PodRef | NodeRef] = {}
         for external in self.state.externals:
             for ip in external.addresses:
@@ -237,7 +237,7 @@ class Topology:
         return found
 
     def _by_node(self) -> dict[int, tuple[ContainerPort, ...]]:
-        """The ports that the pods of each node's network serve."""
+        """Return the ports of the hostNetwork pods of each node."""
         served: dict[int, tuple[ContainerPort, ...]] = {}
         for pod in self.state.pods:
             if pod.host_network:
@@ -246,7 +246,7 @@ class Topology:
 
 
 def _with_dns(state: State) -> State:
-    """Add what every cluster has: ``kube-system`` with its DNS pods, somewhere."""
+    """Add what every cluster has: ``kube-system`` with DNS pods, on an unknown node."""
     if state.namespace(DNS_NAMESPACE) is not None:
         return state
     ports = (ContainerPort(53, Protocol.UDP, "dns"), ContainerPort(53, Protocol.TCP, "dns-tcp"))

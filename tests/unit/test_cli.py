@@ -196,12 +196,12 @@ steps:
 """
 REASONS = """\
   1 cell undefined by the API:
-    whether a hostNetwork pod is a pod or its node to policy is not defined (R83): \
+    the API does not define whether a hostNetwork pod is treated like its node (R83): \
 excused.yaml:21:17: a/agent -> a/web:80
   2 cells exempt, declared never-allowed:
     nobody listens there: 2 cells, for example excused.yaml:22:27: b/client -> a/web:81
   1 cell not judged by the oracle:
-    CiliumNetworkPolicy c/l7 may act on c/x, and its meaning is not known: \
+    CiliumNetworkPolicy c/l7 may affect c/x, and its meaning is not known: \
 excused.yaml:24:37: c/x -> c/y:80
 """
 

@@ -752,7 +752,7 @@ def test_other_kinds_of_policy_are_not_judged() -> None:
     judge = Judge(replace(F0, policies=(cilium, note)))
     prediction = judge.predict(probe("x/a -> y/a:80"))
     assert prediction.not_judged == (
-        "CiliumNetworkPolicy x/c may act on x/a, and its meaning is not known"
+        "CiliumNetworkPolicy x/c may affect x/a, and its meaning is not known"
     )
     assert not prediction.contradicts(Verdict.TIMEOUT)
     other = judge.predict(probe("y/a -> z/a:80"))
@@ -762,7 +762,7 @@ def test_other_kinds_of_policy_are_not_judged() -> None:
     assert text == (
         """\
 y/a -> x/a:80  allowed
-  not judged: CiliumNetworkPolicy x/c may act on x/a, and its meaning is not known
+  not judged: CiliumNetworkPolicy x/c may affect x/a, and its meaning is not known
   egress of y/a: not isolated (no policy selects it for Egress)
   ingress of x/a: not isolated (no policy selects it for Ingress)"""
     )
@@ -772,7 +772,7 @@ def test_an_unknown_object_on_the_dns_pods_leaves_names_not_judged() -> None:
     cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "kube-system", "c", "{}")
     judge = Judge(replace(F0, policies=(cilium,)))
     assert judge.predict(probe("x/a -> dns/a.y:80")).not_judged == (
-        "CiliumNetworkPolicy kube-system/c may act on kube-system/kube-dns, "
+        "CiliumNetworkPolicy kube-system/c may affect kube-system/kube-dns, "
         "and its meaning is not known"
     )
     assert judge.predict(probe("x/a -> svc/y/a:80")).not_judged is None
@@ -781,7 +781,7 @@ def test_an_unknown_object_on_the_dns_pods_leaves_names_not_judged() -> None:
 def test_an_unknown_object_on_an_endpoint_leaves_the_service_not_judged() -> None:
     cilium = Manifest("cilium.io/v2", "CiliumNetworkPolicy", "y", "c", "{}")
     judge = Judge(replace(F0, policies=(cilium,)))
-    reason = "CiliumNetworkPolicy y/c may act on y/a, and its meaning is not known"
+    reason = "CiliumNetworkPolicy y/c may affect y/a, and its meaning is not known"
     assert judge.predict(probe("x/a -> svc/y/a:80")).not_judged == reason
     assert judge.predict(probe("external/ext1 -> y/a:80")).not_judged == reason
     assert judge.predict(probe("node/1 -> z/a:80")).not_judged is None
@@ -808,7 +808,7 @@ def test_endpoints_that_differ_are_undefined() -> None:
     assert explain(state, "y/a -> svc/x/all:80") == (
         """\
 y/a -> svc/x/all:80  undefined
-  undefined: the endpoints behind the Service differ, and any may answer
+  undefined: the endpoints of the Service differ, and any of them may answer
   endpoint x/b: allowed
     egress of y/a: not isolated (no policy selects it for Egress)
     ingress of x/b: not isolated (no policy selects it for Ingress)
@@ -828,14 +828,14 @@ def test_endpoints_of_which_one_does_not_listen_are_undefined() -> None:
     assert explain(state, "y/a -> svc/x/all:80") == (
         """\
 y/a -> svc/x/all:80  undefined
-  undefined: the endpoints behind the Service differ, and any may answer
+  undefined: the endpoints of the Service differ, and any of them may answer
   endpoint x/b: allowed
     egress of y/a: not isolated (no policy selects it for Egress)
     ingress of x/b: not isolated (no policy selects it for Ingress)
   endpoint x/c: allowed
     egress of y/a: not isolated (no policy selects it for Egress)
     ingress of x/c: not isolated (no policy selects it for Ingress)
-    nobody listens on TCP 80 of x/c"""
+    x/c does not listen on TCP 80"""
     )
 
 
@@ -1248,15 +1248,15 @@ def test_an_undefined_ruling_is_explained() -> None:
     assert text == (
         """\
 y/agent -> x/a:80  undefined
-  undefined: whether a hostNetwork pod is a pod or its node to policy is not defined (R83)
-  if hostNetwork pods are told apart and treated like pods: allowed
+  undefined: the API does not define whether a hostNetwork pod is treated like its node (R83)
+  if hostNetwork pods are treated like pods: allowed
     egress of y/agent: not isolated (no policy selects it for Egress)
     ingress of x/a: isolated by NetworkPolicy x/p; allowed by NetworkPolicy x/p, \
 ingress rule 1: namespaces ns=y; every port
-  if hostNetwork pods count as their node: denied
+  if hostNetwork pods are treated like their node: denied
     ingress of x/a: isolated by NetworkPolicy x/p; no rule allows y/agent -> x/a on TCP 80
-      NetworkPolicy x/p, ingress rule 1: namespaces ns=y, but y/agent is no pod and \
-selectors match pods"""
+      NetworkPolicy x/p, ingress rule 1: namespaces ns=y, but y/agent is not a pod, and \
+selectors match only pods"""
     )
 
 
@@ -1302,5 +1302,5 @@ def test_notes_of_other_directions_and_namespaces() -> None:
     lines = explain(replace(F0, policies=(wrong_type, elsewhere)), "y/b -> x/a:80").splitlines()
     assert lines[-2:] == [
         "  note: NetworkPolicy x/out selects x/a, but its policyTypes are [Egress]",
-        "  note: NetworkPolicy z/there would select x/a, but acts only in namespace z",
+        "  note: NetworkPolicy z/there would select x/a, but applies only to namespace z",
     ]

@@ -769,7 +769,7 @@ def test_a_custom_kind_leaves_the_pods_of_its_namespace_not_judged(tmp_path: Pat
     """The others are compared with the policies as ever, in the same file."""
     path = tmp_path / "mixed.yaml"
     path.write_text(MIXED % (CILIUM % ", namespace: a"))
-    reason = "CiliumNetworkPolicy a/c may act on a/{}, and its meaning is not known"
+    reason = "CiliumNetworkPolicy a/c may affect a/{}, and its meaning is not known"
     assert marks(path) == {
         "a/x -> a/y:80": reason.format("x"),
         "a/x -> b/z:80": reason.format("x"),
@@ -791,7 +791,7 @@ def test_a_custom_kind_that_may_have_no_namespace_leaves_all_pods_not_judged(
 ) -> None:
     path = tmp_path / "everywhere.yaml"
     path.write_text((MIXED % (CILIUM % "")).replace("    apply:", "    namespace: b\n    apply:"))
-    reason = "CiliumNetworkPolicy b/c may act on {}, and its meaning is not known"
+    reason = "CiliumNetworkPolicy b/c may affect {}, and its meaning is not known"
     assert marks(path) == {
         "a/x -> a/y:80": reason.format("a/x"),
         "a/x -> b/z:80": reason.format("a/x"),
@@ -838,7 +838,7 @@ def test_a_service_whose_endpoints_differ_is_undefined(
     (step,) = scenario.examine(path)[0].steps
     assert {str(cell.probe): cell.undefined for cell in step.table.cells} == {
         "shop/web -> svc/shop/cart:80": (
-            "the endpoints behind the Service differ, and any may answer"
+            "the endpoints of the Service differ, and any of them may answer"
         ),
         "shop/web -> shop/old:80": None,
     }
