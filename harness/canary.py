@@ -1,4 +1,4 @@
-"""The canary: before the first scenario, a policy that denies all ingress must deny."""
+"""The canary: a check before the first scenario that the cluster enforces policies."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from harness.settle import Timing
 def check(cluster: Cluster, timing: Timing | None = None) -> None:
     """Check that a policy that denies all ingress denies, on the same node and across nodes.
 
-    Raises NotEnforcing if it does not, ClusterError if pods cannot reach each other even
-    without policies, give no verdict, or are denied in a way that this cluster is not known
-    for: then no result of a scenario would mean anything.
+    Raises NotEnforcing if it does not. Raises ClusterError if pods cannot reach each other
+    without policies, if there is no verdict, or if the cluster denies in another way than its
+    profile says: then results of scenarios would be meaningless.
     """
     scenario = _canary_scenario()
     run = ScenarioRun(cluster, scenario, timing)
     before = run.run(0).reachability
-    _refuse_silence(before)
+    _require_verdicts(before)
     if before.mismatches:
         pairs = ", ".join(f"{result.cell.probe} {result.outcome}" for result in before.mismatches)
         raise ClusterError(
             f"pods cannot reach each other on {cluster.capabilities.name} "
-            f"before any policy exists: {pairs}",
+            f"without any policy: {pairs}",
             hint="the cluster's network does not work; see `kubectl get pods -A`",
         )
     after = run.run(1).reachability
-    _refuse_silence(after)
+    _require_verdicts(after)
     name = cluster.capabilities.name
-    open_still = [result for result in after.mismatches if result.outcome is Verdict.ALLOWED]
-    if open_still:
+    still_allowed = [result for result in after.mismatches if result.outcome is Verdict.ALLOWED]
+    if still_allowed:
         raise NotEnforcing(
             f"cluster {name} does not enforce NetworkPolicy: a policy that denies all ingress "
-            f"was accepted, and {open_still[0].cell.probe} still connects",
+            f"was accepted, and {still_allowed[0].cell.probe} still connects",
             hint="use a CNI that implements NetworkPolicy (Calico, Cilium, kube-router, ...); "
             "flannel and kubenet accept policies and ignore them",
         )
@@ -61,12 +61,12 @@ def check(cluster: Cluster, timing: Timing | None = None) -> None:
         raise ClusterError(
             f"cluster {name} does not deny by TIMEOUT: under a policy that denies all ingress, "
             f"{odd.cell.probe} gave {odd.outcome}",
-            hint="if its CNI denies by rejecting, name its profile, for example --cni=kube-router "
-            "(with pytest --netpol-cni)",
+            hint="if its CNI denies by rejecting, select its profile, for example "
+            "--cni=kube-router (with pytest --netpol-cni)",
         )
 
 
-def _refuse_silence(reachability: Reachability) -> None:
+def _require_verdicts(reachability: Reachability) -> None:
     for result in reachability.unmeasured:
         raise ClusterError(f"the canary got no verdict on {result.cell.probe}: {result.outcome}")
 

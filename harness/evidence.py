@@ -1,9 +1,9 @@
-"""What a denial needs as evidence: what stands behind the names of a probe in one State.
+"""Evidence for denials: the pods, nodes and hosts behind the names of a probe in one State.
 
 ``app1/a`` is another pod after it was deleted and created again, and ``nodeport/app1/a@1``
-gives another verdict when the pod behind it moves to another node, without any policy. That
-a pair was seen connecting counts only while the same pods, nodes and outside hosts stand
-behind its names. Labels matter only where a Service selects by them.
+gives another verdict, even without policies, when the pod behind it moves to another node. So a
+connection is evidence for a pair only while the same pods, nodes and outside hosts are behind
+its names. Labels matter only if a Service selects by them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _DNS_LABEL = ("k8s-app", "kube-dns")
 
 @dataclass(frozen=True, slots=True)
 class Backing:
-    """What stands behind one end of a probe; it answers alike as long as it is equal.
+    """The objects behind one end of a probe. Ends with equal backing answer alike.
 
-    ``pods`` come without labels, each with the incarnation of its namespace; ``service``
-    comes without its selector, and with the probed port alone.
+    ``pods`` are without labels, each with the incarnation of its namespace; ``service`` is
+    without its selector, and has only the probed port.
     """
 
     pods: frozenset[tuple[int, Pod]] = frozenset()
@@ -49,9 +49,9 @@ class Backing:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A probe with what stands behind its ends.
+    """A probe with the objects behind its ends.
 
-    What was seen of one is evidence for an equal one.
+    An observation of one is evidence for an equal one.
     """
 
     probe: Probe
@@ -60,7 +60,7 @@ class Evidence:
 
 
 class Topology:
-    """Finds what stands behind the names of probes in one State, whatever its policies."""
+    """Finds the objects behind the names of probes in one State; ignores policies."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -77,7 +77,7 @@ class Topology:
         self._found: dict[Probe, Evidence] = {}
 
     def evidence(self, probe: Probe) -> Evidence:
-        """Return the probe with what stands behind its ends."""
+        """Return the probe with the objects behind its ends."""
         found = self._found.get(probe)
         if found is None:
             source = self._end(probe.source)
@@ -111,7 +111,7 @@ class Topology:
                 return Backing()
 
     def _listening(self, host: PodRef | NodeRef) -> Backing:
-        """Return the end, with all pods that share its ports: those of a node's own network."""
+        """Return the end with all pods that share its ports: the hostNetwork pods of its node."""
         pod = self._pods.get(host) if isinstance(host, PodRef) else None
         if isinstance(host, PodRef) and not (pod and pod.host_network):
             return self._end(host)
@@ -142,7 +142,7 @@ class Topology:
         return Backing(external=next(having, None))
 
     def _named(self, backing: Backing) -> Backing:
-        """Add the DNS servers that the scenario itself declares; every cluster has the others."""
+        """Add the DNS servers that the scenario declares; every cluster has the others."""
         servers = [
             pod
             for pod in self._state.pods

@@ -1,9 +1,9 @@
-"""One scenario on one Cluster: the control, then for each step sync and probe until it is right.
+"""One scenario on one Cluster: the control step, then sync and probe for each step.
 
-``settle`` decides when a table is right. A denial counts only where the same pair was seen
-connecting while the same pods, nodes and outside hosts stood behind its names (``evidence``):
-in an earlier step, or in the control. The control visits topologies of the steps, without
-policies, before the first step. Later it could repair what the steps must find broken.
+``settle`` decides when a table is right. A denial counts only if the same pair was seen
+connecting with the same pods, nodes and outside hosts behind its names (``evidence``), in an
+earlier step or in the control step. The control step probes the topologies of the steps without
+policies, before the first step; later it could repair what a step must find broken.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from harness.suggest import nearest_or_all
 
 @dataclass(frozen=True, slots=True)
 class _Visit:
-    """The step whose topology the control visits, and the cells that it probes there."""
+    """A step whose topology the control step applies, and the cells that it probes there."""
 
     index: int
     needed: tuple[Cell, ...]
@@ -46,7 +46,7 @@ _CONTROL = "the control step, which applies no policies,"
 
 
 class ScenarioRun:
-    """The steps of one scenario on one cluster, in order; holds what was seen connecting."""
+    """Runs the steps of a scenario on a cluster, in order; remembers what was seen connecting."""
 
     def __init__(
         self,
@@ -55,9 +55,9 @@ class ScenarioRun:
         timing: Timing | None = None,
         selected: Iterable[int] | None = None,
     ) -> None:
-        """``selected`` are the indices of the steps that will be run; None means all of them.
+        """``selected`` are the indices of the steps that will run; None means all of them.
 
-        What an unselected step would have shown is then shown by the control.
+        The control step provides the evidence that steps which do not run would provide.
         """
         self._cluster = cluster
         self._scenario = _limited(scenario, cluster.capabilities.known_cells)
@@ -66,17 +66,17 @@ class ScenarioRun:
         self._selected = tuple(sorted(set(chosen)))
         self._topology = functools.cache(lambda index: Topology(scenario.steps[index].state))
         self._connected: dict[Evidence, str] = {}
-        """By whom it was seen connecting first."""
+        """The first step that saw it connect."""
         self._resolved: set[Evidence] = set()
         self._control: dict[Evidence, Observation] = {}
         self._controlled = False
         self._synced = -1
 
     def run(self, index: int) -> StepResult:
-        """Make the step's state true and measure its table.
+        """Apply the step's state and measure its table.
 
-        Raises ClusterError, NotRefused, and ScenarioError for pairs that the author declares
-        ``never-allowed`` and that were seen connecting.
+        Raises ClusterError, NotRefused, and ScenarioError if a ``never-allowed`` pair was seen
+        connecting.
         """
         if not self._controlled:
             self._run_control()
@@ -93,7 +93,7 @@ class ScenarioRun:
     # -------------------------------------------------------------- control
 
     def _run_control(self) -> None:
-        """Probe, without policies, what a selected step needs evidence of or declares exempt."""
+        """Probe, without policies, the pairs that need evidence, and those declared exempt."""
         synced: State | None = None
         for visit in self._control_plan():
             step, topology = self._scenario.steps[visit.index], self._topology(visit.index)
@@ -103,7 +103,7 @@ class ScenarioRun:
                 synced = state
             opened = tuple(replace(cell, expected=Verdict.ALLOWED) for cell in visit.needed)
             satisfied = functools.partial(self._satisfied, topology)
-            # The exempt ones later: a Service that does not work yet would hide a wrong reason.
+            # Exempt pairs come last: a Service that does not work yet would hide a wrong reason.
             for cells, right in ((opened, satisfied), (visit.exempt, _has_verdict)):
                 self._observe_control(step, topology, cells, right)
 
@@ -119,7 +119,7 @@ class ScenarioRun:
             self._remember(topology, observation, _CONTROL)
 
     def _control_plan(self) -> Sequence[_Visit]:
-        """Return few topologies that together show all that is needed, in the steps' order."""
+        """Return a few topologies that together show everything needed, in the order of steps."""
         needed, exempt = self._wanted()
         left = {**needed, **exempt}
         plan: list[_Visit] = []
@@ -133,7 +133,7 @@ class ScenarioRun:
         return sorted(plan, key=lambda visit: visit.index)
 
     def _wanted(self) -> tuple[dict[Evidence, Cell], dict[Evidence, Cell]]:
-        """Return what the control must show: pairs that must connect, and exempt ones."""
+        """Return the pairs that must connect in the control step, and the exempt ones."""
         shown: set[Evidence] = set()
         needed: dict[Evidence, Cell] = {}
         exempt: dict[Evidence, Cell] = {}
@@ -163,7 +163,7 @@ class ScenarioRun:
                         cell.location,
                         f"{cell.probe} is declared never-allowed ({cell.never_allowed}), "
                         f"but {seen_by} saw it {Verdict.ALLOWED}",
-                        hint="take the pair out of `never-allowed`",
+                        hint="remove the pair from `never-allowed`",
                     )
                 )
         if problems:
@@ -248,10 +248,10 @@ class ScenarioRun:
 
 
 def needs_proof(cell: Cell) -> bool:
-    """Whether the cell is a denial that counts only after the pair was seen connecting.
+    """Return whether the cell is a denial that counts only after the pair was seen connecting.
 
-    A cell that the author calls denied stays one where a limitation says another verdict: a
-    REFUSED in its place may come from a dead server.
+    This also holds if a limitation changes the expected verdict of a denial: a REFUSED may
+    come from a dead server.
     """
     exempt = cell.never_allowed is not None or cell.undefined is not None
     denials = {cell.expected, cell.stated} & {Verdict.TIMEOUT, Verdict.DNS}
@@ -259,7 +259,7 @@ def needs_proof(cell: Cell) -> bool:
 
 
 def _is_exempt(cell: Cell) -> bool:
-    """Whether the author declares that the pair of this denial never connects."""
+    """Return whether the author declares that the pair of this denial never connects."""
     declared = cell.never_allowed is not None and cell.undefined is None
     return declared and cell.expected is not Verdict.ALLOWED
 
@@ -269,15 +269,15 @@ def _has_verdict(_: Cell, observation: Observation) -> bool:
 
 
 def without_policies(state: State) -> State:
-    """The same topology, nothing restricted."""
+    """Return the state with the same topology and no policies."""
     return replace(state, policies=(), refused=())
 
 
 def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
     """Return the scenario with the verdicts that the cluster is known to give.
 
-    The author's verdicts stay beside them. Raises UsageError for a known cell of this scenario
-    that is not in its tables.
+    Each cell keeps the verdict in the file as well. Raises UsageError for a known cell of this
+    scenario that is not in its tables.
     """
     known = {
         (item.step, item.probe): item for item in known_cells if item.scenario == scenario.slug
@@ -315,7 +315,7 @@ def _require_cell(scenario: Scenario, known: KnownCell) -> None:
     else:
         return
     raise UsageError(
-        f"{scenario.path} has {missing}; `cells` of the CNI profile names it: {known.reason}", hint
+        f"{scenario.path} has {missing}; `cells` of the CNI profile lists it: {known.reason}", hint
     )
 
 

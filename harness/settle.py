@@ -1,15 +1,15 @@
-"""Rounds of probes over one table until it is right and stays right; what each cell gave when.
+"""Rounds of probes over one table until it is right and stays right, with a timeline per cell.
 
-A round over the whole table comes first. Until the settle time is over, the wrong cells are
-probed again. Then the whole table must be right once more (the confirming round), or for the
-whole hold time.
+The first round probes the whole table. Until the settle time is over, wrong cells are probed
+again. Then the whole table must be right once more (the confirming round), or for the whole hold
+time.
 
-- A table that stops being right in the confirming round is settled again; its cells that gave
-  a wrong verdict after the right one are marked as flapped.
-- A table that was right in full and stops being right within the hold time is wrong: nothing
-  is probed again.
-- A cell without a verdict is neither right nor wrong. It is probed a few times more when the
-  settle time is over, or within the hold time, and is then an error of the step.
+- If the table stops being right in the confirming round, it is settled again. Cells that gave a
+  wrong verdict after a right one are marked as flapped.
+- If the table was completely right and stops being right within the hold time, it is wrong and
+  not probed again.
+- A cell without a verdict is neither right nor wrong. After the settle time, or within the hold
+  time, it is probed a few more times, and is then an error of the step.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from harness.model import Cell, Flap, Observation, Probe, ProbeError, TruthTable
 class Timing:
     """All waits of a step, in seconds, and the clock that measures them.
 
-    ``settle_s``: how long a step may take to become right; None is the cluster's own.
+    ``settle_s``: how long a table may take to become right; None is the cluster's default.
     ``hold_s``: how long a right table must stay right; 0 means one confirming round.
-    ``pause_s``: between two rounds, so that waiting costs no CPU.
-    A step's own ``settle`` and ``hold`` win.
+    ``pause_s``: the pause between two rounds, to save CPU time.
+    ``settle`` and ``hold`` of a step take precedence.
     """
 
     settle_s: float | None = None
@@ -39,17 +39,17 @@ class Timing:
 
 
 Satisfied = Callable[[Cell, Observation], bool]
-"""Whether an observation is what the cell expects."""
+"""Whether an observation is what a cell expects."""
 
 
-# ------------------------------------------------------------------ what one cell gave
+# ------------------------------------------------------------------ timelines
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """Consecutive probes of one cell with the same verdict, or with none.
+    """Consecutive probes of one cell with the same verdict, or without one.
 
-    ``first`` and ``last`` are the moments at which the first and the last of them started.
+    ``first`` and ``last`` are the start times of the first and the last of them.
     """
 
     outcome: Verdict | ProbeError
@@ -60,12 +60,12 @@ class Streak:
 
 @dataclass(slots=True)
 class Timeline:
-    """What one cell gave, in order of time."""
+    """The outcomes of one cell, in chronological order."""
 
     streaks: list[Streak] = field(default_factory=list)
 
     def add(self, observation: Observation, right: bool) -> None:
-        """Take note of one more observation and whether it is as expected."""
+        """Add an observation, and whether it is as expected."""
         moment, outcome = observation.started, observation.outcome
         last = self.streaks[-1] if self.streaks else None
         if last and last.right == right and _same(last.outcome, outcome):
@@ -75,12 +75,12 @@ class Timeline:
 
     @property
     def wrong_from(self) -> float | None:
-        """The first moment at which the cell was not right."""
+        """The first time at which the cell was not right."""
         return next((streak.first for streak in self.streaks if not streak.right), None)
 
     @property
     def wrong_until(self) -> float | None:
-        """The last moment at which the cell was not right."""
+        """The last time at which the cell was not right."""
         return next((s.last for s in reversed(self.streaks) if not s.right), None)
 
     def flaps(self, since: float) -> tuple[Flap, ...]:
@@ -96,22 +96,22 @@ class Timeline:
 
 
 def _same(one: Verdict | ProbeError, other: Verdict | ProbeError) -> bool:
-    """Whether both are the same verdict, or both none for whatever reason."""
+    """Return whether both are the same verdict, or both are probe errors."""
     return one is other or (isinstance(one, ProbeError) and isinstance(other, ProbeError))
 
 
 # ------------------------------------------------------------------ rounds
 
 _LATE_ROUNDS = 3
-"""How often in all cells without a verdict are probed again when no settle time is left."""
+"""The maximum number of rounds for cells without a verdict after the settle time."""
 
 
 @dataclass(slots=True)
 class Rounds:
-    """The rounds over one table, and what they gave.
+    """The rounds over one table, and their outcomes.
 
-    ``full`` counts those over the whole table, ``late`` those for cells without a verdict when
-    no settle time is left. ``held_s`` is how long the table had been right in full when it
+    ``full`` counts rounds over the whole table, ``late`` rounds for cells without a verdict
+    after the settle time. ``held_s`` is how long the table had been completely right when it
     stopped being right within the hold time, or None.
     """
 
@@ -126,11 +126,11 @@ class Rounds:
     timelines: dict[Probe, Timeline] = field(default_factory=dict)
 
     def until_right(self, deadline: float) -> bool:
-        """Probe the whole table, then the wrong cells until all were right or time is over."""
+        """Probe the whole table, then wrong cells until all were right or the deadline passes."""
         return self._chase(self._full_round(), deadline)
 
     def until_confirmed(self, deadline: float) -> None:
-        """Settle, and see the whole table right once more."""
+        """Settle, and require that the whole table is right once more."""
         right = self.until_right(deadline)
         while right:
             wrong = self._full_round()
@@ -139,7 +139,7 @@ class Rounds:
             right = self._chase(wrong, deadline)
 
     def until_held(self, deadline: float, hold_s: float) -> None:
-        """Settle, and see the whole table right for the hold time from its first right round."""
+        """Settle, and require that the whole table stays right for the hold time."""
         began = self._now()
         wrong = self._full_round()
         while wrong:
@@ -168,9 +168,9 @@ class Rounds:
         return not self._until_verdicts(wrong)
 
     def _until_verdicts(self, wrong: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        """Probe the cells a few times more if none of them has a verdict; return the wrong ones.
+        """Probe the cells a few more times while none has a verdict; return the wrong ones.
 
-        A slow cluster costs a verdict now and then. A wrong verdict is final.
+        On a slow cluster a probe sometimes gives no verdict. A wrong verdict is final.
         """
         while wrong and self.late < _LATE_ROUNDS and not any(map(self._latest_is_verdict, wrong)):
             self.late += 1
@@ -186,7 +186,7 @@ class Rounds:
         return self._round(self.table.cells)
 
     def _round(self, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        """Probe the cells, first those that will only wait; return those that are not right."""
+        """Probe the cells, first those that will time out; return those that are not right."""
         ordered = sorted(cells, key=lambda cell: cell.expected is Verdict.ALLOWED)
         began = self._now()
         seen: dict[Probe, Observation] = {}
@@ -194,7 +194,7 @@ class Rounds:
             seen[observation.probe] = observation
         for cell in cells:
             if cell.probe not in seen:
-                missing = ProbeError("the cluster gave no observation")
+                missing = ProbeError("the cluster returned no observation")
                 seen[cell.probe] = Observation(cell.probe, began, self._now(), missing)
         self.latest.update(seen)
         return tuple(cell for cell in cells if not self._noted(cell, seen[cell.probe]))

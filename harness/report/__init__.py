@@ -1,8 +1,8 @@
-"""Results as people and programs read them. Pure: values in, text out; no terminal, no files.
+"""Results as text and data. Pure functions: no terminal, no files.
 
-``record`` turns a StepResult into a StepRecord, which travels between processes as JSON;
-``grid`` arranges its cells, ``tally`` counts them; ``text``, ``results`` and ``junit`` print
-StepRecords, ``explanation`` what the oracle explains.
+``record`` converts a StepResult to a StepRecord, which is sent between processes as JSON.
+``grid`` arranges its cells, ``tally`` counts them. ``text``, ``results`` and ``junit`` format
+StepRecords, ``explanation`` formats explanations of the oracle.
 """
 
 from harness.report.explanation import as_written, explained, reasons

@@ -1,4 +1,4 @@
-"""Explanations of the oracle as text for people."""
+"""Explanations of the oracle as text."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from harness.oracle import Explanation
 
 
 def explained(explanation: Explanation) -> str:
-    """Print the probe with its verdict, and the path to it below."""
+    """Return the probe and its verdict, with the reasons below."""
     return "\n".join([_head(explanation), *(f"  {line}" for line in _path(explanation))])
 
 
 def reasons(explanation: Explanation, stated: Verdict) -> str:
-    """Print the path to a verdict, for a place that names the probe and the author's word.
+    """Return the reasons of a verdict, to print below a cell of a table.
 
-    Where the verdict is not the author's word, the first line tells it.
+    If the verdict differs from the table's, the first line contains it.
     """
     if explanation.prediction.words == {stated}:
         return "\n".join(_path(as_written(explanation, stated)))
@@ -25,9 +25,9 @@ def reasons(explanation: Explanation, stated: Verdict) -> str:
 
 
 def as_written(explanation: Explanation, stated: Verdict) -> Explanation:
-    """Return the explanation without notes if its author wants the pair allowed, and it is.
+    """Return the explanation, without notes if the pair is allowed as the table says.
 
-    Nobody looks there for a policy that might have denied it.
+    The notes are about policies that might have denied it.
     """
     if explanation.prediction.words == {stated} == {Verdict.ALLOWED}:
         return replace(explanation, notes=())

@@ -1,7 +1,6 @@
-"""A step's truth table as a grid of words: what every drawing of it shares.
+"""The truth table of a step as a grid of texts, shared by all output formats.
 
-Rows and columns are in the author's order. What a word looks like (colour, width, markup) is
-left to those who draw it.
+Rows and columns are in the order of the file. The output formats add colour, width and markup.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _NOT_PROBED = "-"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What stands in one place of a grid; ``status`` is None where nothing is probed."""
+    """One entry of a grid; ``status`` is None if the pair is not probed."""
 
     word: str
     status: CellStatus | None = None
@@ -25,14 +24,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Sources down, destinations across; ``entries`` holds a tuple for each row."""
+    """Sources are rows, destinations are columns; ``entries`` has a tuple for each row."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     entries: tuple[tuple[Entry, ...], ...]
 
     def only(self, rows: Collection[str]) -> Grid:
-        """Return the grid with these rows alone."""
+        """Return the grid with only these rows."""
         kept = [place for place, row in enumerate(self.rows) if row in rows]
         return replace(
             self,
@@ -42,7 +41,7 @@ class Grid:
 
 
 def grid(step: StepRecord) -> Grid:
-    """Return what was observed in the step; a cell that is not as expected says so."""
+    """Return the observed verdicts of the step; unexpected ones are marked."""
     rows = tuple(dict.fromkeys(cell.source for cell in step.cells))
     columns = tuple(dict.fromkeys((*step.columns, *(cell.column for cell in step.cells))))
     cells = {(cell.source, cell.column): cell for cell in step.cells}

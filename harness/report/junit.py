@@ -1,4 +1,4 @@
-"""A step as the properties of a test case in JUnit files."""
+"""The properties of a step in JUnit files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.report.tally import excuses_by_status, flaps
 def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
     """Yield names and values: rounds, times, cells by status, and why some prove nothing.
 
-    The name of a reason is repeated for each of them.
+    There is one property for each reason, with the same name.
     """
     yield "rounds", step.full_rounds
     for name, seconds in (

@@ -1,4 +1,4 @@
-"""What became of a step, as plain words and numbers that survive a process border."""
+"""The result of a step as strings and numbers that can be sent between processes."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Explain = Callable[[CellResult], str]
-"""Gives the reasons of the expected verdict (or the command that repeats a probe) in words."""
+"""Returns the reasons of the expected verdict, or the command that repeats a probe."""
 
 
 class Outcome(enum.StrEnum):
-    """What became of a step; only ``PASSED`` is green, ``LIMITED`` fails as it is known to."""
+    """The outcome of a step; ``LIMITED`` is an expected failure."""
 
     PASSED = "passed"
     LIMITED = "limited"
@@ -51,12 +51,12 @@ class FlapRecord:
 
 @dataclass(frozen=True, slots=True)
 class CellRecord:
-    """One cell: ends, expected and observed words, and the place of the expectation.
+    """One cell: its ends, the expected and observed verdicts, and the location of the expectation.
 
-    ``stated`` is the author's word; ``expected`` is another only under a ``limitation``, the
-    reason why the cluster is known to give that one. ``observed`` is empty without a verdict.
-    ``reason`` is why the cell has its status, where a status has reasons. ``reasons``,
-    ``command`` and ``raw`` are kept only for cells that a failure or a summary explains.
+    ``stated`` is the verdict in the file; ``expected`` differs only under a ``limitation``, the
+    reason why the cluster is known to give it. ``observed`` is empty without a verdict.
+    ``reason`` is why the cell has its status, if the status has reasons. ``reasons``,
+    ``command`` and ``raw`` are set only for cells that a failure or a summary explains.
     """
 
     source: str
@@ -79,13 +79,13 @@ class CellRecord:
 
     @property
     def pair(self) -> str:
-        """The probe, as it is printed everywhere."""
+        """The probe as text."""
         suffix = " (IPv6)" if self.family == 6 else ""
         return f"{self.source} -> {self.destination}{suffix}"
 
     @property
     def column(self) -> str:
-        """The destination, as the head of a column."""
+        """The destination as the head of a column."""
         return _head(self.destination, self.family)
 
 
@@ -93,9 +93,9 @@ class CellRecord:
 class StepRecord:
     """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``).
 
-    ``columns`` are the destinations of the table in the author's order; the cells are in the
-    order of its rows. ``ignored`` are kinds of objects that it applies and that have no effect
-    on this cluster.
+    ``columns`` are the destinations of the table in the order of the file; the cells are in the
+    order of its rows. ``ignored`` are kinds of applied objects that have no effect on this
+    cluster.
     """
 
     file: str
@@ -122,7 +122,7 @@ class StepRecord:
 
     @property
     def name(self) -> str:
-        """The step's address, as pytest takes it."""
+        """The node id of the step, as pytest accepts it."""
         return f"{self.file}::{self.step}"
 
     def having(self, status: CellStatus) -> tuple[CellRecord, ...]:
@@ -130,37 +130,37 @@ class StepRecord:
         return tuple(cell for cell in self.cells if cell.status is status)
 
     def to_json(self) -> str:
-        """Return the record as one line of JSON, as ``results.json`` holds it."""
+        """Return the record as one line of JSON, with the fields of ``results.json``."""
         return json_text(_adapter().dump_python(self))
 
     @classmethod
     def from_json(cls, text: str) -> StepRecord:
-        """Read back what ``to_json`` wrote."""
+        """Return the record that ``to_json`` wrote."""
         return _adapter().validate_json(text, strict=True)
 
 
 def in_order(steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
-    """Return the steps in the order of their files, those of a file in its order."""
+    """Return the steps sorted by file, and by their position in it."""
     return tuple(sorted(steps, key=lambda step: (step.file, step.index)))
 
 
 def json_text(document: object, indent: int | None = None) -> str:
-    """Return the document as JSON that can be encoded, whatever bytes a file's name has."""
+    """Return the document as JSON that can be encoded, even if a file name has odd bytes."""
     text = json.dumps(document, indent=indent, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 @functools.cache
 def _adapter() -> TypeAdapter[StepRecord]:
-    from pydantic import TypeAdapter  # Here, since its import takes longer than most verbs.
+    from pydantic import TypeAdapter  # Imported here because it takes longer than most verbs.
 
     return TypeAdapter(StepRecord)
 
 
 def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain) -> StepRecord:
-    """Put a StepResult into words; ``cluster`` is the name of the cluster it was seen on.
+    """Return the record of a StepResult; ``cluster`` is the name of the cluster.
 
-    ``by_hand`` gives the command for cells whose observation has none.
+    ``by_hand`` returns the command for cells whose observation has none.
     """
     scenario, reachability = result.scenario, result.reachability
     index = scenario.steps.index(result.step)
@@ -179,7 +179,7 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
 
 
 def _columns(table: TruthTable, cells: Sequence[CellRecord]) -> tuple[str, ...]:
-    """Return the heads of the columns, a destination's families side by side."""
+    """Return the heads of the columns, with the families of a destination side by side."""
     place = {str(destination): number for number, destination in enumerate(table.columns)}
     heads = dict.fromkeys((cell.destination, cell.family) for cell in cells)
     ordered = sorted(heads, key=lambda head: (place.get(head[0], len(place)), head[1]))
@@ -191,7 +191,7 @@ def _head(destination: str, family: int) -> str:
 
 
 def at_best(cells: Iterable[Cell]) -> tuple[CellRecord, ...]:
-    """Return the cells as a cluster shows them that gives each written verdict, with evidence.
+    """Return the cells as if each gave the verdict in the file, with evidence.
 
     Their statuses are the best that a run can give.
     """
@@ -225,7 +225,7 @@ def unmeasured_record(
 
 
 def _outcome(reachability: Reachability) -> Outcome:
-    """Return WRONG before NO_VERDICT: a wrong cell is a finding about the policies."""
+    """Return the outcome; WRONG precedes NO_VERDICT, because it is about the policies."""
     seen = {result.status for result in reachability.results}
     if CellStatus.WRONG in seen:
         return Outcome.WRONG

@@ -1,7 +1,7 @@
-"""results.json: a run for programs. One model writes it, reads it and is its JSON Schema.
+"""results.json: a run for programs. One model writes and reads it, and defines its JSON Schema.
 
-``docs/results.md`` describes the fields. Pydantic is imported when a file is written or read:
-its import takes longer than most verbs.
+``docs/results.md`` describes the fields. Pydantic is imported only when a file is written or
+read, because its import takes longer than most verbs.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
 
 SCHEMA_VERSION: Literal[2] = 2
-"""Grows when a field changes its meaning or goes; new fields do not change it."""
+"""Increases when a field is removed or changes its meaning, not when one is added."""
 
 _FAULTS = 5
-"""A file of the wrong shape is told with no more faults than this."""
-_WRITTEN_BY = "name a file that `netpol run --results=FILE` wrote"
+"""The maximum number of faults reported for a malformed file."""
+_WRITTEN_BY = "use a file that `netpol run --results=FILE` wrote"
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """The run as a whole; ``started`` is ISO 8601 in UTC.
 
-    ``refusal`` is why nothing ran (a cluster that does not enforce policies), or empty.
+    ``refusal`` is why no step ran (a cluster that does not enforce policies), or empty.
     """
 
     run_id: str
@@ -62,7 +62,7 @@ class Results:
     def from_json(cls, text: str, file: str) -> Results:
         """Read the text of ``file``; unknown fields are ignored.
 
-        Raises UsageError for what is no results.json of this schema version.
+        Raises UsageError if it is not a results.json of this schema version.
         """
         from pydantic import ValidationError
 
@@ -92,7 +92,7 @@ def schema() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How many steps have each outcome, and how many cells each status."""
+    """The number of steps per outcome, and of cells per status."""
 
     steps: Mapping[str, int]
     cells: Mapping[str, int]
@@ -100,7 +100,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """The file as it stands; ``summary`` repeats what the steps say."""
+    """The content of the file; ``summary`` is derived from the steps."""
 
     schema: Literal[2]
     run: Run
@@ -133,7 +133,7 @@ def _check_version(text: str, file: str) -> None:
         place = f"{file}:{error.lineno}:{error.colno}"
         raise UsageError(f"{place}: not JSON: {error.msg}", _WRITTEN_BY) from None
     except (ValueError, RecursionError):  # A number of 5,000 digits, a thousand brackets.
-        fact = f"{file}: not a results file: its JSON is too big in number or depth"
+        fact = f"{file}: not a results file: its JSON is too deep or has too big numbers"
         raise UsageError(fact, _WRITTEN_BY) from None
     found = document.get("schema") if isinstance(document, dict) else None
     if found == SCHEMA_VERSION and type(found) is int:

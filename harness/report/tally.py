@@ -1,4 +1,4 @@
-"""How many cells have each status, and why those that fail no step prove nothing, in words."""
+"""The number of cells per status, and why some cells prove nothing, as text."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from harness.model import CellStatus
 from harness.report.record import CellRecord
 
 _REASONS = 5
-"""No more reasons than this are listed for each status, the most frequent first."""
+"""The maximum number of reasons listed for each status, the most frequent first."""
 _FLAPS = 10
-"""No more cells that flapped are listed than this."""
+"""The maximum number of listed cells that flapped."""
 
 _EXCUSED = {
     CellStatus.LIMITED: "limited, known to be wrong on this cluster",
@@ -28,21 +28,21 @@ def counted(number: int, noun: str) -> str:
 
 
 def tally(cells: Sequence[CellRecord]) -> str:
-    """Count the cells by status: those proven first, then the gravest; none that is zero."""
+    """Return the number of cells per status: proven first, then the most severe; no zeros."""
     total = counted(len(cells), "cell")
     words = _by_status(cells, "proven")
     return f"{total}: {', '.join(words)}" if words else f"{len(cells)} of {total} proven"
 
 
 def prospect(cells: Sequence[CellRecord]) -> str:
-    """Count what a run can show (see ``record.at_best``), with reasons below."""
+    """Return the best counts that a run can give (see ``record.at_best``), with reasons."""
     total = counted(len(cells), "cell")
     words = _by_status(cells, "to be proven")
     return _with_excuses(f"{total}: {', '.join(words)}" if words else total, cells)
 
 
 def agreement(cells: Sequence[CellRecord], against: int) -> str:
-    """Count what is written, beside ``against`` cells that the policies contradict."""
+    """Return the counts of cells, and of ``against`` cells that the policies contradict."""
     total = counted(len(cells) + against, "cell")
     if not against and not _by_status(cells, "as the policies say"):
         return f"{total}, as the policies say"
@@ -56,9 +56,9 @@ def _with_excuses(first: str, cells: Sequence[CellRecord]) -> str:
 
 
 def _by_status(cells: Sequence[CellRecord], proven: str, others: Sequence[str] = ()) -> list[str]:
-    """Return the number of cells of each status; nothing where all are proven.
+    """Return the number of cells per status, or nothing if all are proven.
 
-    ``others`` are counts of other cells, which stand behind the proven ones.
+    ``others`` are counts of other cells, to print after the proven ones.
     """
     counts = Counter(cell.status for cell in cells)
     plain = counts.pop(CellStatus.PROVEN, 0)
@@ -81,7 +81,7 @@ def excuses(cells: Sequence[CellRecord]) -> Iterator[str]:
 
 
 def excuses_by_status(cells: Sequence[CellRecord]) -> Iterator[tuple[CellStatus, str]]:
-    """Yield the same reasons, one line each, beside their status."""
+    """Yield the same reasons, one per line, each with its status."""
     for status in _EXCUSED:
         for line in _reasons(cell for cell in cells if cell.status is status):
             yield status, line
@@ -96,7 +96,7 @@ def _reasons(cells: Iterable[CellRecord]) -> Iterator[str]:
     for reason, found in ordered[:_REASONS]:
         surprises = [cell for cell in found if cell.observed != cell.stated and not cell.rejected]
         example = (surprises or found)[0]
-        seen = f", {example.observed} where {example.stated} is written" if surprises else ""
+        seen = f", {example.observed} instead of {example.stated}" if surprises else ""
         number = "" if len(found) == 1 else f"{len(found)} cells, for example "
         yield f"{reason}: {number}{example.location}: {example.pair}{seen}"
     if len(ordered) > _REASONS:
@@ -107,7 +107,7 @@ def _reasons(cells: Iterable[CellRecord]) -> Iterator[str]:
 
 
 def flaps(cells: Iterable[CellRecord]) -> Iterator[str]:
-    """Yield a line for each cell that was wrong after having been right, up to a number."""
+    """Yield a line for each cell that was wrong after being right, up to a maximum."""
     flapped = [cell for cell in cells if cell.flapped]
     for cell in flapped[:_FLAPS]:
         times = (f"{f.observed} from {f.from_s:.2f} s to {f.until_s:.2f} s" for f in cell.flapped)

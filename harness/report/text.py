@@ -1,4 +1,4 @@
-"""StepRecords as text for people. Words carry everything; colour, where asked for, only helps."""
+"""StepRecords as text. Colour is optional, and adds no information."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.report.record import CellRecord, Outcome, StepRecord
 from harness.report.tally import counted, excuses, flaps, tally
 
 WIDTH = 100
-"""Columns of a table before it is continued below, where no terminal says otherwise."""
+"""The default width of a table before it is continued below."""
 _ROWS = 20
-"""A failure shows no more rows than this; beyond, only those that are not as expected."""
+"""A failure with more rows than this shows only those that are not as expected."""
 _DETAILS = 10
-"""A failure explains no more cells than this; all of them are marked in the table."""
+"""The maximum number of cells that a failure explains; the table marks all of them."""
 
-_WORTH_TELLING_S = 0.01
+_WORTH_REPORTING_S = 0.01
 
 _COLOURS = {
     CellStatus.WRONG: "31",
@@ -39,9 +39,9 @@ def table(
     colour: bool = False,
     rows: Sequence[str] | None = None,
 ) -> str:
-    """Draw the step's truth table as observed; cells that are not as expected say so.
+    """Return the step's truth table as observed; unexpected verdicts are marked.
 
-    ``rows`` are the sources to show, None means all. A table wider than ``width`` is
+    ``rows`` are the sources to show; None means all. A table wider than ``width`` is
     continued below, with the same rows.
     """
     shown = grid(step) if rows is None else grid(step).only(rows)
@@ -52,7 +52,7 @@ def table(
 
 
 class _Column:
-    """A column of a grid as texts of one width."""
+    """A column of a grid as texts of the same width."""
 
     def __init__(self, shown: Grid, place: int, colour: bool) -> None:
         self._entries = [row[place] for row in shown.entries]
@@ -95,7 +95,7 @@ def _block(rows: Sequence[str], first: int, columns: Sequence[_Column]) -> str:
 
 
 def sentence(step: StepRecord) -> str:
-    """Return in one line what is wrong with the step; empty where nothing is."""
+    """Return in one line what is wrong with the step, or an empty string."""
     total = len(step.cells)
     facts = []
     if wrong := step.having(CellStatus.WRONG):
@@ -117,7 +117,7 @@ def sentence(step: StepRecord) -> str:
 
 
 def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
-    """Describe what is wrong: one sentence, one table, then each cell with place and reasons."""
+    """Describe what is wrong: a sentence, the table, then each cell with location and reasons."""
     rounds = f"{counted(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
     parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
     odd = [cell for cell in step.cells if cell.status in _ODD]
@@ -138,16 +138,16 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
 
 
 _ODD = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.UNPROVEN}
-"""What fails a step."""
+"""The statuses that fail a step."""
 
 
 def _detail(cell: CellRecord) -> str:
     text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
     if cell.limitation:
-        text += f"\n    known limitation ({cell.stated} is written): {cell.limitation}"
+        text += f"\n    known limitation (the table says {cell.stated}): {cell.limitation}"
         if cell.rejected or cell.observed == cell.stated:
             text += (
-                "\n    hint: the limitation is not seen any more, remove it from the CNI's profile"
+                "\n    hint: the limitation is no longer observed; remove it from the CNI profile"
             )
     if cell.reasons:
         text += f"\n{indent(cell.reasons, '    ')}"
@@ -172,7 +172,7 @@ def _observed(cell: CellRecord) -> str:
             return (
                 f"{cell.observed} as expected, but unproven: {control}\n"
                 "    hint: does the destination listen on that port? For a pair that never "
-                "connects, write `never-allowed`"
+                "connects, declare `never-allowed`"
             )
         case _:
             reason = f"\n    {cell.reason}" if cell.reason else ""
@@ -183,7 +183,7 @@ def _observed(cell: CellRecord) -> str:
 
 
 def step_line(step: StepRecord) -> str:
-    """Return in one line what a step measured and how long it took to become right."""
+    """Return in one line what a step measured, and how long it took to become right."""
     if not step.cells:
         return f"{step.name}: {step.outcome}"
     words = [
@@ -199,7 +199,7 @@ def step_line(step: StepRecord) -> str:
 
 
 def summary(steps: Sequence[StepRecord], leftovers: Sequence[str] = ()) -> str:
-    """Return a few lines about a run; empty where nothing ran."""
+    """Return a few lines about a run, or an empty string if nothing ran."""
     lines = [*_totals(steps), *_slow(steps), *_notes(steps)]
     lines += [f"not removed: {item}" for item in leftovers]
     return "\n".join(lines)
@@ -224,7 +224,7 @@ def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
     allowed = [(step.time_to_allow_s or 0.0, step.name) for step in right]
     for word, found in (("time-to-deny", denied), ("time-to-allow", allowed)):
         seconds, name = max(found, default=(0.0, ""))
-        if seconds >= _WORTH_TELLING_S:
+        if seconds >= _WORTH_REPORTING_S:
             yield f"slowest {word} {seconds:.2f} s: {name}"
     slow = [step for step in steps if step.full_rounds > 2]
     if slow:
@@ -240,17 +240,17 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     cells = [cell for step in steps for cell in step.cells]
     if rejected := sum(cell.rejected for cell in cells):
         yield (
-            f"{counted(rejected, 'denial')} came as REFUSED: this cluster denies by rejecting, "
-            "and the pairs were seen connecting before"
+            f"{counted(rejected, 'denial')} observed as REFUSED: this cluster denies by "
+            "rejecting, and the pairs were seen connecting before"
         )
     if flapped := sum(bool(cell.flapped) for cell in cells):
-        yield f"{counted(flapped, 'cell')} flapped, wrong after having been right:"
+        yield f"{counted(flapped, 'cell')} flapped, wrong after being right:"
         yield from (f"  {line}" for line in flaps(cells))
     yield from excuses(cells)
 
 
 def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:
-    """Return, by cluster and kinds that have no effect on it, the files that apply them."""
+    """Return the files that apply kinds without effect, by cluster and kinds."""
     found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for step in steps:
         files = found.setdefault((step.cluster, step.ignored), []) if step.ignored else []

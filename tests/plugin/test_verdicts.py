@@ -236,7 +236,7 @@ def test_a_known_limitation_is_an_expected_failure_of_its_step_alone(
 6 cells: 5 proven, 1 limited, in 3 steps of 1 scenario on fake
 1 cell limited, known to be wrong on this cluster:
   the frontend stays (a/b#1; v1): scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432, \
-allowed where TIMEOUT is written"""
+allowed instead of TIMEOUT"""
     )
     document = json.loads((pytester.path / "results.json").read_text())
     assert [step["outcome"] for step in document["steps"]] == ["passed", "passed", "limited"]
@@ -253,8 +253,8 @@ def test_a_limitation_that_is_not_seen_any_more_is_a_failure(
     result.assert_outcomes(passed=2, failed=1)
     assert """
 scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: observed TIMEOUT, expected allowed
-    known limitation (TIMEOUT is written): the frontend stays (a/b#1; v1)
-    hint: the limitation is not seen any more, remove it from the CNI's profile
+    known limitation (the table says TIMEOUT): the frontend stays (a/b#1; v1)
+    hint: the limitation is no longer observed; remove it from the CNI profile
     egress of shop/frontend: not isolated""" in section(result, "FAILURES")
 
 
@@ -266,7 +266,7 @@ def test_a_third_verdict_is_neither_the_limitation_nor_a_pass(
     result.assert_outcomes(passed=2, failed=1)
     text = section(result, "FAILURES")
     assert "shop/frontend -> shop/database:5432: observed REFUSED, expected allowed\n" in text
-    assert "known limitation (TIMEOUT is written): the frontend stays (a/b#1; v1)" in text
+    assert "known limitation (the table says TIMEOUT): the frontend stays (a/b#1; v1)" in text
     assert "not seen any more" not in text
 
 
@@ -424,7 +424,7 @@ steps:"""
     assert (
         "scenarios/shop.yaml:27:24: shop/stranger -> shop/database:5432 is declared never-allowed "
         "(nobody listens), but the control step, which applies no policies, saw it allowed\n"
-        "hint: take the pair out of `never-allowed`" in section(result, "ERRORS")
+        "hint: remove the pair from `never-allowed`" in section(result, "ERRORS")
     )
 
 

@@ -61,7 +61,7 @@ def test_the_canary_does_not_take_a_refusal_for_a_connection() -> None:
     assert str(refused.value) == (
         "cluster fake does not deny by TIMEOUT: under a policy that denies all ingress, "
         "canary/client -> canary/near:8080 gave REFUSED\n"
-        "hint: if its CNI denies by rejecting, name its profile, for example --cni=kube-router "
+        "hint: if its CNI denies by rejecting, select its profile, for example --cni=kube-router "
         "(with pytest --netpol-cni)"
     )
     known = replace(EVERYTHING, denies_by="reject")
@@ -69,7 +69,7 @@ def test_the_canary_does_not_take_a_refusal_for_a_connection() -> None:
 
 
 def test_the_canary_tells_a_broken_network_from_an_enforcing_one() -> None:
-    with pytest.raises(ClusterError, match="before any policy exists") as broken:
+    with pytest.raises(ClusterError, match="without any policy") as broken:
         canary.check(FakeCluster(denies_all), QUICK)
     assert not isinstance(broken.value, NotEnforcing)
 

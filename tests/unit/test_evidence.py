@@ -303,7 +303,7 @@ def test_an_exempt_pair_that_connects_in_the_control_is_an_error() -> None:
         assert str(refused.value) == (
             "s.yaml:9:3: x/client -> x/web:80 is declared never-allowed (the port is closed), but "
             "the control step, which applies no policies, saw it allowed\n"
-            "hint: take the pair out of `never-allowed`"
+            "hint: remove the pair from `never-allowed`"
         )
 
 
@@ -321,7 +321,7 @@ def test_an_exempt_pair_that_an_earlier_step_saw_connecting_is_an_error() -> Non
     assert str(refused.value) == (
         "s.yaml:9:3: x/client -> x/web:80 is declared never-allowed (the port is closed), but "
         "step 'open' saw it allowed\n"
-        "hint: take the pair out of `never-allowed`"
+        "hint: remove the pair from `never-allowed`"
     )
 
 

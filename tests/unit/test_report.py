@@ -367,7 +367,7 @@ step 'it is shut': 1 of 1 cell unproven, never seen connecting (2 full rounds, 1
   x/a  TIMEOUT (unproven)
 
 s.yaml:9:5: x/a -> y/b:80: TIMEOUT as expected, but unproven: {why}
-    hint: does the destination listen on that port? For a pair that never connects, write \
+    hint: does the destination listen on that port? For a pair that never connects, declare \
 `never-allowed`
     no policy admits it
     probe output: raw TIMEOUT
@@ -390,8 +390,8 @@ step 'it is shut': 1 of 2 cells is wrong (2 full rounds, 1.2 s of probing)
   (observed != expected)
 
 s.yaml:9:5: x/a -> y/b:80: observed TIMEOUT, expected allowed
-    known limitation (TIMEOUT is written): it leaks (a/b#1; v1)
-    hint: the limitation is not seen any more, remove it from the CNI's profile
+    known limitation (the table says TIMEOUT): it leaks (a/b#1; v1)
+    hint: the limitation is no longer observed; remove it from the CNI profile
     no rule allows it
     probe output: raw TIMEOUT
     reproduce: netpol probe ..."""
@@ -399,8 +399,8 @@ s.yaml:9:5: x/a -> y/b:80: observed TIMEOUT, expected allowed
 
 
 def test_a_failure_names_the_limitation_of_each_cell_that_is_odd() -> None:
-    known = "    known limitation (TIMEOUT is written): it leaks (a/b#1; v1)"
-    gone = "    hint: the limitation is not seen any more, remove it from the CNI's profile"
+    known = "    known limitation (the table says TIMEOUT): it leaks (a/b#1; v1)"
+    gone = "    hint: the limitation is no longer observed; remove it from the CNI profile"
     for result, told in (
         (cell("a", "b", ALLOWED, REFUSED, limitation=LEAK), [known]),
         (cell("a", "b", ALLOWED, ProbeError("gone"), limitation=LEAK), [known]),
@@ -453,12 +453,12 @@ slowest time-to-allow 0.50 s: s.yaml::odd
   4 rounds: s.yaml::slow
 weak, no step changes any cell: s.yaml
 no effect on fake: v1/ConfigMap, v1/Secret, applied by s.yaml, t.yaml
-1 denial came as REFUSED: this cluster denies by rejecting, and the pairs were seen connecting \
-before
+1 denial observed as REFUSED: this cluster denies by rejecting, and the pairs were seen \
+connecting before
 1 cell limited, known to be wrong on this cluster:
-  it leaks (a/b#1; v1): s.yaml:9:5: x/a -> y/d:80, allowed where TIMEOUT is written
+  it leaks (a/b#1; v1): s.yaml:9:5: x/a -> y/d:80, allowed instead of TIMEOUT
 1 cell undefined by the API:
-  hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed where TIMEOUT is written
+  hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed instead of TIMEOUT
 2 cells exempt, declared never-allowed:
   nobody listens: 2 cells, for example s.yaml:9:5: x/a -> y/e:80
 1 cell not judged by the oracle:
@@ -510,7 +510,7 @@ def test_a_cell_that_flapped_is_marked_beside_its_status() -> None:
         summary([made])
         == """\
 3 cells: 1 proven, 1 wrong, 1 exempt, in 1 step of 1 scenario on fake
-3 cells flapped, wrong after having been right:
+3 cells flapped, wrong after being right:
   s.yaml:9:5: x/a -> y/b:80: allowed from 1.25 s to 3.00 s, allowed from 5.00 s to 5.00 s
   s.yaml:9:5: x/a -> y/c:80: allowed from 1.25 s to 3.00 s
   s.yaml:9:5: x/a -> y/d:80: allowed from 1.25 s to 3.00 s
@@ -522,7 +522,7 @@ def test_a_cell_that_flapped_is_marked_beside_its_status() -> None:
 def test_the_summary_bounds_the_cells_that_flapped() -> None:
     flapped = cell("a", "b", TIMEOUT, TIMEOUT, flapped=FLAPS[:1])
     lines = summary([step(*[flapped] * 12)]).splitlines()
-    assert lines[1] == "12 cells flapped, wrong after having been right:"
+    assert lines[1] == "12 cells flapped, wrong after being right:"
     assert lines[2:] == ["  s.yaml:9:5: x/a -> y/b:80: allowed from 1.25 s to 3.00 s"] * 10 + [
         "  ... and 2 more cells"
     ]
@@ -553,7 +553,7 @@ def test_the_properties_of_a_step_in_junit_files() -> None:
         ("proven", 1),
         (
             "undefined because",
-            "hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed where TIMEOUT is written",
+            "hairpins differ: s.yaml:9:5: x/a -> y/c:80, allowed instead of TIMEOUT",
         ),
         ("exempt because", "nobody listens: 2 cells, for example s.yaml:9:5: x/a -> y/d:80"),
         ("exempt because", "gone: s.yaml:9:5: x/a -> y/f:80"),

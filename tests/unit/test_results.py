@@ -143,7 +143,7 @@ def test_the_name_of_a_file_that_is_no_utf8_is_written_with_question_marks() -> 
     assert Results.from_json(Results(RUN, (odd,)).to_json(), "r").steps[0].file == "caf?.yaml"
 
 
-NAME_ONE = "hint: name a file that `netpol run --results=FILE` wrote"
+NAME_ONE = "hint: use a file that `netpol run --results=FILE` wrote"
 NO_VERSION = f"r.json: not a results file: it has no schema version\n{NAME_ONE}"
 
 
@@ -153,9 +153,9 @@ NO_VERSION = f"r.json: not a results file: it has no schema version\n{NAME_ONE}"
         ("", f"r.json:1:1: not JSON: Expecting value\n{NAME_ONE}"),
         ('{"schema": 2,\n oops}', "r.json:2:2: not JSON: Expecting property name enclosed in "
          f"double quotes\n{NAME_ONE}"),
-        ("[" * 100_000, "r.json: not a results file: its JSON is too big in number or depth\n"
+        ("[" * 100_000, "r.json: not a results file: its JSON is too deep or has too big numbers\n"
          f"{NAME_ONE}"),
-        ("9" * 5000, "r.json: not a results file: its JSON is too big in number or depth\n"
+        ("9" * 5000, "r.json: not a results file: its JSON is too deep or has too big numbers\n"
          f"{NAME_ONE}"),
         ("[]", NO_VERSION),
         ("{}", NO_VERSION),

@@ -206,7 +206,7 @@ def test_a_cluster_that_gives_no_observation_at_all_has_no_verdict() -> None:
 
     result = ScenarioRun(Silent(), DENY, QUICK).run(0)
     assert [r.outcome for r in result.reachability.results] == [
-        ProbeError("the cluster gave no observation")
+        ProbeError("the cluster returned no observation")
     ] * 2
 
 
@@ -372,14 +372,14 @@ def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, Any]) -> None:
     [
         (
             {"step": "shutt"},
-            "s.yaml has no step 'shutt'; `cells` of the CNI profile names it:"
+            "s.yaml has no step 'shutt'; `cells` of the CNI profile lists it:"
             " it leaks (a/b#1; v1)\n"
             "hint: did you mean 'shut'?",
         ),
         (
             {"probe": "a/client -> a/server:82"},
             "s.yaml has no cell 'a/client -> a/server:82' in step 'shut';"
-            " `cells` of the CNI profile names it: it leaks (a/b#1; v1)\n"
+            " `cells` of the CNI profile lists it: it leaks (a/b#1; v1)\n"
             "hint: did you mean 'a/client -> a/server:81'?",
         ),
     ],
