@@ -12,7 +12,7 @@ from harness.choice import CLUSTER_OPTIONS, PYTEST, RUN_OPTIONS, arguments
 from harness.cli.exits import Exit, status_of
 from harness.cli.scenarios import files
 from harness.plugin.options import NETPOL_RUN
-from harness.plugin.session import Course, course
+from harness.plugin.session import RunState, run_state
 from harness.report import Outcome
 
 
@@ -49,26 +49,26 @@ class _Listener:
     __name__ = NETPOL_RUN
 
     def __init__(self) -> None:
-        self._course: Course | None = None
+        self._state: RunState | None = None
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        self._course = course(session.config)
+        self._state = run_state(session.config)
 
     def status(self, code: int) -> int:
         """Translate pytest's exit status (0 good, 1 failed, 2 interrupted, 3 broken, ...)."""
-        if self._course is None:
+        if self._state is None:
             return _STATUS_OF_PYTEST.get(code, Exit.USAGE)
-        ending = self._course.ending
+        ending = self._state.ending
         if ending.interrupted:
             return max(code, Exit.INTERRUPTED)
         if ending.invalid:
             return Exit.INVALID
-        if self._course.refusal:
-            return status_of(self._course.refusal)
+        if self._state.refusal:
+            return status_of(self._state.refusal)
         if ending.unmeasured:
             return Exit.NO_VERDICT
         if code == 1:
-            seen = {record.outcome for record in self._course.records}
+            seen = {record.outcome for record in self._state.records}
             wrong = seen & {Outcome.WRONG, Outcome.UNPROVEN, Outcome.NOT_REFUSED}
             return Exit.WRONG if wrong else Exit.NO_VERDICT
         return _STATUS_OF_PYTEST.get(code, Exit.USAGE)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.cluster import Cluster
 
 
-class Tenancy:
+class ClusterHolder:
     """This process's Cluster; a failure to make it is remembered, not tried again."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -52,12 +52,12 @@ class Tenancy:
             return (str(error),)
 
 
-TENANCY = pytest.StashKey[Tenancy]()
+CLUSTER_HOLDER = pytest.StashKey[ClusterHolder]()
 
 
-def tenancy(config: pytest.Config) -> Tenancy:
-    """Give the Tenancy of this process."""
-    return config.stash.setdefault(TENANCY, Tenancy(config))
+def cluster_holder(config: pytest.Config) -> ClusterHolder:
+    """Return the ClusterHolder of this process."""
+    return config.stash.setdefault(CLUSTER_HOLDER, ClusterHolder(config))
 
 
 @pytest.hookimpl(trylast=True)

@@ -16,7 +16,7 @@ from harness import oracle, report, scenario
 from harness.errors import HarnessError, NotRefused
 from harness.model import CellResult, Scenario, StepResult
 from harness.plugin import options
-from harness.plugin.clusters import tenancy
+from harness.plugin.clusters import cluster_holder
 from harness.runner import ScenarioRun
 
 PASSED_OVER_BY_PYTEST = frozenset(
@@ -121,7 +121,7 @@ class ScenarioFile(pytest.File):
                 for item in self.session.items
                 if isinstance(item, ScenarioStep) and item.file is self and item.index >= index
             ]
-            cluster = tenancy(self.config).cluster()
+            cluster = cluster_holder(self.config).cluster()
             waits = options.timing(self.config)
             self._run = ScenarioRun(cluster, self.scenario, waits, selected=to_come)
         return self._run.run(index)
@@ -160,7 +160,7 @@ class ScenarioStep(pytest.Item):
     def runtest(self) -> None:
         """Skip, pass, fail as the cluster is known to, or raise StepFailed or HarnessError."""
         try:
-            cluster = tenancy(self.config).cluster()
+            cluster = cluster_holder(self.config).cluster()
             lack = cluster.capabilities.lacks(self.file.scenario.needs)
             if lack:
                 self._note(report.Outcome.SKIPPED, lack)
@@ -201,7 +201,7 @@ class ScenarioStep(pytest.Item):
 
     def _cluster_name(self) -> str:
         try:
-            return tenancy(self.config).cluster().capabilities.name
+            return cluster_holder(self.config).cluster().capabilities.name
         except HarnessError:
             return str(self.config.getoption("netpol_cluster"))
 

@@ -18,7 +18,7 @@ import pytest
 from harness import canary, version
 from harness.errors import HarnessError
 from harness.plugin import folders, options, results_file
-from harness.plugin.clusters import tenancy
+from harness.plugin.clusters import cluster_holder
 from harness.plugin.collection import ScenarioStep
 from harness.plugin.ending import Ending
 from harness.plugin.spread import scenario_file
@@ -42,10 +42,10 @@ _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 
 
 @dataclass(slots=True)
-class Course:
+class RunState:
     """What the controller (or the only process) learns of a run.
 
-    ``refusal`` is why nothing ran although the scenarios are good. ``guarded``: steps were to
+    ``refusal`` is why nothing ran although the scenarios are good. ``has_steps``: steps were to
     run. ``broken_off``: a process of the run may have died without removing what it made.
     """
 
@@ -54,7 +54,7 @@ class Course:
     records: list[StepRecord] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     refusal: HarnessError | None = None
-    guarded: bool = False
+    has_steps: bool = False
     broken_off: bool = False
     ending: Ending = field(default_factory=Ending)
     session: pytest.Session | None = None
@@ -63,15 +63,15 @@ class Course:
     def measured(self) -> bool:
         """Whether a cell was measured; true as well for a run in which no step was to run."""
         seen = any(cell.observed for record in self.records for cell in record.cells)
-        return seen or not self.guarded
+        return seen or not self.has_steps
 
 
-COURSE = pytest.StashKey[Course]()
+RUN_STATE = pytest.StashKey[RunState]()
 
 
-def course(config: pytest.Config) -> Course:
-    """Give the Course of this run."""
-    return config.stash.setdefault(COURSE, Course())
+def run_state(config: pytest.Config) -> RunState:
+    """Return the RunState of this run."""
+    return config.stash.setdefault(RUN_STATE, RunState())
 
 
 # ------------------------------------------------------------------ before
@@ -99,7 +99,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse what would prove nothing, before anything is collected."""
     config = session.config
-    course(config).session = session
+    run_state(config).session = session
     if options.is_worker(config):
         return
     _make_room_for_results(config)
@@ -124,7 +124,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     config = session.config
     with _terminated_as_interrupt():
         if not options.is_worker(config) and _will_run(session):
-            _guard(config)
+            _check_cluster(config)
         return (yield)
 
 
@@ -141,7 +141,7 @@ def _will_run(session: pytest.Session) -> bool:
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
     """With xdist: the controller learns from the first worker what was collected."""
     config: pytest.Config = node.config
-    if course(config).guarded or not any(scenario_file(nodeid) for nodeid in ids):
+    if run_state(config).has_steps or not any(scenario_file(nodeid) for nodeid in ids):
         return
     dist = config.getoption("dist")
     if dist in _STEPS_MUST_STAY_TOGETHER:
@@ -149,20 +149,20 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
             f"--dist={dist} would spread the steps of a scenario over several clusters\n"
             "hint: use --dist=load, which -n takes by itself, or --dist=loadfile"
         )
-    _guard(config)
+    _check_cluster(config)
 
 
-def _guard(config: pytest.Config) -> None:
+def _check_cluster(config: pytest.Config) -> None:
     """See once a run that the cluster enforces policies at all. Raises UsageError if not."""
     if config.getoption("setuponly", False):
         return  # pytest runs no test then.
-    course(config).guarded = True
+    run_state(config).has_steps = True
     if config.getoption("netpol_canary") == "off":
         return
     try:
-        canary.check(tenancy(config).cluster(), options.timing(config))
+        canary.check(cluster_holder(config).cluster(), options.timing(config))
     except HarnessError as error:
-        course(config).refusal = error
+        run_state(config).refusal = error
         raise pytest.UsageError(str(error)) from None
 
 
@@ -219,12 +219,12 @@ class RunWatch:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        course(self._config).ending.note_step(report)
+        run_state(self._config).ending.note_step(report)
         text: str | None = getattr(report, "netpol", None)
         if text is None:
             return
         record = StepRecord.from_json(text)
-        course(self._config).records.append(record)
+        run_state(self._config).records.append(record)
         if report.failed:
             report.longrepr = _FailureText(record)  # type: ignore[assignment]
 
@@ -238,13 +238,13 @@ class RunWatch:
         return ("error", "E", "ERROR") if silent else None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        course(self._config).ending.note_collection(report)
+        run_state(self._config).ending.note_collection(report)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        course(self._config).ending.note_interrupt(excinfo)
+        run_state(self._config).ending.note_interrupt(excinfo)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        found = course(self._config)
+        found = run_state(self._config)
         ordered = in_order(found.records)
         if self._config.getoption("netpol_tables"):
             _print_tables(terminalreporter, ordered)
@@ -280,11 +280,11 @@ def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecor
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Close this process's Cluster; a worker tells the controller what is left."""
     config = session.config
-    left = tenancy(config).close()
+    left = cluster_holder(config).close()
     if options.is_worker(config):
         config.workeroutput[_LEFT] = list(left)  # type: ignore[attr-defined]
         return
-    found = course(config)
+    found = run_state(config)
     found.leftovers.extend(left)
     found.ending.settle_status(session, found.measured)
 
@@ -293,7 +293,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any, error: object | None) -> None:
     """Hear from a worker what it could not remove."""
     told = getattr(node, "workeroutput", {})
-    found = course(node.config)
+    found = run_state(node.config)
     found.leftovers.extend(told.get(_LEFT, ()))
     found.broken_off = found.broken_off or error is not None
     found.ending.interrupted |= error == _INTERRUPTED_WORKER
@@ -302,9 +302,9 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """When all workers are gone: remove what dead ones left, and write results.json."""
-    if options.is_worker(config) or COURSE not in config.stash:
+    if options.is_worker(config) or RUN_STATE not in config.stash:
         return
-    found = course(config)
+    found = run_state(config)
     if found.broken_off or found.ending.interrupted:
         _sweep(config)
     path: Path | None = config.getoption("netpol_results")
@@ -323,7 +323,7 @@ def _sweep(config: pytest.Config) -> None:
         print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
 
 
-def _write_results(path: Path, config: pytest.Config, found: Course) -> None:
+def _write_results(path: Path, config: pytest.Config, found: RunState) -> None:
     run = Run(
         run_id=config.getoption("netpol_run_id"),
         started=found.started.isoformat(timespec="seconds"),

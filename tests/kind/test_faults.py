@@ -230,9 +230,9 @@ def test_cni_agent_dead(connect: Connect, run: str, profile: Profile) -> None:
     try:
         _until(lambda: not _pods_of(namespace, name), 60)
         steps = (_step("open", OPEN, Verdict.ALLOWED), _step("shut", SHUT, Verdict.TIMEOUT))
-        course = runner.ScenarioRun(cluster, _scenario(steps), Timing(settle_s=5.0))
-        course.run(0)
-        result = course.run(1)
+        scenario_run = runner.ScenarioRun(cluster, _scenario(steps), Timing(settle_s=5.0))
+        scenario_run.run(0)
+        result = scenario_run.run(1)
         assert result.reachability.mismatches
         assert all(item.outcome is Verdict.ALLOWED for item in result.reachability.mismatches)
         assert f"DaemonSet {namespace}/{name}: ready on 0 of " in cluster.describe([TO_FAR])
