@@ -54,7 +54,7 @@ def files(given: Sequence[Path]) -> Iterator[Path]:
             if not found:
                 raise UsageError(
                     f"{path}: no scenario files (*.yaml) in this folder",
-                    "`netpol init` writes a first one",
+                    "`netpol init` writes an example",
                 )
             yield from found
         elif is_there:

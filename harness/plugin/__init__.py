@@ -1,10 +1,10 @@
 """The pytest plugin: scenario files become items, one for each step.
 
-``options`` says what may be asked for, ``folders`` refuses those without anything to run,
-``collection`` makes items, ``clusters`` gives each process its Cluster, ``spread`` keeps a
-scenario on one worker, ``session`` guards the run and sums it up, ``ending`` decides its exit
-status, ``results_file`` writes ``results.json``. Only public API of pytest and
-pytest-xdist; works without xdist.
+``options`` declares the options, ``folders`` refuses folders without scenarios, ``collection``
+creates items, ``clusters`` holds the Cluster of each process, ``spread`` keeps a scenario on one
+worker, ``session`` runs the canary and prints the summary, ``ending`` decides the exit status,
+``results_file`` writes ``results.json``. It uses only the public API of pytest and pytest-xdist,
+and works without xdist.
 """
 
 from harness.plugin.clusters import (

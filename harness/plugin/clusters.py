@@ -1,4 +1,4 @@
-"""One Cluster for each process of a run: made when first needed, closed at the end."""
+"""One Cluster for each process of a run, created when first needed and closed at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ClusterHolder:
-    """This process's Cluster; a failure to make it is remembered, not tried again."""
+    """Holds the Cluster of this process; if creating it fails, it is not tried again."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -22,7 +22,7 @@ class ClusterHolder:
         self._failure: HarnessError | None = None
 
     def cluster(self) -> Cluster:
-        """Give the Cluster. Raises HarnessError, each time the same, if there is none."""
+        """Return the Cluster. Raises the same HarnessError each time if creating it failed."""
         if self._failure:
             raise self._failure
         if self._cluster is None:
@@ -38,11 +38,13 @@ class ClusterHolder:
             config=self._config, worker=worker_name(self._config)
         )
         if made is None:
-            raise ClusterError("no implementation of pytest_netpol_make_cluster made a cluster")
+            raise ClusterError(
+                "no implementation of pytest_netpol_make_cluster returned a cluster"
+            )
         return made
 
     def close(self) -> tuple[str, ...]:
-        """Remove what was made; name what could not be removed."""
+        """Close the Cluster; return what could not be removed."""
         cluster, self._cluster = self._cluster, None
         if cluster is None:
             return ()
@@ -62,11 +64,11 @@ def cluster_holder(config: pytest.Config) -> ClusterHolder:
 
 @pytest.hookimpl(trylast=True)
 def pytest_netpol_make_cluster(config: pytest.Config, worker: str) -> Cluster:
-    """Make the cluster that ``--netpol-cluster`` names."""
+    """Create the cluster that ``--netpol-cluster`` selects."""
     return choice_of(config).make(worker)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_netpol_remove_leftovers(config: pytest.Config, run_id: str) -> tuple[str, ...]:
-    """Remove them from the cluster that ``--netpol-cluster`` names."""
+    """Remove leftovers from the cluster that ``--netpol-cluster`` selects."""
     return tuple(str(item) for item in choice_of(config).sweep(run_id).failed)

@@ -1,4 +1,4 @@
-"""Scenario files as pytest nodes: a file, and an item for each of its steps."""
+"""Scenario files as pytest nodes: a file, with an item for each step."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from harness.plugin import options
 from harness.plugin.clusters import cluster_holder
 from harness.runner import ScenarioRun
 
-PASSED_OVER_BY_PYTEST = frozenset(
+IGNORED_BY_PYTEST = frozenset(
     {"*.egg", ".*", "CVS", "_darcs", "build", "dist", "node_modules", "venv", "{arch}"}
 )
 """The default of pytest's ``norecursedirs``; scenarios in such folders are collected."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Enter folders of scenarios that only pytest's own default passes over, such as build."""
+    """Collect scenario folders that only the default of pytest ignores, such as build."""
     if not collection_path.is_dir() or _root_of(collection_path, config) is None:
         return None
     if collection_path.is_symlink() and scenario.is_loop(collection_path):
         return True
-    usual = any(fnmatch(collection_path.name, item) for item in PASSED_OVER_BY_PYTEST)
+    usual = any(fnmatch(collection_path.name, item) for item in IGNORED_BY_PYTEST)
     if not usual or scenario.is_passed_over(collection_path):
         return None
-    asked_for = set(config.getini("norecursedirs")) != PASSED_OVER_BY_PYTEST
+    asked_for = set(config.getini("norecursedirs")) != IGNORED_BY_PYTEST
     return None if asked_for or _is_ignored(collection_path, config) else False
 
 
@@ -57,9 +57,9 @@ def _is_ignored(path: Path, config: pytest.Config) -> bool:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """Take the scenarios of the scenario folders, and files named on the command line."""
+    """Collect scenarios in scenario folders, and files on the command line."""
     named = parent.session.isinitpath(file_path)
-    # A hidden file is a scenario only where somebody names it.
+    # A hidden file is a scenario only if it is on the command line.
     if not scenario.has_scenario_name(file_path.name.lstrip(".") if named else file_path.name):
         return None
     if named or _in_scenarios(file_path, parent.config):
@@ -81,7 +81,7 @@ def _root_of(path: Path, config: pytest.Config) -> Path | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the steps of a file back into its order, each file's steps among themselves."""
+    """Sort the steps of each file into the order of the file."""
     places: dict[ScenarioFile, list[int]] = {}
     for place, item in enumerate(items):
         if isinstance(item, ScenarioStep):
@@ -94,7 +94,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ScenarioFile(pytest.File):
-    """A scenario file; holds the run of its steps on this process's Cluster."""
+    """A scenario file; runs its steps on the Cluster of this process."""
 
     scenario: Scenario
 
@@ -110,10 +110,10 @@ class ScenarioFile(pytest.File):
             yield ScenarioStep.from_parent(self, name=step.name, index=index)
 
     def run_step(self, index: int) -> StepResult:
-        """Run a step; the first call decides which steps are still to come.
+        """Run a step; the first call determines the steps that will run.
 
-        They are the collected ones from there on: after the crash of a worker, another goes
-        on in the middle, and owes evidence only for what it runs itself.
+        These are the collected steps from this one on. After a worker crashes, another one
+        continues in the middle of a file, and needs evidence only for the steps that it runs.
         """
         if self._run is None:
             to_come = [
@@ -128,20 +128,20 @@ class ScenarioFile(pytest.File):
 
 
 def _as_given(path: Path, config: pytest.Config) -> Path:
-    """Give the path as its user would write it, from where pytest was called."""
+    """Return the path relative to the folder in which pytest was started."""
     here = config.invocation_params.dir
     return Path(os.path.relpath(path, here)) if path.is_relative_to(here) else path
 
 
 class StepFailed(Exception):
-    """A step whose table is not what was seen; ``str()`` is what the user reads."""
+    """A step whose table differs from what was observed; ``str()`` is the message."""
 
     def __init__(self, record: report.StepRecord) -> None:
         super().__init__(report.failure(record))
 
 
 class ScenarioStep(pytest.Item):
-    """One step. ``record`` is what became of it, once it ran."""
+    """One step. ``record`` is its result, after it ran."""
 
     def __init__(self, *, index: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -158,7 +158,7 @@ class ScenarioStep(pytest.Item):
         return self.path, step.location.line - 1, f"{self.path.name}: {self.name}"
 
     def runtest(self) -> None:
-        """Skip, pass, fail as the cluster is known to, or raise StepFailed or HarnessError."""
+        """Run the step: pass, skip, xfail, or raise StepFailed or HarnessError."""
         try:
             cluster = cluster_holder(self.config).cluster()
             lack = cluster.capabilities.lacks(self.file.scenario.needs)
@@ -179,7 +179,7 @@ class ScenarioStep(pytest.Item):
         )
         self._publish(self.record)
         if self.record.outcome is report.Outcome.LIMITED:
-            pytest.xfail(report.sentence(self.record))  # Does nothing under --runxfail.
+            pytest.xfail(report.sentence(self.record))  # Has no effect with --runxfail.
         if self.record.outcome is not report.Outcome.PASSED:
             seen = result.reachability
             odd = (*seen.mismatches, *seen.unmeasured, *seen.unproven)
@@ -189,7 +189,7 @@ class ScenarioStep(pytest.Item):
             raise StepFailed(self.record)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Give the text alone for what a user can cause; a traceback for all else."""
+        """Return the message for an error that a user can cause, otherwise a traceback."""
         if isinstance(excinfo.value, HarnessError | StepFailed | pytest.xfail.Exception):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
@@ -206,7 +206,7 @@ class ScenarioStep(pytest.Item):
             return str(self.config.getoption("netpol_cluster"))
 
     def _publish(self, record: report.StepRecord) -> None:
-        """Put the step's numbers where JUnit files show them."""
+        """Add the properties of the step that JUnit files show."""
         self.user_properties += report.properties(record)
 
     def _explain(self, result: CellResult) -> str:
@@ -228,7 +228,7 @@ class ScenarioStep(pytest.Item):
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let the step's record travel with its report, from a worker as well."""
+    """Attach the record of the step to its report, which a worker sends to the controller."""
     outcome = yield
     if isinstance(item, ScenarioStep) and item.record and call.when == "call":
         outcome.netpol = item.record.to_json()  # type: ignore[attr-defined]

@@ -1,8 +1,8 @@
-"""How a run ended, and the exit status that says so.
+"""How a run ended, and its exit status.
 
-pytest's own status is not enough in three cases: a run whose steps measured nothing has
-proven nothing, pytest-xdist ends a run with ``-x`` as if somebody had interrupted it, and an
-invalid scenario file is a failed test for ``-x`` and pytest-xdist.
+The status of pytest is not enough in three cases: a run whose steps measured nothing proves
+nothing; pytest-xdist ends a run with ``-x`` as if it was interrupted; and with ``-x`` or
+pytest-xdist an invalid scenario file looks like a failed test.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import pytest
 
 from harness.plugin.spread import scenario_file
 
-_HINT = "hint: choose a cluster that has what they need; {} accepts a run without cells"
+_HINT = "hint: use a cluster that has what they need; {} accepts a run without cells"
 
 
 @dataclass(slots=True)
 class Ending:
-    """What the controller (or the only process) learns about the end of a run.
+    """What the controller (or the only process) knows about the end of a run.
 
-    ``interrupted``: somebody stopped it. ``invalid``: a file could not be collected.
+    ``interrupted``: a user stopped it. ``invalid``: a file could not be collected.
     ``unmeasured``: steps were to run, none failed, and no cell was measured.
     """
 
@@ -52,7 +52,7 @@ class Ending:
         )
 
     def settle_status(self, session: pytest.Session, measured: bool) -> None:
-        """Correct the session's exit status; ``measured``: a cell was, or no step was to run."""
+        """Correct the exit status; ``measured``: a cell was measured, or no step was to run."""
         config, failed = session.config, pytest.ExitCode.TESTS_FAILED
         stopped = self._stopped_by_xdist and not self.interrupted and session.testsfailed > 0
         if session.exitstatus == pytest.ExitCode.INTERRUPTED and stopped:
@@ -66,7 +66,7 @@ class Ending:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
     def lines(self, allow_empty: str) -> Iterator[str]:
-        """Yield why the run counts as unmeasured, and the option that accepts it; else nothing."""
+        """Yield why the run is unmeasured, if it is, and the option that accepts it."""
         if not self.unmeasured:
             return
         yield "no cell was measured, so this run proves nothing"
@@ -80,4 +80,4 @@ def _reason(report: pytest.TestReport) -> str:
         case (_, _, str(text)):
             return text.removeprefix("Skipped: ")
         case _:
-            return getattr(report, "wasxfail", "") or "no reason is known"
+            return getattr(report, "wasxfail", "") or "the reason is not known"

@@ -1,7 +1,7 @@
-"""Folders that a command line names: refused where no scenario in them would run.
+"""Folders on the command line: refused if no scenario in them would run.
 
-A folder of scenarios without any, and one whose scenarios pytest passes over because it is
-none of theirs. Both would look like a run in which all is well.
+These are scenario folders without scenarios, and other folders whose scenarios pytest does not
+collect. Without an error, both would look like a successful run.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pytest
 from harness import scenario
 from harness.plugin import options
 
-_TITLE = re.compile(rb"^scenario:[ \t]+[^\s#]", re.MULTILINE)  # others have mappings there
+_TITLE = re.compile(rb"^scenario:[ \t]+[^\s#]", re.MULTILINE)  # other formats have mappings there
 
 
 def named(config: pytest.Config) -> list[str]:
-    """Give the arguments that somebody wrote; a worker's are its controller's."""
+    """Return the arguments that the user wrote; a worker gets those of its controller."""
     if options.is_worker(config):
         given: dict[str, list[str]] = config.workerinput  # type: ignore[attr-defined]
         return given.get("netpol_named", [])
@@ -29,18 +29,18 @@ def named(config: pytest.Config) -> list[str]:
 
 
 def refuse_empty(config: pytest.Config) -> None:
-    """Refuse a scenario folder that holds no scenarios. Raises pytest.UsageError."""
+    """Raise pytest.UsageError for a scenario folder without scenarios."""
     for argument in config.args:
         folder = config.invocation_params.dir / argument.partition("::")[0]
         if _is_scenario_folder(folder, config) and not _find(folder):
             raise pytest.UsageError(
                 f"{argument}: no scenario files (*.yaml) in this folder\n"
-                "hint: `netpol init` writes a first one"
+                "hint: `netpol init` writes an example"
             )
 
 
 def _find(folder: Path) -> tuple[Path, ...]:
-    """Return the scenarios of a folder; pytest would pass over those that it cannot read.
+    """Return the scenarios of a folder. pytest would ignore those that it cannot read.
 
     Raises pytest.UsageError.
     """
@@ -51,8 +51,8 @@ def _find(folder: Path) -> tuple[Path, ...]:
     for path in found:
         if not path.is_file():
             raise pytest.UsageError(
-                f"{_shown(path)}: not a regular file, so it is no scenario\n"
-                "hint: remove it, or give it another name"
+                f"{_shown(path)}: not a regular file, so it cannot be a scenario\n"
+                "hint: remove it or rename it"
             )
     return found
 
@@ -70,9 +70,9 @@ def _is_scenario_folder(folder: Path, config: pytest.Config) -> bool:
 
 
 class FolderWatch:
-    """Makes an error of collection out of each named folder whose scenarios are passed over.
+    """Reports a collection error for each folder whose scenarios are not collected.
 
-    Not before all is collected: a folder with anything for pytest in it is somebody's own.
+    It waits until everything is collected, because a folder with other tests is no error.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -89,13 +89,13 @@ class FolderWatch:
             if any(path.is_relative_to(folder) for path in self._collected):
                 continue
             if not _is_scenario_folder(folder, self._config) and (count := _scenarios(folder)):
-                text = _passed_over(argument, folder, count, self._config)
+                text = _not_collected(argument, folder, count, self._config)
                 report = pytest.CollectReport(argument, "failed", text, [])
                 self._config.hook.pytest_collectreport(report=report)
 
 
 def _scenarios(folder: Path) -> int:
-    """Count the files that look like scenarios."""
+    """Return the number of files that look like scenarios."""
     count = 0
     with contextlib.suppress(OSError):
         for path in scenario.find(folder):
@@ -103,14 +103,14 @@ def _scenarios(folder: Path) -> int:
     return count
 
 
-def _passed_over(argument: str, folder: Path, count: int, config: pytest.Config) -> str:
+def _not_collected(argument: str, folder: Path, count: int, config: pytest.Config) -> str:
     known: list[str] = config.getini(options.SCENARIOS_INI)
     there = [name for name in known if (config.rootpath / name).is_dir()]
     wanted = shlex.join([*there, os.path.relpath(folder, config.rootpath)])
     files, them = ("file is", "the file") if count == 1 else ("files are", "the files")
     return (
         f"{argument}: {count} scenario {files} not collected: "
-        f"the folder is not under {options.SCENARIOS_INI} ({shlex.join(known)})\n"
-        f"hint: name {them}, or set {options.SCENARIOS_INI} = {wanted} "
+        f"the folder is not in {options.SCENARIOS_INI} ({shlex.join(known)})\n"
+        f"hint: pass {them}, or set {options.SCENARIOS_INI} = {wanted} "
         "in your pytest configuration"
     )

@@ -1,7 +1,7 @@
-"""What may be asked for on pytest's command line and in the ini file.
+"""The options on pytest's command line and in the ini file.
 
-Every option has the prefix ``netpol-``. One that is spelled without it, as ``netpol run`` does,
-is refused with its name in pytest, unless another plugin has an option of that name.
+Every option has the prefix ``netpol-``. An option without it, as in ``netpol run``, is refused
+with a hint, unless another plugin has an option of that name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OPTIONS = (*CLUSTER_OPTIONS, *RUN_OPTIONS, _TABLES)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare ``pytest_netpol_make_cluster``."""
+    """Declare the hooks of ``hooks``."""
     pluginmanager.add_hookspecs(hooks)
 
 
@@ -53,7 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(
     parser: pytest.Parser, args: list[str]
 ) -> Generator[None, None, None]:
-    """Refuse options without their prefix, once every conftest.py has declared its own."""
+    """Refuse options without the prefix, after every conftest.py has declared its options."""
     yield
     _, unknown = parser.parse_known_and_unknown_args(args)
     short = {option.spelled(): option.spelled(PYTEST) for option in _OPTIONS}
@@ -62,26 +62,26 @@ def pytest_load_initial_conftests(
         if name in short:
             raise pytest.UsageError(
                 f"unknown option {given}\n"
-                f"hint: in pytest it is {short[name]}{equals}{value}; "
-                f"only `netpol run` takes {name}"
+                f"hint: use {short[name]}{equals}{value} in pytest; "
+                f"only `netpol run` accepts {name}"
             )
 
 
 def spelled(config: pytest.Config, name: str) -> str:
-    """Return an option as whoever started this run types it."""
+    """Return the spelling of an option for the command that started this run."""
     return f"--{name}" if config.pluginmanager.has_plugin(NETPOL_RUN) else f"--{PYTEST}{name}"
 
 
-def settle_options(config: pytest.Config) -> None:
+def check_options(config: pytest.Config) -> None:
     """Choose the run's id, before any worker starts. Raises pytest.UsageError."""
     if config.getoption("netpol_run_id") is None:
-        # A worker is given the arguments of the command line, and not what was made of them.
+        # A worker gets the arguments of the command line, not the parsed options.
         given: dict[str, str] = getattr(config, "workerinput", {})
         config.option.netpol_run_id = given.get("netpol_run_id") or new_run_id()
     if config.getoption("netpol_canary") == "off" and not config.getoption("netpol_defect"):
         raise pytest.UsageError(
             f"{spelled(config, 'canary')}=off needs {spelled(config, 'defect')}: without the "
-            "canary, a cluster that enforces nothing would only show as many failures"
+            "canary, a cluster that enforces nothing would only be visible as many failures"
         )
     try:
         choice_of(config).check(spelled(config, "").removeprefix("--"))
@@ -90,12 +90,12 @@ def settle_options(config: pytest.Config) -> None:
 
 
 def choice_of(config: pytest.Config) -> ClusterChoice:
-    """Read from the options which cluster was asked for."""
+    """Return the choice of the cluster in the options."""
     return ClusterChoice.of(config.getoption, config.getoption("netpol_run_id"))
 
 
 def timing(config: pytest.Config) -> Timing:
-    """Return the runner's waits, as asked for."""
+    """Return the waits of the runner, from the options."""
     return Timing(
         settle_s=config.getoption("netpol_settle"), hold_s=config.getoption("netpol_hold")
     )
@@ -107,11 +107,11 @@ def roots(config: pytest.Config) -> tuple[Path, ...]:
 
 
 def is_worker(config: pytest.Config) -> bool:
-    """Whether this process is a worker of pytest-xdist."""
+    """Return whether this process is a worker of pytest-xdist."""
     return hasattr(config, "workerinput")
 
 
 def worker_name(config: pytest.Config) -> str:
-    """Return this process's name within the run: ``gw0``, ``gw1``, ..., or ``main``."""
+    """Return the name of this process in the run: ``gw0``, ``gw1``, ..., or ``main``."""
     given: dict[str, str] = getattr(config, "workerinput", {})
     return given.get("workerid", "main")

@@ -1,4 +1,4 @@
-"""The file that ``--netpol-results`` names: written whole or not at all, and devices directly."""
+"""The file of ``--netpol-results``: written completely or not at all; devices directly."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def make_room(path: Path) -> None:
-    """Remove an older file: a run that breaks must not leave the results of another.
+    """Remove an older file, so that a run that fails does not leave the results of another.
 
-    Whether the file can be written is found out now, not after the run. Raises OSError.
+    This also checks before the run that the file can be written. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if _is_device(path):
@@ -34,7 +34,7 @@ def write(path: Path, text: str) -> None:
     target = path.resolve()
     beside = _beside(target)
     try:
-        # The escape of a byte that is no UTF-8 is the one that JSON has.
+        # Bytes that are not UTF-8 are escaped as JSON does.
         beside.write_text(text, encoding="utf-8", errors="backslashreplace")
         beside.replace(target)
     except OSError:
@@ -43,7 +43,7 @@ def write(path: Path, text: str) -> None:
 
 
 def _is_device(path: Path) -> bool:
-    """Return whether the path is no regular file, or one of the links in /dev and /proc."""
+    """Return whether the path is not a regular file, or is in /dev or /proc."""
     system = Path(os.path.abspath(path)).parts[1:2]  # noqa: PTH100 - links are not followed
     return system in {("dev",), ("proc",)} or (
         path.exists() and not path.is_file() and not path.is_dir()

@@ -1,4 +1,4 @@
-"""The run as a whole: the canary before it, the records of it, the summary after it."""
+"""The run as a whole: the canary before it, its records, and the summary after it."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ from harness.report import (
 )
 
 _LEFT = "netpol_leftovers"
-_INTERRUPTED_WORKER = "keyboard-interrupt"  # what xdist says of a worker that got SIGINT
+_INTERRUPTED_WORKER = "keyboard-interrupt"  # xdist's error of a worker that got SIGINT
 _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 
 
 @dataclass(slots=True)
 class RunState:
-    """What the controller (or the only process) learns of a run.
+    """What the controller (or the only process) knows about a run.
 
-    ``refusal`` is why nothing ran although the scenarios are good. ``has_steps``: steps were to
-    run. ``broken_off``: a process of the run may have died without removing what it made.
+    ``refusal`` is why nothing ran although the scenarios are valid. ``has_steps``: there are
+    steps to run. ``crashed``: a process may have ended without removing what it created.
     """
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -55,13 +55,13 @@ class RunState:
     leftovers: list[str] = field(default_factory=list)
     refusal: HarnessError | None = None
     has_steps: bool = False
-    broken_off: bool = False
+    crashed: bool = False
     ending: Ending = field(default_factory=Ending)
     session: pytest.Session | None = None
 
     @property
     def measured(self) -> bool:
-        """Whether a cell was measured; true as well for a run in which no step was to run."""
+        """Whether a cell was measured; also true if there was no step to run."""
         seen = any(cell.observed for record in self.records for cell in record.cells)
         return seen or not self.has_steps
 
@@ -79,15 +79,15 @@ def run_state(config: pytest.Config) -> RunState:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Settle the options; listen on the controller, which hears of all workers' steps."""
-    options.settle_options(config)
+    """Check the options, and register the watches; the RunWatch only on the controller."""
+    options.check_options(config)
     config.pluginmanager.register(folders.FolderWatch(config), "netpol-folder-watch")
     if not options.is_worker(config):
         config.pluginmanager.register(RunWatch(config), "netpol-run-watch")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Name the cluster and the run, where there are scenarios."""
+    """Return the cluster and the run id, if there is a scenario folder."""
     if any(root.is_dir() for root in options.roots(config)):
         return (
             f"netpol: cluster {config.getoption('netpol_cluster')}, "
@@ -97,7 +97,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse what would prove nothing, before anything is collected."""
+    """Refuse arguments with which the run would prove nothing, before the collection."""
     config = session.config
     run_state(config).session = session
     if options.is_worker(config):
@@ -120,7 +120,7 @@ def _make_room_for_results(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
-    """Without xdist: guard the run once it is known that scenarios will run."""
+    """Without xdist: run the canary if scenarios will run."""
     config = session.config
     with _terminated_as_interrupt():
         if not options.is_worker(config) and _will_run(session):
@@ -139,23 +139,23 @@ def _will_run(session: pytest.Session) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
-    """With xdist: the controller learns from the first worker what was collected."""
+    """With xdist: run the canary when the first worker has collected scenarios."""
     config: pytest.Config = node.config
     if run_state(config).has_steps or not any(scenario_file(nodeid) for nodeid in ids):
         return
     dist = config.getoption("dist")
     if dist in _STEPS_MUST_STAY_TOGETHER:
         raise pytest.UsageError(
-            f"--dist={dist} would spread the steps of a scenario over several clusters\n"
-            "hint: use --dist=load, which -n takes by itself, or --dist=loadfile"
+            f"--dist={dist} would distribute the steps of a scenario over several clusters\n"
+            "hint: use --dist=load, the default of -n, or --dist=loadfile"
         )
     _check_cluster(config)
 
 
 def _check_cluster(config: pytest.Config) -> None:
-    """See once a run that the cluster enforces policies at all. Raises UsageError if not."""
+    """Check once per run that the cluster enforces policies. Raises UsageError if not."""
     if config.getoption("setuponly", False):
-        return  # pytest runs no test then.
+        return  # Then pytest runs no test.
     run_state(config).has_steps = True
     if config.getoption("netpol_canary") == "off":
         return
@@ -168,14 +168,14 @@ def _check_cluster(config: pytest.Config) -> None:
 
 @contextlib.contextmanager
 def _terminated_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM clean up as Ctrl-C does."""
+    """Clean up after SIGTERM as after Ctrl-C."""
 
     def stop(number: int, _frame: object) -> None:
         pytest.exit("terminated", returncode=128 + number)
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread: whoever runs us there handles signals
+    except ValueError:  # Not in the main thread: the caller handles signals.
         yield
         return
     try:
@@ -195,7 +195,7 @@ class _Crash:
 
 
 class _FailureText:
-    """A failure drawn for the terminal at hand; as a string, plain."""
+    """A failure, formatted for the terminal, or as a plain string."""
 
     def __init__(self, record: StepRecord) -> None:
         self._record = record
@@ -212,7 +212,7 @@ class _FailureText:
 
 
 class RunWatch:
-    """Hears of every step on the controller (or in the only process), and sums up."""
+    """Receives the report of every step, on the controller or in the only process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -230,7 +230,7 @@ class RunWatch:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Call a step without verdict an error: nothing was found out about the policies."""
+        """Report a step without verdict as an error: it shows nothing about the policies."""
         text: str | None = getattr(report, "netpol", None)
         if text is None or not report.failed:
             return None
@@ -278,7 +278,7 @@ def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecor
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Close this process's Cluster; a worker tells the controller what is left."""
+    """Close the Cluster of this process; a worker sends the controller what is left."""
     config = session.config
     left = cluster_holder(config).close()
     if options.is_worker(config):
@@ -291,21 +291,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
-    """Hear from a worker what it could not remove."""
-    told = getattr(node, "workeroutput", {})
+    """Record what a worker could not remove, and whether it crashed."""
+    output = getattr(node, "workeroutput", {})
     found = run_state(node.config)
-    found.leftovers.extend(told.get(_LEFT, ()))
-    found.broken_off = found.broken_off or error is not None
+    found.leftovers.extend(output.get(_LEFT, ()))
+    found.crashed = found.crashed or error is not None
     found.ending.interrupted |= error == _INTERRUPTED_WORKER
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """When all workers are gone: remove what dead ones left, and write results.json."""
+    """After all workers have ended, remove what crashed ones left, and write results.json."""
     if options.is_worker(config) or RUN_STATE not in config.stash:
         return
     found = run_state(config)
-    if found.broken_off or found.ending.interrupted:
+    if found.crashed or found.ending.interrupted:
         _sweep(config)
     path: Path | None = config.getoption("netpol_results")
     if path is not None:

@@ -1,4 +1,4 @@
-"""How scenarios are spread over the workers of pytest-xdist."""
+"""The distribution of scenarios over the workers of pytest-xdist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.plugin import folders
 
 
 def scenario_file(nodeid: str) -> str | None:
-    """Give the scenario file of a step's node id, or None for what is no step.
+    """Return the scenario file in a node id, or None if it is not the id of a step.
 
     scenarios/a.yaml::nobody reaches db   ->  scenarios/a.yaml
     tests/unit/test_a.py::test_b          ->  None
@@ -25,9 +25,9 @@ def scenario_file(nodeid: str) -> str | None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a worker the name of the run: all that a run makes is found and removed by it.
+    """Send a worker the run id, by which everything that the run creates is found and removed.
 
-    And what the command line names, which a worker cannot tell from what the ini file does.
+    Also send the arguments of the command line: a worker cannot tell them from the ini file's.
     """
     node.workerinput["netpol_run_id"] = node.config.getoption("netpol_run_id")
     node.workerinput["netpol_named"] = folders.named(node.config)
@@ -35,13 +35,13 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keep the steps of a file together under ``-n``; leave a ``--dist`` that was asked for."""
+    """Keep the steps of a file together with ``-n``; do not change an explicit ``--dist``."""
     if config.getoption("dist") != "load":
         return None
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
     class ScenarioScheduling(LoadScopeScheduling):  # type: ignore[misc]
-        """Steps go by their file, files that need exact names one after the other."""
+        """Groups steps by file; files with exact names are one group."""
 
         def _split_scope(self, nodeid: str) -> str:
             file = scenario_file(nodeid)

@@ -63,14 +63,14 @@ def test_an_empty_folder_is_an_error_even_beside_other_tests(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.errlines[:2] == [
         "ERROR: scenarios: no scenario files (*.yaml) in this folder",
-        "hint: `netpol init` writes a first one",
+        "hint: `netpol init` writes an example",
     ]
 
 
 PASSED_OVER = """\
 [ERROR collecting {mine}]
-{mine}: 2 scenario files are not collected: the folder is not under netpol_scenarios (scenarios)
-hint: name the files, or set netpol_scenarios = scenarios mine in your pytest configuration"""
+{mine}: 2 scenario files are not collected: the folder is not in netpol_scenarios (scenarios)
+hint: pass the files, or set netpol_scenarios = scenarios mine in your pytest configuration"""
 
 
 def mine(pytester: pytest.Pytester) -> None:
@@ -109,8 +109,8 @@ def test_one_file_that_is_passed_over_where_there_is_no_scenario_folder(
     assert section(result, "ERRORS") == (
         "[ERROR collecting mine too]\n"
         "mine too: 1 scenario file is not collected: "
-        "the folder is not under netpol_scenarios (nowhere)\n"
-        "hint: name the file, or set netpol_scenarios = 'mine too' in your pytest configuration"
+        "the folder is not in netpol_scenarios (nowhere)\n"
+        "hint: pass the file, or set netpol_scenarios = 'mine too' in your pytest configuration"
     )
 
 
@@ -215,7 +215,7 @@ def test_a_project_without_scenarios_sees_nothing_of_the_plugin(
         (
             ["--netpol-canary=off"],
             "--netpol-canary=off needs --netpol-defect: without the canary, a cluster that "
-            "enforces nothing would only show as many failures",
+            "enforces nothing would only be visible as many failures",
         ),
     ],
 )
@@ -232,13 +232,13 @@ def test_options_that_contradict_each_other_are_refused(
     [
         (
             "--cluster=kind",
-            "unknown option --cluster=kind\nhint: in pytest it is --netpol-cluster=kind; "
-            "only `netpol run` takes --cluster",
+            "unknown option --cluster=kind\nhint: use --netpol-cluster=kind in pytest; "
+            "only `netpol run` accepts --cluster",
         ),
         (
             "--tables",
-            "unknown option --tables\nhint: in pytest it is --netpol-tables; "
-            "only `netpol run` takes --tables",
+            "unknown option --tables\nhint: use --netpol-tables in pytest; "
+            "only `netpol run` accepts --tables",
         ),
     ],
 )

@@ -20,7 +20,7 @@ IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
 EMPTY = """\
 no cell was measured, so this run proves nothing
   3 steps skipped: cluster fake lacks worker nodes (it has 0, the scenario needs 1)
-hint: choose a cluster that has what they need; --netpol-allow-empty accepts a run without cells"""
+hint: use a cluster that has what they need; --netpol-allow-empty accepts a run without cells"""
 
 
 @IN_ONE_PROCESS_AND_TWO

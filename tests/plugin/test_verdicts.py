@@ -440,4 +440,6 @@ def test_without_xdist_loaded(run_scenarios: RunScenarios) -> None:
 def test_a_spread_that_would_part_the_steps_is_refused(run_scenarios: RunScenarios) -> None:
     result = run_scenarios("scenarios", "-n", "2", "--dist=worksteal")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "ERROR: --dist=worksteal would spread the steps of a scenario" in result.stderr.str()
+    assert (
+        "ERROR: --dist=worksteal would distribute the steps of a scenario" in result.stderr.str()
+    )

@@ -133,11 +133,11 @@ def test_a_link_that_leads_nowhere_is_named(
     result = run_scenarios("scenarios")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert result.errlines[:2] == [
-        "ERROR: scenarios/lost.yaml: not a regular file, so it is no scenario",
-        "hint: remove it, or give it another name",
+        "ERROR: scenarios/lost.yaml: not a regular file, so it cannot be a scenario",
+        "hint: remove it or rename it",
     ]
 
 
 def test_the_folders_that_pytest_passes_over_are_known(pytester: pytest.Pytester) -> None:
     config = pytester.parseconfig("-c", os.devnull)
-    assert set(config.getini("norecursedirs")) == collection.PASSED_OVER_BY_PYTEST
+    assert set(config.getini("norecursedirs")) == collection.IGNORED_BY_PYTEST

@@ -120,7 +120,7 @@ def test_an_empty_folder_is_refused(folder: Path, capsys: pytest.CaptureFixture[
         assert main([verb, "empty"]) == Exit.USAGE
         assert capsys.readouterr().err == (
             "empty: no scenario files (*.yaml) in this folder\n"
-            "hint: `netpol init` writes a first one\n"
+            "hint: `netpol init` writes an example\n"
         )
 
 
