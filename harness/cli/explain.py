@@ -1,4 +1,4 @@
-"""The verb explain: why the policies decide as they do."""
+"""The verb explain: the verdicts of the policies, and their reasons."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.suggest import nearest
 
 
 def explain(parsed: argparse.Namespace) -> int:
-    """Explain one pair in each step, or all cells that are written against the policies."""
+    """Explain one pair in each step, or all cells that contradict the policies."""
     found = scenario.examine(parsed.file)[0]
     steps = [find_step(found, parsed.step)] if parsed.step else list(found.steps)
     match parsed.ends:
@@ -31,7 +31,7 @@ def explain(parsed: argparse.Namespace) -> int:
 
 
 def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> int:
-    """Print the path to a pair's verdict; count its cells written against the policies."""
+    """Explain a pair in each step; return how many of its cells contradict the policies."""
     facts = oracle.Facts(features=found.needs.features)
     asked = parse_ends(*ends)
     require_ends(steps, asked)
@@ -49,14 +49,14 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
             if cell:
                 against = _contradicts(judge, cell)
                 differing += against
-                remark = ", against the policies" if against else ""
-                print(f"  {cell.location}: written {cell.expected}{remark}")
+                remark = ", contradicting the policies" if against else ""
+                print(f"  {cell.location}: the table says {cell.expected}{remark}")
         print()
     return differing
 
 
 def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
-    """Print and count the cells where the author's word is none that the policies allow."""
+    """Explain the cells that contradict the policies; return how many there are."""
     facts = oracle.Facts(features=found.needs.features)
     differing = total = 0
     if found.oracle_off:
@@ -70,12 +70,13 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
         others = at_best(cell for cell in cells if cell.probe not in contradicted)
         print(f"step '{step.name}': {agreement(others, len(against))}")
         for cell in against:
-            print(f"{cell.location}: written {cell.expected}, but")
+            print(f"{cell.location}: the table says {cell.expected}, but")
             print(indent(explained(judge.explain(cell.probe)), "  "))
     if not differing:
         print("`netpol explain FILE FROM TO` explains one pair")
     else:
-        print(f"{differing} of {count(total, 'cell')} written against the policies")
+        verb = "contradicts" if differing == 1 else "contradict"
+        print(f"{differing} of {count(total, 'cell')} {verb} the policies")
     return differing
 
 
@@ -84,7 +85,7 @@ def _contradicts(judge: oracle.Judge, cell: Cell) -> bool:
 
 
 def parse_ends(source: str, destination: str) -> Probe:
-    """Return the probe between two ends as a scenario writes them. Raises UsageError."""
+    """Return the probe between two ends in the syntax of scenarios. Raises UsageError."""
     return Probe(scenario.parse_source(source), scenario.parse_destination(destination))
 
 

@@ -46,7 +46,7 @@ def agreement(cells: Sequence[CellRecord], against: int) -> str:
     total = counted(len(cells) + against, "cell")
     if not against and not _by_status(cells, "as the policies say"):
         return f"{total}, as the policies say"
-    contradicted = [f"{against} written against the policies"] if against else []
+    contradicted = [f"{against} contradicting the policies"] if against else []
     words = _by_status(cells, "as the policies say", contradicted)
     return _with_excuses(f"{total}: {', '.join(words)}", cells)
 

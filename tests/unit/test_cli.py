@@ -137,15 +137,15 @@ def test_explain_shows_where_the_author_is_wrong(
         == f"""\
 step 'nothing is restricted yet': 4 cells, as the policies say
 step 'the database allows only the frontend': 4 cells: 3 as the policies say, \
-1 written against the policies
-{EXAMPLE}:33:24: written allowed, but
+1 contradicting the policies
+{EXAMPLE}:33:24: the table says allowed, but
   shop/stranger -> shop/database:5432  TIMEOUT
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; no rule \
 allows shop/stranger -> shop/database on TCP 5432
       NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
 namespace, but shop/stranger has app=stranger
-1 of 8 cells written against the policies
+1 of 8 cells contradicts the policies
 """
     )
 
@@ -243,10 +243,10 @@ def test_a_word_against_the_policies_is_not_counted_as_excused(
     assert main(["explain", "excused.yaml"]) == Exit.INVALID
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        "step 'only the own namespace': 5 cells: 2 written against the policies, "
+        "step 'only the own namespace': 5 cells: 2 contradicting the policies, "
         "1 undefined, 1 exempt, 1 not judged"
     )
-    assert lines[-1] == "2 of 5 cells written against the policies"
+    assert lines[-1] == "2 of 5 cells contradict the policies"
 
 
 def test_a_file_without_proof_is_explained(
@@ -293,7 +293,7 @@ shop/frontend -> shop/database:5432  allowed
   ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; allowed by \
 NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
 namespace; port TCP 5432
-  {EXAMPLE}:32:24: written allowed
+  {EXAMPLE}:32:24: the table says allowed
 
 """
     )
@@ -305,15 +305,19 @@ STRANGER = ("shop/stranger", "shop/database:5432")
 @pytest.mark.parametrize(
     ("words", "status", "last"),
     [
-        ((), Exit.INVALID, "1 of 8 cells written against the policies\n"),
+        ((), Exit.INVALID, "1 of 8 cells contradicts the policies\n"),
         (("--step=1",), Exit.OK, "`netpol explain FILE FROM TO` explains one pair\n"),
-        (("--step=2",), Exit.INVALID, "1 of 4 cells written against the policies\n"),
-        (STRANGER, Exit.INVALID, f"  {EXAMPLE}:33:24: written allowed, against the policies\n\n"),
-        ((*STRANGER, "--step=1"), Exit.OK, f"  {EXAMPLE}:24:13: written allowed\n\n"),
+        (("--step=2",), Exit.INVALID, "1 of 4 cells contradicts the policies\n"),
+        (
+            STRANGER,
+            Exit.INVALID,
+            f"  {EXAMPLE}:33:24: the table says allowed, contradicting the policies\n\n",
+        ),
+        ((*STRANGER, "--step=1"), Exit.OK, f"  {EXAMPLE}:24:13: the table says allowed\n\n"),
         (
             ("shop/frontend", STRANGER[1], "--step=2"),
             Exit.OK,
-            f"  {EXAMPLE}:32:24: written allowed\n\n",
+            f"  {EXAMPLE}:32:24: the table says allowed\n\n",
         ),
         # In no table; the policies deny it, and nobody has said otherwise.
         (("shop/stranger", "shop/database:1"), Exit.OK, "is to TCP 1\n\n"),
