@@ -1,8 +1,8 @@
-"""The command ``netpol``: everything that knows a command line.
+"""The command ``netpol``.
 
-``parser`` declares the verbs and imports none of them: a verb is a function of a module here,
-from parsed arguments to an exit status, and is imported when it is called. ``main`` is the one
-place where errors become text.
+``parser`` declares the verbs and imports none of them: a verb is a function of a module here that
+takes parsed arguments and returns an exit status, and is imported when it is called. Only
+``main`` prints errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Exit", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; every error becomes a text on stderr and an exit status."""
+    """Run a verb; print errors to stderr and return the exit status."""
     if arguments is None and sys.getfilesystemencoding() != "utf-8":
         # pytest puts the titles of steps into its environment, which such a locale cannot hold.
         os.execve(sys.executable, sys.orig_argv, os.environ | {"PYTHONUTF8": "1"})  # noqa: S606

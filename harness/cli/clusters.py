@@ -15,7 +15,7 @@ from harness.cluster.profiles import profile
 
 
 def up(parsed: argparse.Namespace) -> int:
-    """Make the kind cluster, or use the one that is there."""
+    """Create the kind cluster, or use the existing one."""
     own = resources.files("harness") / "data" / "kind-config.yaml"
     with resources.as_file(own) as config:
         kind.up(parsed.name, profile(parsed.cni), parsed.offline, parsed.config or config)
@@ -29,7 +29,7 @@ def down(parsed: argparse.Namespace) -> int:
 
 
 def status(parsed: argparse.Namespace) -> int:
-    """Print how the kind cluster is."""
+    """Print the state of the kind cluster."""
     print(kind.status(parsed.name))
     return Exit.OK
 
@@ -42,7 +42,7 @@ def logs(parsed: argparse.Namespace) -> int:
 
 
 def choose(parsed: argparse.Namespace) -> int:
-    """Print one word for scripts; the reason goes to stderr."""
+    """Print the chosen cluster for scripts, and the reason to stderr."""
     word, reason = parsed.cluster, f"{parsed.cluster}, as asked for"
     if parsed.cluster == "auto":
         word, reason = kind.choose(offline_folder(), parsed.cni)

@@ -1,4 +1,4 @@
-"""What the exit status of every verb means."""
+"""The exit statuses of all verbs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.errors import ClusterError, HarnessError, ScenarioError
 
 
 class Exit(enum.IntEnum):
-    """What the exit status of every verb means."""
+    """The exit statuses of all verbs."""
 
     OK = 0
     WRONG = 1

@@ -1,4 +1,4 @@
-"""The verb probe: one probe of a scenario, by hand."""
+"""The verb probe: a single probe of a scenario."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.model import Family, Observation, Probe, Scenario, Step, Verdict
 
 
 def probe(parsed: argparse.Namespace) -> int:
-    """Probe one pair in the state of one step, and print what was seen."""
+    """Probe one pair in the state of one step, and print the verdict."""
     found = scenario.read(parsed.file)
     step = find_step(found, parsed.step)
     asked = parse_ends(parsed.source, parsed.destination)
@@ -29,7 +29,7 @@ def probe(parsed: argparse.Namespace) -> int:
 
 
 def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> Exit:
-    """Make the states up to the step true, probe until the verdict is right, and print it."""
+    """Apply the states up to the step, probe until the verdict is right, and print it."""
     lack = cluster.capabilities.lacks(found.needs)
     if lack:
         raise ClusterError(lack)
@@ -52,7 +52,7 @@ def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> E
 
 
 def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
-    """Give the word of the table, else those that the policies allow; empty where any will do."""
+    """Return the table's verdict, or those that the policies allow; empty if any is accepted."""
     for cell in step.table.cells:
         if cell.probe == probe:
             return frozenset({cell.expected})
@@ -62,7 +62,7 @@ def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
 
 
 def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Observation:
-    """Probe until the word is a wanted one, or the cluster's settle time is over."""
+    """Probe until the verdict is a wanted one, or the cluster's settle time is over."""
     deadline = time.monotonic() + cluster.capabilities.settle_s
     while True:
         (observation,) = cluster.probe([probe])

@@ -1,4 +1,4 @@
-"""The verb run: scenario files on a cluster, by pytest."""
+"""The verb run: run scenario files on a cluster, with pytest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.report import Outcome
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Run pytest with the plugin alone; return what its status means."""
+    """Run pytest with only this plugin; return the exit status of netpol."""
     wanted = []
     for given in parsed.files:
         name, colons, step = given.partition("::")
@@ -41,9 +41,9 @@ _STATUS_OF_PYTEST = {0: Exit.OK, 3: Exit.BROKEN}
 
 
 class _Listener:
-    """Learns from the plugin what pytest's exit status does not distinguish.
+    """Gets from the plugin what pytest's exit status does not distinguish.
 
-    Its name tells the plugin how options are spelled: as ``netpol run`` takes them.
+    Its name tells the plugin to spell options as in ``netpol run``.
     """
 
     __name__ = NETPOL_RUN

@@ -14,7 +14,7 @@ from harness.errors import ScenarioError, UsageError
 
 
 def init(parsed: argparse.Namespace) -> int:
-    """Write a first scenario, its policy, and the JSON Schema for editors."""
+    """Write an example scenario, its policy, and the JSON Schema for editors."""
     data = resources.files("harness") / "data"
     texts = {
         parsed.folder / "first-scenario.yaml": (data / "first-scenario.yaml").read_text("utf-8"),
@@ -43,7 +43,7 @@ def init(parsed: argparse.Namespace) -> int:
 
 
 def files(given: Sequence[Path]) -> Iterator[Path]:
-    """Yield the scenario files, those of folders in order. Raises UsageError for none."""
+    """Yield the scenario files, sorted in folders. Raises UsageError if there are none."""
     for path in given:
         try:
             is_folder, is_there = path.is_dir(), path.exists()
@@ -71,7 +71,7 @@ def _find(folder: Path) -> tuple[Path, ...]:
 
 
 def check(parsed: argparse.Namespace) -> int:
-    """Read scenario files without a cluster; print every problem."""
+    """Check scenario files without a cluster; print every problem."""
     status = Exit.OK
     for path in list(files(parsed.files)):
         try:
