@@ -1,0 +1,221 @@
+"""A scenario: its steps, the changes that each makes, the truth tables, what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import Location
+from harness.model.probes import Destination, Probe
+from harness.model.topology import (
+    Manifest,
+    Namespace,
+    NamespaceRef,
+    Networks,
+    Pod,
+    PodRef,
+    Service,
+    State,
+)
+from harness.model.verdicts import Family, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Limitation:
+    """The author's word for a cell that this cluster is known to get wrong, and the reason."""
+
+    stated: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One expectation of a truth table, and the place in the YAML that states it.
+
+    ``never_allowed`` is the author's reason why this pair cannot connect even without
+    policies; it exempts the cell from the proof by a control step. ``undefined`` is the
+    oracle's reason why the API leaves this cell open: whatever verdict it gets is reported,
+    never failed. ``not_judged`` is the oracle's reason why it cannot check the author's word,
+    which stays in force. With a ``limitation``, ``expected`` is what this cluster is known to
+    give.
+    """
+
+    probe: Probe
+    expected: Verdict
+    location: Location
+    never_allowed: str | None = None
+    undefined: str | None = None
+    not_judged: str | None = None
+    limitation: Limitation | None = None
+
+    @property
+    def stated(self) -> Verdict:
+        """The author's word, whatever the cluster is known to give."""
+        return self.limitation.stated if self.limitation else self.expected
+
+
+@dataclass(frozen=True, slots=True)
+class TruthTable:
+    """The expectations of one step, row by row; no probe stands in it twice.
+
+    ``columns`` are the destinations in the author's order, since a row may leave some out.
+    """
+
+    cells: tuple[Cell, ...]
+    columns: tuple[Destination, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A step creates a namespace, a pod or a Service."""
+
+    item: Namespace | Pod | Service
+
+    def __str__(self) -> str:
+        match self.item:
+            case Namespace(name):
+                return f"create namespace {name}"
+            case Pod(namespace, name):
+                return f"create Pod {namespace}/{name}"
+            case Service(namespace, name):
+                return f"create Service {namespace}/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A step applies an object. ``updates`` says that the object existed already."""
+
+    manifest: Manifest
+    updates: bool = False
+
+    def __str__(self) -> str:
+        return f"{'update' if self.updates else 'apply'} {self.manifest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A step submits an object that the API server must refuse."""
+
+    manifest: Manifest
+
+    def __str__(self) -> str:
+        return f"see {self.manifest} refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A step deletes an object; ``namespace`` is empty for one that is in no namespace."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"delete {self.kind} {where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A step sets a label of a namespace or a pod, or removes it if ``value`` is None."""
+
+    target: NamespaceRef | PodRef
+    key: str
+    value: str | None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"remove label {self.key} of {self.target}"
+        return f"label {self.target} {self.key}={self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """A step deletes a pod and creates it again."""
+
+    pod: PodRef
+
+    def __str__(self) -> str:
+        return f"restart Pod {self.pod}"
+
+
+Change = Created | Applied | Refused | Deleted | Labelled | Restarted
+"""One thing that a step does; ``str()`` says it in words, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A state and what shall be reachable in it.
+
+    ``changes`` lead from the state of the step before to this one, in the order in which they
+    happen. ``settle_s`` and ``hold_s`` are the author's wishes in seconds, or None for the
+    cluster's own.
+    """
+
+    name: str
+    location: Location
+    changes: tuple[Change, ...]
+    state: State
+    table: TruthTable
+    settle_s: float | None = None
+    hold_s: float | None = None
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What the step does, in words."""
+        return tuple(map(str, self.changes))
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a scenario asks of a cluster beyond pods, TCP, UDP and ClusterIPs.
+
+    ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
+    objects it applies, without those that every cluster enforces. ``networks`` and ``outside``
+    are those of its states.
+    """
+
+    features: frozenset[str] = frozenset()
+    nodes: int = 1
+    kinds: frozenset[str] = frozenset()
+    networks: Networks = field(default_factory=Networks)
+    outside: tuple[str, ...] = ()
+
+
+FEATURES: Mapping[str, str] = {
+    "sctp": "SCTP in the nodes' kernel",
+    "ipv6": "IPv6 addresses for pods and Services",
+    "external": "hosts outside the cluster with addresses of the author's choosing",
+    "hostnetwork": "pods on the node's network",
+    "nodeport": "node ports that the harness can reach",
+    "endport": "the endPort field of a NetworkPolicyPort",
+    "ipblock-pod-ip": "ipBlock rules that match addresses of pods",
+    "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
+    "admission": "an API server that admits or refuses objects",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario file, read and checked.
+
+    ``path`` is as the user gave it; ``slug`` is made from the file's name and names what
+    the scenario makes. ``oracle_off`` is the author's reason, or None. ``weak`` says that the
+    author declares that no step changes any cell. ``topology`` is the state before the first
+    step; None where the first step changes nothing.
+    """
+
+    path: str
+    name: str
+    slug: str
+    why: str
+    steps: tuple[Step, ...]
+    covers: tuple[str, ...] = ()
+    catches: tuple[str, ...] = ()
+    needs: Needs = field(default_factory=Needs)
+    families: tuple[Family, ...] = (Family.V4,)
+    exact_names: bool = False
+    oracle_off: str | None = None
+    weak: bool = False
+    notes: tuple[str, ...] = ()
+    topology: State | None = None
