@@ -168,8 +168,8 @@ test-wheel: nft $(DEV_STAMP) ## build the wheel (or use WHEEL), install it in an
 
 .PHONY: test-kind
 test-kind: nft $(DEV_STAMP) ## run the contract and fault tests on the kind cluster of `make up`
-	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/kind -m 'not exclusive' -n 4 $(ARGS)
-	@NETPOL_KIND=1 $(BIN)/pytest tests/kind -m exclusive $(ARGS)
+	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/real -m 'not exclusive' -n 4 $(ARGS)
+	@NETPOL_KIND=1 $(BIN)/pytest tests/real -m exclusive $(ARGS)
 
 .PHONY: bench
 bench: nft $(DEV_STAMP) ## measure the oracle, and the harness on the embedded cluster

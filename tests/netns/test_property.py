@@ -1,8 +1,8 @@
 """Random worlds with real packets: the embedded cluster's verdicts against the oracle's rulings.
 
 The compiler and the oracle share parsed policies and no decision, so that a mistake of either
-shows as a disagreement. ``tests/unit/test_compiler_property.py`` does the same faster, without
-kernel, hooks and addresses.
+shows as a disagreement. ``tests/unit/cluster/netns/test_compiler_property.py`` does the same
+faster, without kernel, hooks and addresses.
 """
 
 from __future__ import annotations

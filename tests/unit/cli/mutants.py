@@ -14,8 +14,13 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("scenarios/examples", "docs/claims", "tests/unit/data/valid", "tests/unit/data/invalid")
+ROOT = Path(__file__).parents[3]
+FOLDERS = (
+    "scenarios/examples",
+    "docs/claims",
+    "tests/unit/scenario/data/valid",
+    "tests/unit/scenario/data/invalid",
+)
 
 HOSTILE = (
     *("~", "null", "yes", "y", "-", "*", "&a", "*a", "<<", "!x", "!!int", "'", '"', "\t", "%"),

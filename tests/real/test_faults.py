@@ -269,7 +269,7 @@ def test_runner_killed(run: str, profile: Profile) -> None:
     script = f"""
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
-from tests.kind.test_faults import *
+from tests.real.test_faults import *
 office = External("office", ("10.77.0.5",), (ContainerPort(443),), ("{run}.example.com",))
 cluster = kind.connect(NAME, None, KubeSettings(run="{run}", context=""))
 cluster.sync(replace(SHUT, externals=(office,)))

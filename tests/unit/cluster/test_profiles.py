@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.model import Verdict
 from harness.scenario import find, load
 
-EXAMPLES = Path(__file__).parents[2] / "scenarios" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "scenarios" / "examples"
 
 SMALLEST = """
 title = "My network plugin"

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from tests.unit.mutants import Corpus, Mutant, copy_corpus
+from tests.unit.cli.mutants import Corpus, Mutant, copy_corpus
 
 MUTANTS = int(os.environ.get("NETPOL_MUTANTS", "2000"))
 FIRST = int(os.environ.get("NETPOL_FIRST_MUTANT", "0"))

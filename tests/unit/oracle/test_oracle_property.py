@@ -42,7 +42,7 @@ from harness.model import (
     ServiceType,
     State,
 )
-from tests.unit import naive
+from tests.unit.oracle import naive
 from tests.worlds import ASKED, facts, worlds
 
 SERVICE_PORTS = (
@@ -322,8 +322,8 @@ MUTATIONS = {
     "no node exempt": ("peer.node == subject.pod.node:", "False:"),
     "peer or port": ("all_of((by_peer.value, by_port.value))", "any_of((by_peer.value, False))"),
     "selectors reach the world": (
-        'return Match(False, f"{peer}, but {party.name} is no pod',
-        'return Match(True, f"{peer}, but {party.name} is no pod',
+        'False, f"{peer}, but {party.name} is not a pod',
+        'True, f"{peer}, but {party.name} is not a pod',
     ),
     "podSelector of all namespaces": ("pod.namespace != home:", "False:"),
     "namespaceSelector ignored": ("not selects(selector, labels)", "False"),
@@ -350,7 +350,7 @@ MUTATIONS = {
     "named port of any protocol": (" and item.protocol is port.protocol", ""),
     "hostNetwork pods are nodes": ("host_pods is HostPods.LIKE_NODES", "True"),
     "hostNetwork pods are pods": ("host_pods is HostPods.LIKE_NODES", "False"),
-    "hairpin is exempt": ('("if it is judged like any connection", policed)', '("", itself)'),
+    "hairpin is exempt": ('("if it counts as any other connection", policed)', '("", itself)'),
     "node ports keep the source": ("in (origin, via)", "in (origin,)"),
     "Service port before translation": (
         "self.through_service(source, pod, port)",

@@ -26,7 +26,7 @@ from harness.report import (
     schema,
 )
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 CELL = CellRecord(
     source="x/a",

@@ -38,7 +38,7 @@ from harness.model import (
 )
 
 DATA = Path(__file__).parent / "data"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from harness.model import ContainerPort, External, Protocol
 
 CALICO = profile("calico")
 INSTALL = installation(CALICO)
-CONFIG = Path(__file__).parents[2] / "kind-config.yaml"
+CONFIG = Path(__file__).parents[4] / "kind-config.yaml"
 
 Programs = Callable[..., None]
 """Puts scripts on the PATH: ``programs(docker="exit 1")``."""

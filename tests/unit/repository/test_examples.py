@@ -22,7 +22,7 @@ from harness.model import (
 )
 from harness.scenario import find, load
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "scenarios" / "examples"
 
 STORIES = {

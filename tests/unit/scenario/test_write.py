@@ -36,7 +36,7 @@ from harness.scenario.write_table import Unwritable
 from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
 from tests.scenarios import scenarios
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DATA = Path(__file__).parent / "data"
 HERE = Location("", 1, 1)
 FILES = (*find(ROOT / "scenarios"), *find(ROOT / "docs" / "claims"), *find(DATA / "valid"))

@@ -27,7 +27,7 @@ from harness.cluster.profiles import profile
 from harness.model import Verdict
 from harness.scenario import examine, find, load, read
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CLAIMS = ROOT / "docs" / "claims"
 
 
