@@ -91,9 +91,9 @@ def _canary_scenario() -> Scenario:
     open_state = State(scope=name, namespaces=(Namespace(name),), pods=pods)
     shut_state = replace(open_state, policies=(policy,))
 
-    def step(title: str, state: State, word: Verdict) -> Step:
+    def step(title: str, state: State, verdict: Verdict) -> Step:
         cells = tuple(
-            Cell(Probe(pods[0].ref, Destination(PodRef(name, to), 8080)), word, here)
+            Cell(Probe(pods[0].ref, Destination(PodRef(name, to), 8080)), verdict, here)
             for to in ("near", "far")
         )
         return Step(title, here, (), state, TruthTable(cells))

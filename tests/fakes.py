@@ -27,7 +27,7 @@ EVERYTHING = Capabilities(
 
 def by_the_book(state: State, probe: Probe) -> Verdict | ProbeError:
     """What the oracle predicts; where it leaves the word open, the most open one."""
-    words = oracle.Judge(state).predict(probe).words
+    words = oracle.Judge(state).predict(probe).verdicts
     return next((word for word in Verdict if word in words), Verdict.ALLOWED)
 
 

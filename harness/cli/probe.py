@@ -46,7 +46,7 @@ def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> E
     if not isinstance(observation.outcome, Verdict):
         return Exit.NO_VERDICT
     if wanted and observation.outcome not in wanted:
-        print(f"expected: {' or '.join(sorted(str(word) for word in wanted))}")
+        print(f"expected: {' or '.join(sorted(str(verdict) for verdict in wanted))}")
         return Exit.WRONG
     return Exit.OK
 
@@ -58,7 +58,7 @@ def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
             return frozenset({cell.expected})
     facts = oracle.Facts(features=found.needs.features)
     prediction = oracle.Judge(step.state, facts).predict(probe)
-    return frozenset() if prediction.not_judged else prediction.words
+    return frozenset() if prediction.not_judged else prediction.verdicts
 
 
 def _settled(cluster: Cluster, probe: Probe, wanted: frozenset[Verdict]) -> Observation:

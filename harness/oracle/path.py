@@ -239,9 +239,9 @@ class Path:
 
     def no_endpoint(self, service: Service) -> Prediction:
         """Return the prediction for a Service port without endpoints."""
-        words = {Verdict.REFUSED, Verdict.TIMEOUT, Verdict.OTHER}
+        verdicts = {Verdict.REFUSED, Verdict.TIMEOUT, Verdict.OTHER}
         where = f"Service {service.namespace}/{service.name}"
-        return without_policy(words, f"{where} has no endpoint for {self.protocol} {self.port}")
+        return without_policy(verdicts, f"{where} has no endpoint for {self.protocol} {self.port}")
 
     def through_service(self, source: Host, pod: Pod, port: int) -> Prediction:
         """Predict a probe to an endpoint of a Service; policies see the pod's address (R66)."""
@@ -293,8 +293,8 @@ class Path:
                     enter = self.policies.judge_direction(
                         Direction.INGRESS, Flow(seen_by_pod, target, self.asked(port))
                     )
-                    words = f"if the source sees {name_out} and the pod sees {seen_by_pod.name}"
-                    yield words, both(leave, enter)
+                    reading = f"if the source sees {name_out} and the pod sees {seen_by_pod.name}"
+                    yield reading, both(leave, enter)
 
     def merged(self, found: Sequence[tuple[Pod, Prediction]]) -> Prediction:
         """Return one prediction for endpoints of which any may answer.
@@ -303,7 +303,7 @@ class Path:
         alike.
         """
         first = found[0][1]
-        if all(prediction.words == first.words for _, prediction in found):
+        if all(prediction.verdicts == first.verdicts for _, prediction in found):
             return first
         cause = "the endpoints of the Service differ, and any of them may answer"
         readings = [(f"endpoint {pod.ref}", prediction.judgement) for pod, prediction in found]
@@ -342,11 +342,11 @@ class Path:
             case Ruling.ALLOWED if self.topology.listens(target, port, self.protocol):
                 return Prediction(frozenset({Verdict.ALLOWED}), judgement)
             case Ruling.ALLOWED:
-                word = Verdict.OTHER if self.protocol is Protocol.SCTP else Verdict.REFUSED
+                verdict = Verdict.OTHER if self.protocol is Protocol.SCTP else Verdict.REFUSED
                 name = self.topology.party(target).name
                 reason = f"{name} does not listen on {self.protocol} {port}"
                 reasons = (*judgement.reasons, reason)
-                return Prediction(frozenset({word}), replace(judgement, reasons=reasons))
+                return Prediction(frozenset({verdict}), replace(judgement, reasons=reasons))
 
     def asked(self, port: int | None) -> AskedPort:
         return AskedPort(port, self.protocol, self.probe.family)

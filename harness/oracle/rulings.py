@@ -40,13 +40,13 @@ class Prediction:
     affect a pod of the probe.
     """
 
-    words: frozenset[Verdict]
+    verdicts: frozenset[Verdict]
     judgement: Judgement
     not_judged: str | None = None
 
-    def contradicts(self, word: Verdict) -> bool:
+    def contradicts(self, verdict: Verdict) -> bool:
         """Return whether a correct cluster cannot give that verdict."""
-        return self.not_judged is None and bool(self.words) and word not in self.words
+        return self.not_judged is None and bool(self.verdicts) and verdict not in self.verdicts
 
 
 def undefined(cause: str) -> Prediction:
@@ -54,9 +54,9 @@ def undefined(cause: str) -> Prediction:
     return Prediction(frozenset(), Judgement(Ruling.UNDEFINED, (), cause))
 
 
-def without_policy(words: Iterable[Verdict], reason: str) -> Prediction:
+def without_policy(verdicts: Iterable[Verdict], reason: str) -> Prediction:
     """Return the prediction for a probe that no policy denies, but that cannot connect."""
-    return Prediction(frozenset(words), Judgement(Ruling.ALLOWED, (reason,)))
+    return Prediction(frozenset(verdicts), Judgement(Ruling.ALLOWED, (reason,)))
 
 
 def all_of(values: Iterable[Tri]) -> Tri:
@@ -94,8 +94,8 @@ def agree(readings: Sequence[tuple[str, Judgement]], cause: str) -> Judgement:
 def listed(readings: Sequence[tuple[str, Judgement]]) -> tuple[str, ...]:
     """Return each reading with its ruling, and its reasons below."""
     lines: list[str] = []
-    for words, judgement in readings:
-        lines += [f"{words}: {judgement.ruling.value}", *indented(judgement.reasons)]
+    for reading, judgement in readings:
+        lines += [f"{reading}: {judgement.ruling.value}", *indented(judgement.reasons)]
     return tuple(lines)
 
 

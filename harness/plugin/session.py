@@ -234,8 +234,11 @@ class RunWatch:
         text: str | None = getattr(report, "netpol", None)
         if text is None or not report.failed:
             return None
-        silent = StepRecord.from_json(text).outcome in {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
-        return ("error", "E", "ERROR") if silent else None
+        is_failure = StepRecord.from_json(text).outcome in {
+            Outcome.NO_VERDICT,
+            Outcome.CLUSTER_ERROR,
+        }
+        return ("error", "E", "ERROR") if is_failure else None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         run_state(self._config).ending.note_collection(report)

@@ -19,7 +19,7 @@ def reasons(explanation: Explanation, stated: Verdict) -> str:
 
     If the verdict differs from the table's, the first line contains it.
     """
-    if explanation.prediction.words == {stated}:
+    if explanation.prediction.verdicts == {stated}:
         return "\n".join(_path(as_written(explanation, stated)))
     return explained(explanation)
 
@@ -29,15 +29,15 @@ def as_written(explanation: Explanation, stated: Verdict) -> Explanation:
 
     The notes are about policies that might have denied it.
     """
-    if explanation.prediction.words == {stated} == {Verdict.ALLOWED}:
+    if explanation.prediction.verdicts == {stated} == {Verdict.ALLOWED}:
         return replace(explanation, notes=())
     return explanation
 
 
 def _head(explanation: Explanation) -> str:
     prediction = explanation.prediction
-    words = " or ".join(str(word) for word in Verdict if word in prediction.words)
-    return f"{explanation.probe}  {words or 'undefined'}"
+    verdicts = " or ".join(str(verdict) for verdict in Verdict if verdict in prediction.verdicts)
+    return f"{explanation.probe}  {verdicts or 'undefined'}"
 
 
 def _path(explanation: Explanation) -> Iterator[str]:

@@ -100,8 +100,8 @@ def sentence(step: StepRecord) -> str:
     facts = []
     if wrong := step.having(CellStatus.WRONG):
         facts.append(f"{len(wrong)} of {counted(total, 'cell')} {_be(wrong)} wrong")
-    if silent := step.having(CellStatus.NO_VERDICT):
-        facts.append(f"no verdict on {len(silent)} of {counted(total, 'cell')}")
+    if missing := step.having(CellStatus.NO_VERDICT):
+        facts.append(f"no verdict on {len(missing)} of {counted(total, 'cell')}")
     if unproven := step.having(CellStatus.UNPROVEN):
         facts.append(
             f"{len(unproven)} of {counted(total, 'cell')} unproven, never seen connecting"

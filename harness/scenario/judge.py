@@ -107,11 +107,11 @@ def _judged(judge: oracle.Judge, cell: Cell, against: dict[Location, list[str]])
     if prediction.contradicts(cell.expected):
         texts = against.setdefault(cell.location, [])
         notes: tuple[str, ...] = ()
-        if prediction.words == {Verdict.ALLOWED} and len(texts) < _SHOWN:
+        if prediction.verdicts == {Verdict.ALLOWED} and len(texts) < _SHOWN:
             notes = judge.notes(cell.probe)
         texts.append(_contradiction(cell, prediction, notes))
     undefined = None
-    if not prediction.words:
+    if not prediction.verdicts:
         undefined = prediction.judgement.undefined or "the API leaves it open"
     if undefined or prediction.not_judged:
         return replace(cell, undefined=undefined, not_judged=prediction.not_judged)
@@ -126,12 +126,12 @@ def _shortened(texts: list[str]) -> str:
 
 def _contradiction(cell: Cell, prediction: oracle.Prediction, notes: Sequence[str]) -> str:
     """Describe how the policies contradict a cell."""
-    words = " or ".join(str(word) for word in Verdict if word in prediction.words)
-    says = f"{cell.probe} gives {words}"
-    if prediction.words == {Verdict.ALLOWED}:
+    verdicts = " or ".join(str(verdict) for verdict in Verdict if verdict in prediction.verdicts)
+    says = f"{cell.probe} gives {verdicts}"
+    if prediction.verdicts == {Verdict.ALLOWED}:
         says = f"the policies allow {cell.probe}"
     elif (
-        prediction.words == {Verdict.TIMEOUT}
+        prediction.verdicts == {Verdict.TIMEOUT}
         and prediction.judgement.ruling is oracle.Ruling.DENIED
     ):
         says = f"the policies deny {cell.probe}"

@@ -126,7 +126,7 @@ def probe(text: str) -> Probe:
 
 def said(state: State, text: str, facts: Facts = Facts()) -> str:  # noqa: B008
     """The words, or ``undefined``."""
-    words = Judge(state, facts).predict(probe(text)).words
+    words = Judge(state, facts).predict(probe(text)).verdicts
     return " ".join(sorted(str(word) for word in words)) or "undefined"
 
 
