@@ -338,6 +338,8 @@ class _Reader:
             if _is_merge(key):
                 self._check_merge(key, value)
                 continue
+            if not self.is_unicode(key):
+                continue
             if key.value in found:
                 fact = f"key {key.value!r} stands here and in line {lines[key.value]}"
                 self.add(key, fact, "the second would silently win; remove one of them")
@@ -359,6 +361,8 @@ class _Reader:
 
     def scalar(self, node: yaml.ScalarNode) -> object:
         text: str = node.value
+        if not self.is_unicode(node):
+            return text.encode(errors="replace").decode()
         if node.tag == _TEXT:
             return text
         match node.tag.removeprefix(_TAG):
@@ -375,6 +379,18 @@ class _Reader:
             case unknown:
                 self.add(node, f"the tag !{unknown.lstrip('!')} is not known here", "leave it out")
                 return text
+
+    def is_unicode(self, node: yaml.ScalarNode) -> bool:
+        """Whether a scalar is text; an escape may be half of a surrogate pair, which is none."""
+        text: str = node.value
+        try:
+            _ = text.isascii() or text.encode()
+        except UnicodeEncodeError as error:
+            escape = f"\\u{ord(text[error.start]):04x}"
+            fact = f"the escape {escape} is half of a surrogate pair, not a character"
+            self.add(node, fact, "write the character itself, or \\U and its eight digits")
+            return False
+        return True
 
     def number(self, node: yaml.ScalarNode, kind: str) -> object:
         text = node.value.replace("_", "")

@@ -213,7 +213,7 @@ def _called(place: KeyPath) -> str:
         return "the file"
     if isinstance(place[-1], int):
         return f"{_called(place[:-1])}[{place[-1]}]"
-    return str(place[-1])
+    return place[-1] or "''"
 
 
 _ELSEWHERE = {
