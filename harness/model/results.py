@@ -18,7 +18,7 @@ class CellStatus(enum.StrEnum):
     WRONG = "wrong"
     """A verdict other than the expected one, where the API defines one. Fails the step."""
     LIMITED = "limited"
-    """As this cluster is known to give it, against the author's word, with evidence."""
+    """As this cluster is known to give it, with evidence; the table states another verdict."""
     UNDEFINED = "undefined"
     """The API leaves the verdict open, so that no verdict shows anything."""
     EXEMPT = "exempt"
@@ -26,9 +26,9 @@ class CellStatus(enum.StrEnum):
     UNPROVEN = "unproven"
     """A denial as expected, of a pair that was never seen connecting. Fails the step."""
     NOT_JUDGED = "not judged"
-    """As the author says, with evidence; the oracle cannot check the author's word."""
+    """As the table states, with evidence; the oracle cannot check it."""
     PROVEN = "proven"
-    """As the author says, and a denial has its evidence."""
+    """As the table states, and a denial has its evidence."""
 
 
 def is_rejected(

@@ -22,7 +22,7 @@ from harness.model.verdicts import Family, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Limitation:
-    """The author's word for a cell that this cluster is known to get wrong, and the reason."""
+    """What the table states for a cell that this cluster is known to get wrong, and the reason."""
 
     stated: Verdict
     reason: str
@@ -35,7 +35,7 @@ class Cell:
     ``never_allowed`` is the author's reason why this pair cannot connect even without
     policies; it exempts the cell from the proof by a control step. ``undefined`` is the
     oracle's reason why the API leaves this cell open: whatever verdict it gets is reported,
-    never failed. ``not_judged`` is the oracle's reason why it cannot check the author's word,
+    never failed. ``not_judged`` is the oracle's reason why it cannot check what the table states,
     which stays in force. With a ``limitation``, ``expected`` is what this cluster is known to
     give.
     """
@@ -50,7 +50,7 @@ class Cell:
 
     @property
     def stated(self) -> Verdict:
-        """The author's word, whatever the cluster is known to give."""
+        """The verdict that the table states, whatever the cluster is known to give."""
         return self.limitation.stated if self.limitation else self.expected
 
 

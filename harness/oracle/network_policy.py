@@ -92,7 +92,8 @@ def _own_node(direction: Direction, flow: Flow) -> Match:
     subject, peer = ends(direction, flow)
     if subject.pod is not None and peer.node is not None and peer.node == subject.pod.node:
         return Match(
-            True, f"{peer.name} has the address of its own node, always allowed (R06, R47)"
+            True,
+            f"{peer.name} has the address of the pod's node, which is always allowed (R06, R47)",
         )
     return _NOT_OWN_NODE
 

@@ -95,7 +95,7 @@ def effect_of(manifest: Manifest) -> Effect:
 
 
 def may_act_on(manifest: Manifest, namespace: str) -> bool:
-    """Return whether an object of unknown effect may act on the pods of that namespace.
+    """Return whether an object of unknown effect may affect the pods of that namespace.
 
     It may act in its own namespace; everywhere, if its author wrote none: whether a custom kind
     is cluster-scoped is known to clusters alone.

@@ -38,7 +38,7 @@ class Peer:
             return f"ipBlock {self.ip_block}"
         pods = None if self.pod_selector is None else f"pods {self.pod_selector}"
         if self.namespace_selector is None:
-            return f"{pods} of its own namespace"
+            return f"{pods} of the same namespace"
         namespaces = f"namespaces {self.namespace_selector}"
         return f"{pods} in {namespaces}" if pods else namespaces
 

@@ -166,7 +166,7 @@ class _Reading:
             return None
         found = documents(self.shown, text, self.problems)
         if len(found) > 1:
-            hint = "one scenario a file; manifests stand in files of their own"
+            hint = "write one scenario per file, and manifests in other files"
             self.problems.add(found[1].at(()), "a second YAML document begins here", hint)
             return None
         if not found and not self.problems.met:

@@ -93,7 +93,7 @@ def compare(scenario: Scenario, problems: Problems) -> Scenario:
         cells = tuple(_judged(judge, cell, against) for cell in step.table.cells)
         steps.append(replace(step, table=replace(step.table, cells=cells)))
     hint = (
-        "correct the word or the policy; `netpol explain` tells more, and "
+        "correct the table or the policy; `netpol explain` shows more, and "
         "`oracle: {off: reason}` keeps both as they are"
     )
     if scenario.oracle_off is None:

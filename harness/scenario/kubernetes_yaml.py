@@ -1,8 +1,9 @@
 """What Kubernetes makes of the scalars and keys of a manifest, where that is not what we make.
 
-A manifest is also read by kubectl, whose YAML reader (sigs.k8s.io/yaml) has types of its own:
-an unquoted ``y`` is true, ``1e3`` is 1000 and ``08`` is 8. A scenario must not prove something
-about a policy that a cluster would read in another way, so such a word is refused.
+A manifest is also read by kubectl, whose YAML reader (sigs.k8s.io/yaml) takes some scalars as
+other types: an unquoted ``y`` is true, ``1e3`` is 1000 and ``08`` is 8. A scenario must not
+prove something about a policy that a cluster would read in another way, so such a scalar is
+refused.
 """
 
 from __future__ import annotations

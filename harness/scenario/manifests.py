@@ -304,7 +304,7 @@ class Manifests:
             if found:
                 fact = f"{found[0]} in a selector expression names a namespace"
                 hint = (
-                    "on a cluster, namespaces get names of their own, and expressions are not "
+                    "namespaces are renamed on a cluster, and expressions are not "
                     "translated; write `exact names: true` in the scenario"
                 )
                 source.add(self.problems, place, fact, hint)
@@ -312,7 +312,7 @@ class Manifests:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An object and where it stands: a document of its own, or a place in the scenario."""
+    """An object and where it is: a document, or a place in the scenario."""
 
     document: Document
     base: KeyPath

@@ -39,7 +39,7 @@ def _dns_label(text: str) -> str:
 
 def _namespace(text: str) -> str:
     if text in RESERVED_NAMESPACES:
-        hint = f"{text}/... has a meaning of its own in tables; choose another name"
+        hint = f"{text}/... means something else in tables; choose another name"
         raise _fault(f"a namespace cannot be called {text!r}", hint)
     if text.startswith("kube-"):
         hint = "names with kube- are the cluster's own; choose another name"

@@ -17,7 +17,7 @@ _ORDER = (
 )  # fmt: skip
 _RANK = {key: rank for rank, key in enumerate(_ORDER)}
 _OPEN = frozenset({"spec", "ingress", "egress"})
-"""Keys whose values stand on lines of their own."""
+"""Keys whose values start on a new line."""
 _PEERS = frozenset({"from", "to"})
 
 

@@ -32,7 +32,7 @@ def expectation(table: TruthTable, candidates: Candidates) -> str | Literal:
 
 
 def _words(table: TruthTable, candidates: Candidates) -> Mapping[_Pair, Verdict]:
-    """Return the author's word for each pair, which is the same in all families."""
+    """Return the verdict that the table states for each pair; it is the same in all families."""
     found: dict[_Pair, Verdict] = {}
     probes = {cell.probe for cell in table.cells}
     for cell in table.cells:

@@ -79,7 +79,7 @@ _SYNTAX: Sequence[tuple[str, str, str | None]] = (
     (
         r"block sequence entries are not allowed|sequence entries are not allowed",
         "a '-' cannot begin a list in this place",
-        "a list begins on a line of its own",
+        "start the list on a new line",
     ),
     (
         r"expected (chomping|indentation|a comment)",

@@ -70,7 +70,7 @@ scenarios/shop.yaml:24:24: shop/stranger -> shop/database:5432: observed allowed
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: isolated by NetworkPolicy shop/from-frontend; no rule allows \
 shop/stranger -> shop/database on TCP 5432
-      NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of its own namespace, \
+      NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of the same namespace, \
 but shop/stranger has app=stranger
     reproduce: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
 shop/database:5432

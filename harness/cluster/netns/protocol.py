@@ -1,6 +1,6 @@
 """The messages between the cluster and its child process.
 
-Each request travels over a socket pair of its own, whose far end is handed to the child over
+Each request has its own socket pair, whose far end is handed to the child over
 the one socket that both share; the answer comes back on it. A child that died is therefore
 an end of file for all who wait.
 """

@@ -143,7 +143,7 @@ step 'the database allows only the frontend': 4 cells: 3 as the policies say, \
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; no rule \
 allows shop/stranger -> shop/database on TCP 5432
-      NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
+      NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of the same \
 namespace, but shop/stranger has app=stranger
 1 of 8 cells contradicts the policies
 """
@@ -291,7 +291,7 @@ step 'the database allows only the frontend'
 shop/frontend -> shop/database:5432  allowed
   egress of shop/frontend: not isolated (no policy selects it for Egress)
   ingress of shop/database: isolated by NetworkPolicy shop/database-from-frontend; allowed by \
-NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of its own \
+NetworkPolicy shop/database-from-frontend, ingress rule 1: pods app=frontend of the same \
 namespace; port TCP 5432
   {EXAMPLE}:32:24: the table says allowed
 

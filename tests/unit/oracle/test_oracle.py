@@ -1236,7 +1236,7 @@ def test_a_denial_is_explained() -> None:
 y/a -> x/a:80  TIMEOUT
   egress of y/a: not isolated (no policy selects it for Egress)
   ingress of x/a: isolated by NetworkPolicy x/p; no rule allows y/a -> x/a on TCP 80
-    NetworkPolicy x/p, ingress rule 1: pods pod=b of its own namespace (x), but y/a is in y; \
+    NetworkPolicy x/p, ingress rule 1: pods pod=b of the same namespace (x), but y/a is in y; \
 ipBlock 203.0.113.0/24, but y/a (IPv4) is not in it
     NetworkPolicy x/p, ingress rule 2: port TCP 81, but the connection is to TCP 80"""
     )

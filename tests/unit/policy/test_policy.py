@@ -123,7 +123,7 @@ def test_a_whole_policy_is_read() -> None:
         (LabelSelector((Requirement("a", Operator.DOES_NOT_EXIST),)), "!a"),
         (PolicyPort(Protocol.TCP, 80, 90), "TCP 80-90"),
         (PolicyPort(Protocol.UDP), "UDP any"),
-        (Peer(LabelSelector()), "pods <all> of its own namespace"),
+        (Peer(LabelSelector()), "pods <all> of the same namespace"),
         (Peer(None, LabelSelector()), "namespaces <all>"),
         (Peer(LabelSelector(), LabelSelector()), "pods <all> in namespaces <all>"),
         (Peer(ip_block=IPBlock("::/0", ("fd00::/8",))), "ipBlock ::/0 except fd00::/8"),

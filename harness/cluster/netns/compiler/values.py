@@ -91,7 +91,7 @@ class AddressSet:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A pod with an address of its own, as policies see it."""
+    """A pod that has its own address, as policies see it."""
 
     ref: PodRef
     labels: Labels
