@@ -269,9 +269,11 @@ def test_a_step_that_stops_being_right_within_its_hold_time_fails() -> None:
 
 
 def test_hold_asks_for_more_than_one_confirming_round() -> None:
-    held = replace(DENY.steps[0], hold_s=0.02)
-    result = ScenarioRun(FakeCluster(shut_by_policy), scenario(held), QUICK).run(0)
-    assert result.full_rounds > 2
+    time = FakeTime()
+    held = replace(DENY.steps[0], hold_s=0.5)
+    timing = Timing(settle_s=30, pause_s=0.1, clock=time.clock)
+    cluster = FakeCluster(shut_by_policy, clock=time.clock)
+    assert ScenarioRun(cluster, scenario(held), timing).run(0).full_rounds == 6
 
 
 def test_an_undefined_cell_is_reported_and_not_failed() -> None:
