@@ -1,4 +1,4 @@
-"""Which clusters the contract is held against. A new back end adds a line to ``CLUSTERS``.
+"""Which clusters the contract is held against. A new implementation adds a line to ``CLUSTERS``.
 
 ``NETPOL_KIND=1`` adds the kind cluster that ``netpol up`` made, ``NETPOL_CONTRACT_CONTEXT=NAME``
 any cluster of the kubeconfig; neither is made or deleted here.

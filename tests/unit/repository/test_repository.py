@@ -233,6 +233,21 @@ def test_the_scenario_of_the_readme_is_right(tmp_path: Path) -> None:
     load(file)
 
 
+def test_the_table_of_modules_has_the_order_of_the_import_contract() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    height = {
+        name: number
+        for number, layer in enumerate(reversed(layers))
+        for name in layer.split(" | ")
+    }
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    modules = text.split("\n## Modules\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", modules, re.MULTILINE)
+    assert sorted(listed) == sorted(height)
+    assert listed == sorted(listed, key=height.__getitem__)
+
+
 def test_every_requirement_that_a_scenario_may_name_is_in_the_semantics() -> None:
     text = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
     named = {

@@ -100,6 +100,11 @@ def test_kind_config_gets_the_profiles_pod_subnet() -> None:
     assert [node["role"] for node in found["nodes"]] == ["control-plane", "worker", "worker"]
 
 
+def test_the_kind_config_of_the_checkout_is_the_one_that_netpol_up_reads() -> None:
+    read = CONFIG.parent / "harness" / "data" / CONFIG.name
+    assert CONFIG.read_text(encoding="utf-8") == read.read_text(encoding="utf-8")
+
+
 def test_shipped_kind_config_is_calicos_as_it_stands() -> None:
     assert yaml.safe_load(CONFIG.read_text()) == yaml.safe_load(
         requirements.kind_config(CONFIG, INSTALL)
