@@ -20,7 +20,7 @@ from harness.model import (
     ServiceType,
     State,
 )
-from harness.scenario.manifests import Demand, Manifests
+from harness.scenario.manifests import ManifestContext, Manifests
 from harness.scenario.networks import networks, no_outside_host
 from harness.scenario.schema import (
     ExternalWire,
@@ -176,16 +176,16 @@ class StateReader:
     # -------------------------------------------------------------- apply, refused
 
     def _apply(self, step: StepWire, place: KeyPath) -> None:
-        for manifest in self._manifests.read(step.apply, place, self._demand("apply", step)):
+        for manifest in self._manifests.read(step.apply, place, self._context("apply", step)):
             self._submit(self._builder.apply, manifest, step)
 
     def _refuse(self, step: StepWire, place: KeyPath) -> None:
-        for manifest in self._manifests.read(step.refused, place, self._demand("refused", step)):
+        for manifest in self._manifests.read(step.refused, place, self._context("refused", step)):
             self._submit(self._builder.refuse, manifest, step)
 
-    def _demand(self, verb: str, step: StepWire) -> Demand:
+    def _context(self, verb: str, step: StepWire) -> ManifestContext:
         labels = {item.name: item.labels for item in self._builder.state().namespaces}
-        return Demand(verb, step.namespace, self._wire.exact_names, labels)
+        return ManifestContext(verb, step.namespace, self._wire.exact_names, labels)
 
     def _submit(
         self, submit: Callable[[Manifest], None], manifest: Manifest, step: StepWire

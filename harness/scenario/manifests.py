@@ -73,7 +73,7 @@ _SET_BY_SERVER = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class ManifestContext:
     """What a step says about its manifests: ``verb`` is ``apply`` or ``refused``.
 
     ``namespaces`` are those of the step, with their labels.
@@ -98,7 +98,7 @@ class Manifests:
         self._files: dict[Path, tuple[Document, ...]] = {}
 
     def read(
-        self, entries: Sequence[object], place: KeyPath, demand: Demand
+        self, entries: Sequence[object], place: KeyPath, context: ManifestContext
     ) -> Iterator[Manifest]:
         """The manifests of one verb, in order, without those that have problems."""
         for index, entry in enumerate(entries):
@@ -106,9 +106,9 @@ class Manifests:
                 return
             here = (*place, index)
             if isinstance(entry, dict):
-                yield from self._objects(_Source(self._scenario, here, entry), demand)
+                yield from self._objects(_Source(self._scenario, here, entry), context)
             elif isinstance(entry, str):
-                yield from self._file(entry, self._scenario.at(here), demand)
+                yield from self._file(entry, self._scenario.at(here), context)
 
     def check_all(self) -> None:
         """Find what is wrong with the manifests of a scenario that itself is not sound."""
@@ -117,10 +117,12 @@ class Manifests:
         for index, step in enumerate(steps if isinstance(steps, list) else ()):
             entries = step.get("apply") if isinstance(step, dict) else None
             if isinstance(entries, list):
-                demand = Demand("apply", _ANY_NAMESPACE, exact_names=True)
-                tuple(self.read(entries, ("steps", index, "apply"), demand))
+                context = ManifestContext("apply", _ANY_NAMESPACE, exact_names=True)
+                tuple(self.read(entries, ("steps", index, "apply"), context))
 
-    def _file(self, name: str, mentioned: Location, demand: Demand) -> Iterator[Manifest]:
+    def _file(
+        self, name: str, mentioned: Location, context: ManifestContext
+    ) -> Iterator[Manifest]:
         """The manifests of a file, of the files of a folder, or of those a pattern names."""
         if not name:
             self.problems.add(mentioned, "the path is empty", "name a file")
@@ -132,16 +134,16 @@ class Manifests:
             return
         for path in paths:
             for document in self._documents(path, mentioned):
-                yield from self._objects(_Source(document, (), document.value), demand)
+                yield from self._objects(_Source(document, (), document.value), context)
 
-    def _objects(self, source: _Source, demand: Demand) -> Iterator[Manifest]:
+    def _objects(self, source: _Source, context: ManifestContext) -> Iterator[Manifest]:
         """The object that stands there, or those of a list as kubectl prints it."""
         before = self.problems.met
         kubernetes_yaml.check(source.document, source.base, self.problems)
         if self.problems.met > before:  # a server would get other values than those here
             return
         for item in source.items() or (source,):
-            found = self._manifest(item, demand)
+            found = self._manifest(item, context)
             if found:
                 yield found
 
@@ -156,28 +158,28 @@ class Manifests:
             self._files[path] = read
         return self._files[path]
 
-    def _manifest(self, source: _Source, demand: Demand) -> Manifest | None:
+    def _manifest(self, source: _Source, context: ManifestContext) -> Manifest | None:
         before = self.problems.met
         body = source.value
         if not isinstance(body, dict):
             source.add(self.problems, (), "a manifest is a mapping", "apiVersion, kind, ...")
             return None
-        if demand.verb == "apply":
+        if context.verb == "apply":
             body = self._cleaned(source, body)
             source = replace(source, value=body)
             if body.get("kind") == "Namespace" and body.get("apiVersion") == "v1":
-                self._compare_namespace(source, body, demand)
+                self._compare_namespace(source, body, context)
                 return None
         self._refuse_own_words(source, body)
         kind, version = body.get("kind"), body.get("apiVersion")
         policy = kinds.meant(version, kind)
-        if demand.verb == "apply" and policy:
+        if context.verb == "apply" and policy:
             self._policy(source, policy)
         else:
             self._identity(source, body)
             if self.problems.met == before:
                 self._known(source, str(version), str(kind))
-        if demand.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
+        if context.verb == "apply" and isinstance(kind, str) and kind in _TOPOLOGY:
             source.add(
                 self.problems,
                 ("kind",),
@@ -186,10 +188,10 @@ class Manifests:
             )
         if self.problems.met > before:
             return None
-        namespace = self._namespace(source, body, demand)
+        namespace = self._namespace(source, body, context)
         if namespace is None:
             return None
-        if not demand.exact_names and not policy:
+        if not context.exact_names and not policy:
             self._untranslatable(source)
         return Manifest(
             api_version=str(version),
@@ -231,11 +233,13 @@ class Manifests:
                     place = ("metadata", key, word)
                     source.add(self.problems, place, reserved_fact(word), RESERVED_HINT)
 
-    def _compare_namespace(self, source: _Source, body: Mapping[str, Any], demand: Demand) -> None:
+    def _compare_namespace(
+        self, source: _Source, body: Mapping[str, Any], context: ManifestContext
+    ) -> None:
         """A Namespace is the topology's; one in a manifest must say the same."""
         metadata = body.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
-        known = demand.namespaces.get(str(name))
+        known = context.namespaces.get(str(name))
         if known is None:
             fact = f"there is no namespace {name!r} in this step"
             source.add(self.problems, ("metadata", "name"), fact, "write it in topology")
@@ -278,7 +282,9 @@ class Manifests:
             fact = f"metadata.namespace of {name!r} is not a name"
             source.add(self.problems, ("metadata", "namespace"), fact, "quote it")
 
-    def _namespace(self, source: _Source, body: Mapping[str, Any], demand: Demand) -> str | None:
+    def _namespace(
+        self, source: _Source, body: Mapping[str, Any], context: ManifestContext
+    ) -> str | None:
         """The namespace the object belongs to, ``""`` for a cluster-scoped kind, or None."""
         kind, metadata = str(body["kind"]), body["metadata"]
         own = metadata.get("namespace") or ""
@@ -289,12 +295,12 @@ class Manifests:
                 source.add(self.problems, ("metadata", "namespace"), fact, "remove this line")
                 return None
             return ""
-        if not own and not demand.namespace:
+        if not own and not context.namespace:
             fact = f"{kind} {metadata['name']!r} names no namespace, and neither does the step"
             hint = "write namespace: in the step, or in the manifest's metadata"
             source.add(self.problems, ("metadata",), fact, hint)
             return None
-        return str(own or demand.namespace)
+        return str(own or context.namespace)
 
     def _untranslatable(self, source: _Source) -> None:
         for place, value in walk(source.value):

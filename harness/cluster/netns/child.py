@@ -18,7 +18,7 @@ from harness.cluster.netns import kernel, protocol
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.loop import READABLE, Loop
 from harness.cluster.netns.prober import ProbeOutcome, Prober
-from harness.cluster.netns.world import World
+from harness.cluster.netns.reconcile import Reconciler
 from harness.errors import HarnessError
 from harness.model import Family, State
 
@@ -76,7 +76,7 @@ class Child:
         self._loop = Loop()
         self._prober = Prober(self._loop, min(_MOST_PROBES_AT_ONCE, max(64, limit // 2)))
         self._jobs: queue.SimpleQueue[tuple[socket.socket, Job]] = queue.SimpleQueue()
-        self._world = World(self._loop, families, parts_with(hello.defect))
+        self._reconciler = Reconciler(self._loop, families, parts_with(hello.defect))
 
     def run(self) -> None:
         """Serve until the parent is gone."""
@@ -96,16 +96,16 @@ class Child:
         match request:
             case protocol.Probes(probes=probes, timeout_s=timeout_s):
                 report = _Round(channel, len(probes)).report
-                self._prober.start(probes, timeout_s, lambda: self._world.view, report)
+                self._prober.start(probes, timeout_s, lambda: self._reconciler.view, report)
             case protocol.Sync(state=state):
                 self._jobs.put((channel, lambda: self._sync(state)))
             case protocol.Describe(probes=probes):
-                self._jobs.put((channel, lambda: protocol.Text(self._world.describe(probes))))
+                self._jobs.put((channel, lambda: protocol.Text(self._reconciler.describe(probes))))
             case _:
                 channel.close()
 
     def _sync(self, state: State) -> protocol.Answer:
-        self._world.sync(state)
+        self._reconciler.sync(state)
         return protocol.Done()
 
     def _work(self) -> None:

@@ -66,7 +66,7 @@ class _Desired:
 
 
 @dataclass(slots=True)
-class World:
+class Reconciler:
     """What exists. ``sync`` is for one thread; the loop reads ``view``."""
 
     loop: Loop

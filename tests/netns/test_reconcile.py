@@ -18,7 +18,7 @@ from harness.cluster.netns import kernel
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.prober import Prober
 from harness.cluster.netns.parts import PARTS
-from harness.cluster.netns.world import World
+from harness.cluster.netns.reconcile import Reconciler
 from harness.errors import ClusterError
 from harness.model import *
 
@@ -27,7 +27,7 @@ loop = Loop()
 rules = {}
 def emit(node, found):
     return rules.get("text") or PARTS.emit(node, found)
-world = World(loop, (Family.V4,), replace(PARTS, emit=emit))
+reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, emit=emit))
 threading.Thread(target=loop.run, daemon=True).start()
 client = Pod("x", "client")
 server = Pod("x", "server", node=2, ports=(ContainerPort(80),))
@@ -40,31 +40,31 @@ def probe(*probes):
         if len(found) == len(probes):
             done.set()
     prober = Prober(loop, 64)
-    loop.call_soon(lambda: prober.start(probes, 2.0, lambda: world.view, report))
+    loop.call_soon(lambda: prober.start(probes, 2.0, lambda: reconciler.view, report))
     done.wait()
     return [item.outcome for item in sorted(found, key=lambda item: item.index)]
 """
 
 NEW_PODS_AND_BROKEN_RULES = """
-world.sync(state)
+reconciler.sync(state)
 def namespaces():
     links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
     return sum(os.path.lexists(link) and os.readlink(link).startswith("net:") for link in links)
 before = namespaces()
 rules["text"] = "no rules at all"
 try:
-    world.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
+    reconciler.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
 except ClusterError:
     print("refused, and", namespaces() - before, "new namespaces")
 rules.clear()
-world.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
+reconciler.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
 print("accepted, and", namespaces() - before, "new namespace")
 """
 
 SOURCE_PORTS = """
-world.sync(state)
-kernel.enter(world.view.hosts[server.ref].netns)
-listening = socket.create_server((world.view.addresses.pods[server.ref][0], 81), backlog=64)
+reconciler.sync(state)
+kernel.enter(reconciler.view.hosts[server.ref].netns)
+listening = socket.create_server((reconciler.view.addresses.pods[server.ref][0], 81), backlog=64)
 one = Probe(client.ref, Destination(server.ref, 81))
 assert probe(*[one] * 40) == [Verdict.ALLOWED] * 40
 peers = sorted(listening.accept()[1][1] for _ in range(40))
@@ -72,7 +72,7 @@ print(peers == list(range(33000, 33040)))
 """
 
 NO_DESCRIPTORS = """
-world.sync(state)
+reconciler.sync(state)
 to_pod = Probe(client.ref, Destination(server.ref, 80))
 to_name = Probe(client.ref, Destination(AbsoluteName("web.x.svc.cluster.local"), 80))
 print(*probe(to_pod, to_name))
@@ -123,8 +123,8 @@ before = tier(
     (Action.ALLOW, "passer"),
 )
 after = tier((Action.DENY, "guest"), (Action.DENY, "stranger"), (Action.PASS, "friend"))
-world = World(loop, (Family.V4,), replace(PARTS, layers=(before, network_policy, after)))
-world.sync(State("test", (Namespace("x"),), pods, policies=(manifest,)))
+reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, layers=(before, network_policy, after)))
+reconciler.sync(State("test", (Namespace("x"),), pods, policies=(manifest,)))
 def to(server):
     end = Destination(PodRef("x", server), 80)
     names = ("friend", "stranger", "enemy", "guest", "passer")
@@ -148,15 +148,15 @@ def labels_of_before(believed, now):
     pods = tuple(replace(pod, labels=labels.get(pod.ref, pod.labels)) for pod in now.state.pods)
     return replace(now, state=replace(now.state, pods=pods))
 
-def synced(world, app):
+def synced(reconciler, app):
     changed = replace(client, labels=Labels({"app": app}))
-    world.sync(replace(state, pods=(changed, server), policies=(manifest,)))
+    reconciler.sync(replace(state, pods=(changed, server), policies=(manifest,)))
 
 for observe in (PARTS.observe, labels_of_before):
-    world = World(loop, (Family.V4,), replace(PARTS, observe=observe))
+    reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, observe=observe))
     found = []
     for app in ("client", "other", "another", "client"):
-        synced(world, app)
+        synced(reconciler, app)
         found += probe(Probe(client.ref, Destination(server.ref, 80)))
     print(*found)
 """
@@ -170,15 +170,15 @@ def observe(believed, now):
 def emit(node, found):
     return rules.get("text") or PARTS.emit(node, found)
 
-world = World(loop, (Family.V4,), replace(PARTS, observe=observe, emit=emit))
-world.sync(state)
+reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, observe=observe, emit=emit))
+reconciler.sync(state)
 rules["text"] = "no rules at all"
 try:
-    world.sync(state)
+    reconciler.sync(state)
 except ClusterError:
     rules.clear()
-world.sync(state)
-world.sync(replace(state, networks=Networks(pods=("10.99.0.0/16",))))
+reconciler.sync(state)
+reconciler.sync(replace(state, networks=Networks(pods=("10.99.0.0/16",))))
 def sync_of(believed):
     return [now is believed for _, now in seen].index(True) if believed else "none"
 print(*(sync_of(believed) for believed, _ in seen))
@@ -202,10 +202,10 @@ to_service = Probe(client.ref, Destination(ServiceRef("x", "web"), 80))
 to_pod = Probe(client.ref, Destination(server.ref, 80))
 no_services = replace(PARTS, services=lambda *_: "")
 for parts in (PARTS, no_services, replace(PARTS, load=without_policies)):
-    world = World(loop, (Family.V4,), parts)
-    world.sync(exposed)
+    reconciler = Reconciler(loop, (Family.V4,), parts)
+    reconciler.sync(exposed)
     open_ = probe(to_service)
-    world.sync(replace(exposed, policies=(manifest,)))
+    reconciler.sync(replace(exposed, policies=(manifest,)))
     print(*open_, *probe(to_pod))
 print(*sorted(tables), sep=", ")
 """
