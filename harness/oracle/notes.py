@@ -14,7 +14,7 @@ from harness.suggest import closest
 def notes(topology: Topology, policies: NetworkPolicies, probe: Probe) -> tuple[str, ...]:
     """Return notes about policies that do not isolate an end, although an author may expect it.
 
-    Policies that select no pod come first: most of them have a typing error.
+    Policies that select no pod come first: most of them have a typo.
     """
     source = topology.pod(probe.source) if isinstance(probe.source, PodRef) else None
     targets = topology.probed(probe)

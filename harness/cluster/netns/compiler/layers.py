@@ -1,6 +1,6 @@
 """From parsed policies to the rules of pods: one layer for each kind of policy.
 
-A kind of policy that comes is one more function in ``LAYERS``, at the place where it decides.
+A new kind of policy is one more function in ``LAYERS``, at the place where it decides.
 """
 
 from __future__ import annotations
