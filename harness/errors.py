@@ -15,6 +15,7 @@ A wrong verdict is not one either: ``model.Reachability`` lists its mismatches.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,19 @@ class Location:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
+
+
+_MOST_SHOWN = 200
+
+
+def excerpt(line: str, column: int) -> str:
+    """Return a line with control characters replaced; of a long one, the part at the column."""
+    if len(line) > _MOST_SHOWN:
+        room = _MOST_SHOWN - 6
+        begin = max(0, min(column - 1 - room // 2, len(line) - room))
+        before, behind = "..." * (begin > 0), "..." * (begin + room < len(line))
+        line = f"{before}{line[begin : begin + room]}{behind}"
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", line)
 
 
 @dataclass(frozen=True, slots=True)

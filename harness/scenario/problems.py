@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from harness.errors import Location, Problem
+from harness.errors import Location, Problem, excerpt
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _MOST_PROBLEMS = 100
-_MOST_SHOWN = 200
-"""How many characters of a line an excerpt shows."""
 
 
 def lines_of(text: str) -> list[str]:
@@ -40,13 +38,7 @@ class Problems:
 
     def excerpt(self, location: Location) -> str:
         """Return the line with control characters replaced, or the part of a long one."""
-        line, around = self.line(location), location.column - 1
-        if len(line) > _MOST_SHOWN:
-            room = _MOST_SHOWN - 6
-            begin = max(0, min(around - room // 2, len(line) - room))
-            before, behind = "..." * (begin > 0), "..." * (begin + room < len(line))
-            line = f"{before}{line[begin : begin + room]}{behind}"
-        return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", line)
+        return excerpt(self.line(location), location.column)
 
     @property
     def are_many(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.cluster.profiles.knowledge import Profile, ProfileFile
-from harness.errors import Location, Problem, UsageError
+from harness.errors import Location, Problem, UsageError, excerpt
 from harness.suggest import nearest_or_all
 
 T = TypeVar("T")
@@ -21,7 +21,6 @@ INSTALL = "install"
 """The table that says how to install the plugin; it is read by ``cluster.kind``."""
 
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_MOST_SHOWN = 200
 
 
 def parse(file: ProfileFile) -> Profile:
@@ -69,10 +68,8 @@ def _syntax_problem(file: ProfileFile, message: str) -> Problem:
         line, column = int(found[1]), int(found[2])
     else:
         line, column = len(lines), len(lines[-1]) + 1
-    excerpt = re.sub(
-        r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", lines[line - 1]
-    )
-    return Problem(Location(file.shown, line, column), _AT.sub("", message), excerpt[:_MOST_SHOWN])
+    shown = excerpt(lines[line - 1], column)
+    return Problem(Location(file.shown, line, column), _AT.sub("", message), shown)
 
 
 def _validated(
