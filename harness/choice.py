@@ -244,7 +244,7 @@ class ClusterChoice:
     def check(self, prefix: str = "") -> None:
         """Raise UsageError for options that contradict each other, spelled with the prefix."""
         for option in CLUSTER_OPTIONS:
-            given = " ".join(option.arguments(self._value(option), prefix))
+            given = " ".join(option.arguments(self._value(option.dest), prefix))
             if given and self.cluster not in option.only_with:
                 wanted = " or ".join(option.only_with)
                 raise UsageError(
@@ -260,14 +260,10 @@ class ClusterChoice:
 
     def arguments(self) -> tuple[str, ...]:
         """Return the options that select the same cluster in another ``netpol`` command."""
-        return tuple(
-            argument
-            for option in CLUSTER_OPTIONS
-            for argument in option.arguments(self._value(option))
-        )
+        return arguments(CLUSTER_OPTIONS, self._value)
 
-    def _value(self, option: Option) -> object:
-        return getattr(self, option.dest.removeprefix("netpol_"))
+    def _value(self, dest: str) -> Any:
+        return getattr(self, dest.removeprefix("netpol_"))
 
     def make(self, worker: str) -> Cluster:
         """Create the Cluster of one process, ``worker``. Raises HarnessError."""

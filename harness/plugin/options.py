@@ -67,9 +67,14 @@ def pytest_load_initial_conftests(
             )
 
 
+def _prefix(config: pytest.Config) -> str:
+    """Return the prefix of the options that whoever started this run typed."""
+    return "" if config.pluginmanager.has_plugin(NETPOL_RUN) else PYTEST
+
+
 def spelled(config: pytest.Config, name: str) -> str:
     """Return the spelling of an option for the command that started this run."""
-    return f"--{name}" if config.pluginmanager.has_plugin(NETPOL_RUN) else f"--{PYTEST}{name}"
+    return f"--{_prefix(config)}{name}"
 
 
 def check_options(config: pytest.Config) -> None:
@@ -84,7 +89,7 @@ def check_options(config: pytest.Config) -> None:
             "canary, a cluster that enforces nothing would only be visible as many failures"
         )
     try:
-        choice_of(config).check(spelled(config, "").removeprefix("--"))
+        choice_of(config).check(_prefix(config))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from None
 
