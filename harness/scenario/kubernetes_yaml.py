@@ -17,11 +17,9 @@ from decimal import Decimal
 import yaml
 
 from harness.scenario.problems import Problems
-from harness.scenario.source import Document, KeyPath, scalar_value
+from harness.scenario.source import TAG, TEXT, Document, KeyPath, scalar_value
 from harness.scenario.yaml_errors import location_of
 
-_TAG = "tag:yaml.org,2002:"
-_TEXT = f"{_TAG}str"
 _NUMERIC = frozenset("+-.0123456789")
 """What the text of a number may begin with."""
 _TAGGED = re.compile(r"(?:&[\w-]{1,100}[ \t]{1,100})?!(?P<tag>[^\s,\]}]?)")
@@ -74,7 +72,7 @@ def check(document: Document, place: KeyPath, problems: Problems) -> None:
 def _is_surely_text(node: yaml.ScalarNode) -> bool:
     """Whether both readers see text, and no tag that may have been written makes a difference."""
     text = node.value
-    if node.tag != _TEXT:
+    if node.tag != TEXT:
         return False
     return bool(node.style or (text and text[0] not in _NUMERIC and text not in _WORDS))
 
@@ -142,7 +140,7 @@ class _Comparison:
             return node.value if node.style else kubernetes_scalar(node.value)
         if not tagged["tag"]:
             return node.value
-        return _tagged(node.tag.removeprefix(_TAG), node.value)
+        return _tagged(node.tag.removeprefix(TAG), node.value)
 
 
 def _same_key(key: object, written: str) -> bool:

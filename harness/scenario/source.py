@@ -24,8 +24,8 @@ from harness.scenario.yaml_errors import location_of
 KeyPath = tuple[str | int, ...]
 """A way to a value: keys and list indices from the root of a document."""
 
-_TAG = "tag:yaml.org,2002:"
-_TEXT = f"{_TAG}str"
+TAG = "tag:yaml.org,2002:"
+TEXT = f"{TAG}str"
 _MOST_VALUES = 100_000
 
 
@@ -115,7 +115,7 @@ class Document:
 
 
 def _is_merge(key: yaml.Node) -> bool:
-    return key.tag == f"{_TAG}merge" and not getattr(key, "style", None)
+    return key.tag == f"{TAG}merge" and not getattr(key, "style", None)
 
 
 def _merged_into(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
@@ -338,7 +338,7 @@ class _Reader:
             if _is_merge(key):
                 self._check_merge(key, value)
                 continue
-            if not self.is_unicode(key):
+            if not self.check_unicode(key):
                 continue
             if key.value in found:
                 fact = f"key {key.value!r} stands here and in line {lines[key.value]}"
@@ -361,11 +361,11 @@ class _Reader:
 
     def scalar(self, node: yaml.ScalarNode) -> object:
         text: str = node.value
-        if not self.is_unicode(node):
+        if not self.check_unicode(node):
             return text.encode(errors="replace").decode()
-        if node.tag == _TEXT:
+        if node.tag == TEXT:
             return text
-        match node.tag.removeprefix(_TAG):
+        match node.tag.removeprefix(TAG):
             case "null":
                 return None
             case "bool":
@@ -380,8 +380,8 @@ class _Reader:
                 self.add(node, f"the tag !{unknown.lstrip('!')} is not known here", "leave it out")
                 return text
 
-    def is_unicode(self, node: yaml.ScalarNode) -> bool:
-        """Whether a scalar is text; an escape may be half of a surrogate pair, which is none."""
+    def check_unicode(self, node: yaml.ScalarNode) -> bool:
+        """Record an escape that is half of a surrogate pair; return whether there is none."""
         text: str = node.value
         try:
             _ = text.isascii() or text.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -1042,3 +1043,12 @@ def test_what_kubectl_prints_is_taken(tmp_path: Path) -> None:
         "kubectl.kubernetes.io/last-applied-configuration left out",
         f"{shown}:23:1: Namespace app left out: the topology makes it",
     )
+
+
+@pytest.mark.parametrize("text", ["", "scenario: S\n"])
+def test_cycles_are_collected_again_after_a_file_was_read(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ScenarioError):
+        scenario.examine(file)
+    assert gc.isenabled()
