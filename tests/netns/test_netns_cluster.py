@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -358,6 +360,42 @@ def test_it_has_no_api_server_that_could_reject_an_object(cluster: NetnsCluster)
         "NetworkPolicy x/p must be rejected by an API server; the embedded cluster has none\n"
         "hint: such a step `needs: [admission]`"
     )
+
+
+def test_replacing_rules_never_changes_what_both_states_decide(cluster: NetnsCluster) -> None:
+    """Packets pass while the rules are replaced 80 times; sets and maps change each time."""
+    web, denied = Destination(WEB, 80, UDP), PodRef("x", "denied")
+    state = replace(STATE, pods=(*STATE.pods, Pod("x", "denied", node=2)), externals=())
+    allowing = [{"podSelector": {"matchLabels": {"role": "client"}}}]
+    states = [
+        replace(
+            state,
+            pods=tuple(
+                replace(pod, labels=Labels({"role": "client"})) if pod.ref == CLIENT else pod
+                for pod in state.pods
+            ),
+            policies=(policy(ingress=[{"from": [*allowing, {"ipBlock": {"cidr": block}}]}]),),
+        )
+        for block in ("203.0.113.0/24", "198.51.100.0/24")
+    ]
+    cluster.sync(states[0])
+    rounds = {Probe(CLIENT, web): 1, Probe(denied, web): 20}
+    seen: dict[Probe, Counter[Verdict | ProbeError]] = {probe: Counter() for probe in rounds}
+    stop = threading.Event()
+
+    def watch(probe: Probe) -> None:
+        while not stop.is_set():
+            seen[probe].update(s.outcome for s in cluster.probe([probe] * rounds[probe]))
+
+    watchers = [threading.Thread(target=watch, args=(probe,)) for probe in rounds]
+    for watcher in watchers:
+        watcher.start()
+    for number in range(80):
+        cluster.sync(states[number % 2])
+    stop.set()
+    for watcher in watchers:
+        watcher.join()
+    assert [set(counted) for counted in seen.values()] == [{ALLOWED}, {TIMEOUT}]
 
 
 def test_without_enforcement_policies_do_nothing(available: None) -> None:

@@ -17,8 +17,10 @@ from dataclasses import replace
 from harness.cluster.netns import kernel
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.prober import Prober
+from harness.cluster.netns.compiler.nft import policy_table
 from harness.cluster.netns.parts import PARTS
 from harness.cluster.netns.reconcile import Reconciler
+from harness.cluster.netns.tables import Table
 from harness.errors import ClusterError
 from harness.model import *
 
@@ -26,7 +28,7 @@ kernel.unshare_namespaces()
 loop = Loop()
 rules = {}
 def emit(node, found):
-    return rules.get("text") or PARTS.emit(node, found)
+    return rules.get("table") or PARTS.emit(node, found)
 reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, emit=emit))
 threading.Thread(target=loop.run, daemon=True).start()
 client = Pod("x", "client")
@@ -51,7 +53,7 @@ def namespaces():
     links = (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd"))
     return sum(os.path.lexists(link) and os.readlink(link).startswith("net:") for link in links)
 before = namespaces()
-rules["text"] = "no rules at all"
+rules["table"] = policy_table("no rules at all")
 try:
     reconciler.sync(replace(state, pods=(*state.pods, Pod("x", "late"))))
 except ClusterError:
@@ -168,11 +170,11 @@ def observe(believed, now):
     return now
 
 def emit(node, found):
-    return rules.get("text") or PARTS.emit(node, found)
+    return rules.get("table") or PARTS.emit(node, found)
 
 reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, observe=observe, emit=emit))
 reconciler.sync(state)
-rules["text"] = "no rules at all"
+rules["table"] = policy_table("no rules at all")
 try:
     reconciler.sync(state)
 except ClusterError:
@@ -200,7 +202,7 @@ def without_policies(scripts):
 
 to_service = Probe(client.ref, Destination(ServiceRef("x", "web"), 80))
 to_pod = Probe(client.ref, Destination(server.ref, 80))
-no_services = replace(PARTS, services=lambda *_: "")
+no_services = replace(PARTS, services=lambda *_: Table("services", {}))
 for parts in (PARTS, no_services, replace(PARTS, load=without_policies)):
     reconciler = Reconciler(loop, (Family.V4,), parts)
     reconciler.sync(exposed)
@@ -276,5 +278,6 @@ def test_services_and_the_loading_of_rules_can_be_replaced() -> None:
         "allowed TIMEOUT",
         "TIMEOUT TIMEOUT",
         "allowed allowed",
-        "delete table inet netpol, delete table inet services",
+        "delete chain inet netpol forward, delete table inet netpol, delete table inet netpol_2, "
+        "delete table inet services, delete table inet services_2",
     ]

@@ -16,6 +16,7 @@ from harness.cluster.netns.compiler.layers import LAYERS, LayersOf, pod_rules
 from harness.cluster.netns.compiler.stages import STAGES, Stages
 from harness.cluster.netns.compiler.values import PodRules
 from harness.cluster.netns.kernel import run_nft
+from harness.cluster.netns.tables import Table
 from harness.model import State
 
 
@@ -33,10 +34,10 @@ Observe = Callable[[Snapshot | None, Snapshot], Snapshot]
 Stale labels, missed events and addresses of earlier owners are functions of these two. It must
 not change the nodes.
 """
-Emit = Callable[[int, Sequence[PodRules]], str]
-"""Returns the nft script of one node from the rules of all pods."""
-ServicesScript = Callable[[State, Addresses, int], str]
-"""Returns the nft script of Services of one node."""
+Emit = Callable[[int, Sequence[PodRules]], Table]
+"""Returns the nft table of policies of one node from the rules of all pods."""
+ServicesTable = Callable[[State, Addresses, int], Table]
+"""Returns the nft table of Services of one node."""
 Load = Callable[[Mapping[int, str]], None]
 """Loads nft scripts, by the descriptor of a network namespace. Raises ClusterError."""
 
@@ -54,15 +55,14 @@ class Parts:
     stages: Stages = STAGES
     layers: tuple[LayersOf, ...] = LAYERS
     emit: Emit = nft.emit
-    services: ServicesScript = services.script
+    services: ServicesTable = services.table
     load: Load = run_nft
 
-    def policy_scripts(self, believed: Snapshot) -> Mapping[int, str]:
-        """Return the nft script of the policies for every node, by the node's number from 1.
+    def policy_tables(self, believed: Snapshot) -> Mapping[int, Table]:
+        """Return the nft table of the policies for every node, by the node's number from 1.
 
         The snapshot holds what is implied (``addresses.with_implied``), and only policies that
-        an API server would accept. A script replaces the whole table in one transaction, whether
-        or not it exists, and equal input gives equal text.
+        an API server would accept. Equal input gives equal text.
         """
         rules = pod_rules(believed.state, believed.addresses, self.stages, self.layers)
         return {node: self.emit(node, rules) for node in sorted(believed.addresses.nodes)}

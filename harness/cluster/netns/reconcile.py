@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from socket import socket
 
-from harness.cluster.netns import names
+from harness.cluster.netns import names, tables
 from harness.cluster.netns.addresses import (
     DNS_SERVICE,
     Addresses,
@@ -22,6 +22,7 @@ from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import HostNetns, Network, RouterNetns
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot
 from harness.cluster.netns.ranges import ranges
+from harness.cluster.netns.tables import Slot, Table
 from harness.cluster.netns.view import ClusterView, SourceHost, SourcePorts
 from harness.errors import ClusterError
 from harness.model import (
@@ -77,7 +78,8 @@ class Reconciler:
     _running: dict[PodRef | ExternalRef, _Running] = field(default_factory=dict)
     _addresses: Addresses | None = None
     _believed: Snapshot | None = None
-    _scripts: dict[int, str] = field(default_factory=dict)
+    _loaded: dict[tuple[int, str], tuple[Table, Slot]] = field(default_factory=dict)
+    """The table in force and its slot, by node and name."""
     _ports: dict[Hashable, SourcePorts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -110,7 +112,7 @@ class Reconciler:
         self._remove({})
         self._publish(None)
         self._believed = None
-        self._scripts.clear()
+        self._loaded.clear()
         self._ports.clear()
         old, self._network = self._network, Network(self.families, addresses.ranges)
         old.close()
@@ -159,17 +161,35 @@ class Reconciler:
     def _load_rules(self, now: Snapshot) -> None:
         """Load Services as they are, and policies as the CNI believes the cluster to be."""
         believed = self.parts.observe(self._believed, now)
-        policies = self.parts.policy_scripts(believed)
-        scripts = {
-            number: self.parts.services(now.state, now.addresses, number) + policies[number]
-            for number in now.addresses.nodes
-        }
-        changed = {n: text for n, text in scripts.items() if self._scripts.get(n) != text}
-        for number in changed:
-            self._scripts.pop(number, None)
-        self.parts.load({self._network.nodes[n].netns: text for n, text in changed.items()})
-        self._scripts.update(changed)
+        policies = self.parts.policy_tables(believed)
+        services = {n: self.parts.services(now.state, now.addresses, n) for n in policies}
+        self._load((node, (services[node], policies[node])) for node in policies)
         self._believed = believed
+
+    def _load(self, wanted: Iterable[tuple[int, Sequence[Table]]]) -> None:
+        """Load the tables that changed; a table that packets pass is replaced in two steps."""
+        steps: tuple[dict[int, str], dict[int, str]] = ({}, {})
+        loaded: dict[tuple[int, str], tuple[Table, Slot]] = {}
+        for node, all_tables in wanted:
+            netns = self._network.nodes[node].netns
+            for table in all_tables:
+                old, used = self._loaded.get((node, table.name), (None, 1))
+                if old == table:
+                    continue
+                slot: Slot = 0 if used else 1
+                texts = (
+                    (tables.first(table), "")
+                    if old is None
+                    else (tables.built(table, slot), tables.switched(old, table, slot))
+                )
+                for step, text in zip(steps, texts, strict=True):
+                    step[netns] = step.get(netns, "") + text
+                loaded[node, table.name] = (table, slot)
+        for key in loaded:
+            self._loaded.pop(key, None)  # After an error it is not known which one is in force.
+        for step in steps:
+            self.parts.load({netns: text for netns, text in step.items() if text})
+        self._loaded.update(loaded)
 
     def _add(self, desired: list[_Desired]) -> None:
         def number(item: _Desired) -> int:
@@ -216,7 +236,10 @@ class Reconciler:
             return "the embedded cluster holds nothing yet"
         parts = [describe_ends(view.state, view.addresses, probes)]
         for number in nodes_of(view.addresses, probes):
-            rules = list_nft(self._network.nodes[number].netns, "netpol")
+            found = self._loaded.get((number, "netpol"))
+            if found is None:
+                continue
+            rules = list_nft(self._network.nodes[number].netns, tables.name_in(*found))
             parts.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
         return "\n".join(parts)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.cluster.netns.addresses import Addresses, family_of
+from harness.cluster.netns.tables import Table
 from harness.model import (
     ExternalTrafficPolicy,
     Family,
@@ -45,26 +46,24 @@ class _ServiceFrontend:
     local: bool = False
 
 
-def script(state: State, addresses: Addresses, node: int) -> str:
-    """Return the script of the services table of one node; it replaces the table."""
+def table(state: State, addresses: Addresses, node: int) -> Table:
+    """Return the table of Services of one node."""
     frontends = tuple(_frontends(state, addresses, node))
-    chains = (
-        _chain("early", "filter", "prerouting", -110, _drops(frontends, node)),
-        _chain("forward", "filter", "forward", -10, _rejects(frontends)),
-        _chain("input", "filter", "input", -10, _rejects(frontends)),
-        _chain("output", "filter", "output", -10, _rejects(frontends)),
-        _chain("prerouting", "nat", "prerouting", -100, _rewrites(frontends, node)),
-        _chain("local", "nat", "output", -100, _rewrites(frontends, None)),
-        _chain("postrouting", "nat", "postrouting", 100, _masquerades(frontends, addresses, node)),
-    )
-    body = "\n".join(chains)
-    return f"table inet services\ndelete table inet services\ntable inet services {{\n{body}\n}}\n"
+    chains = {
+        "early": _chain("filter", "prerouting", -110, _drops(frontends, node)),
+        "forward": _chain("filter", "forward", -10, _rejects(frontends)),
+        "input": _chain("filter", "input", -10, _rejects(frontends)),
+        "output": _chain("filter", "output", -10, _rejects(frontends)),
+        "prerouting": _chain("nat", "prerouting", -100, _rewrites(frontends, node)),
+        "local": _chain("nat", "output", -100, _rewrites(frontends, None)),
+        "postrouting": _chain("nat", "postrouting", 100, _masquerades(frontends, addresses, node)),
+    }
+    return Table("services", {name: f"chain {name} {text}" for name, text in chains.items()})
 
 
-def _chain(name: str, kind: str, hook: str, priority: int, rules: Iterable[str]) -> str:
-    lines = "".join(f"    {rule}\n" for rule in rules)
-    head = f"    type {kind} hook {hook} priority {priority}; policy accept;\n"
-    return f"  chain {name} {{\n{head}{lines}  }}"
+def _chain(kind: str, hook: str, priority: int, rules: Iterable[str]) -> str:
+    lines = "".join(f"  {rule}\n" for rule in rules)
+    return f"{{\n  type {kind} hook {hook} priority {priority}; policy accept;\n{lines}}}"
 
 
 def _frontends(state: State, addresses: Addresses, node: int) -> Iterator[_ServiceFrontend]:

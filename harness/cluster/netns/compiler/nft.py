@@ -16,10 +16,10 @@ from harness.cluster.netns.compiler.values import (
     Ranges,
     merged,
 )
+from harness.cluster.netns.tables import Table
 from harness.model import Family, Protocol
 from harness.policy import Direction
 
-TABLE = "inet netpol"
 COMMENT_BYTES = 120  # nft refuses comments of more than 127
 
 
@@ -125,8 +125,8 @@ def _matches(clauses: Iterable[Clause]) -> Iterator[tuple[AddressSet | None, str
         )
 
 
-def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> str:
-    """Return the script that replaces the table of that node, in one transaction.
+def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> Table:
+    """Return the table of the policies of that node.
 
     A verdict map leads from a pod's address to its first chain, so that a packet meets the
     rules of its own ends only. ``allow`` is the nft verdict on what a clause allows. It returns
@@ -143,12 +143,12 @@ def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> str:
             family = ipaddress.ip_address(ip).version
             maps[f"{one.direction.lower()}{family}"].append(f"{ip} : jump {chain}")
             own[f"self{family}"][f"{ip} . {ip}"] = None
-    return _text(script, maps, own)
+    return _table(script, maps, own)
 
 
-def _text(
+def _table(
     script: _Script, maps: Mapping[str, Sequence[str]], own: Mapping[str, Iterable[str]]
-) -> str:
+) -> Table:
     body = []
     for name, definition in sorted(script.sets.items()):
         body.append(_block(f"set {name}", definition))
@@ -170,7 +170,7 @@ def _text(
         "ip daddr vmap @ingress4",
         "ip6 daddr vmap @ingress6",
     )
-    return replacement(*body, _block("chain forward", forward))
+    return policy_table("\n".join(body), {"forward": _block("chain forward", forward)})
 
 
 def _type(name: str) -> str:
@@ -186,7 +186,6 @@ def _block(head: str, lines: Iterable[str]) -> str:
     return "\n".join((f"{head} {{", *(f"  {line}" for line in lines), "}"))
 
 
-def replacement(*body: str) -> str:
-    """Return a script that replaces the content of the table by ``body``."""
-    lines = "\n".join(body).splitlines()
-    return f"table {TABLE}\ndelete table {TABLE}\n{_block(f'table {TABLE}', lines)}\n"
+def policy_table(used: str = "", base_chains: Mapping[str, str] | None = None) -> Table:
+    """Return a table of policies; without base chains no packet enters it."""
+    return Table("netpol", base_chains or {}, used)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.cluster.netns import tables
 from harness.cluster.netns.addresses import Addresses, allocate, with_implied
 from harness.cluster.netns.compiler.layers import pod_rules
 from harness.cluster.netns.compiler.stages import STAGES, matches
@@ -80,7 +81,8 @@ def at(addresses: Addresses, end: str) -> str:
 def compiled(
     there: State, parts: Parts = PARTS, *, addresses: Addresses | None = None
 ) -> Mapping[int, str]:
-    return parts.policy_scripts(Snapshot(there, addresses or allocate(there)))
+    found = parts.policy_tables(Snapshot(there, addresses or allocate(there)))
+    return {node: tables.first(table) for node, table in found.items()}
 
 
 def admitted(*policies: Manifest, to: str | None = None, sources: tuple[str, ...]) -> set[str]:
@@ -361,9 +363,13 @@ def test_a_port_name_in_ingress_is_the_number_of_the_subject() -> None:
 
 # ------------------------------------------------------------------ emit
 
-SMALL = """\
+REMOVED = """\
 table inet netpol
 delete table inet netpol
+table inet netpol_2
+delete table inet netpol_2
+"""
+SMALL = """\
 table inet netpol {
   set peers4_3ca9013757cb {
     type ipv4_addr; flags interval
@@ -437,7 +443,7 @@ def test_the_script_of_a_small_policy() -> None:
     there = small()
     scripts = compiled(there)
     assert sorted(scripts) == [1, 2]
-    assert scripts[1] == SMALL
+    assert scripts[1] == REMOVED + SMALL
 
 
 def test_equal_states_give_equal_text_whatever_the_order_of_the_policies() -> None:
@@ -493,7 +499,7 @@ def test_awkward_names_come_no_further_than_comments() -> None:
 def test_no_enforcement_emits_an_empty_table() -> None:
     there = small()
     assert compiled(there, parts_with("no-enforcement")) == dict.fromkeys(
-        (1, 2), "table inet netpol\ndelete table inet netpol\ntable inet netpol {\n}\n"
+        (1, 2), REMOVED + "table inet netpol {\n}\n"
     )
 
 
