@@ -60,13 +60,13 @@ def _add_scenario_verbs(verbs: Any) -> None:
     explain.add_argument("--step", metavar="STEP", help="the step's number or name")
 
     schema = _verb(verbs, "schema", "scenarios", "print a JSON Schema")
-    words = ("scenario", "results")
+    words = ("scenario", "fixture", "results")
     schema.add_argument(
         "of",
         choices=words,
         nargs="?",
         default=words[0],
-        help="for scenario files, or for results.json",
+        help="for scenario files, for fixtures, or for results.json",
     )
 
 

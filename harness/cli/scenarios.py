@@ -11,6 +11,7 @@ from pathlib import Path
 from harness import report, scenario
 from harness.cli.exits import Exit
 from harness.errors import ScenarioError, UsageError
+from harness.model import Fixture
 
 
 def init(parsed: argparse.Namespace) -> int:
@@ -75,6 +76,10 @@ def check(parsed: argparse.Namespace) -> int:
     status = Exit.OK
     for path in list(files(parsed.files)):
         try:
+            fixture = scenario.load_fixture(path)
+            if fixture:
+                print(f"{path}: good, {_fixture(fixture)}")
+                continue
             found = scenario.load(path)
         except ScenarioError as error:
             print(error, file=sys.stderr)
@@ -88,9 +93,26 @@ def check(parsed: argparse.Namespace) -> int:
     return status
 
 
+def _fixture(found: Fixture) -> str:
+    state = found.state
+    parts = (
+        count(len(state.namespaces), "namespace"),
+        count(len(state.pods), "pod"),
+        count(len(state.services), "Service"),
+    )
+    return f"a fixture with {', '.join(parts)}"
+
+
 def schema(parsed: argparse.Namespace) -> int:
     """Print a JSON Schema."""
-    print(scenario.json_schema() if parsed.of == "scenario" else report.schema(), end="")
+    match parsed.of:
+        case "scenario":
+            text = scenario.json_schema()
+        case "fixture":
+            text = scenario.fixture_json_schema()
+        case _:
+            text = report.schema()
+    print(text, end="")
     return Exit.OK
 
 

@@ -196,13 +196,28 @@ FEATURES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Fixture:
+    """A topology that several scenarios share.
+
+    ``written`` is its path as the scenario names it; ``path`` is the file as messages show it.
+    ``state`` is what the fixture alone holds; ``nodes`` is the highest node that it names.
+    """
+
+    written: str
+    path: str
+    title: str
+    state: State
+    nodes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A scenario file, read and checked.
 
     ``path`` is as the user gave it; ``slug`` is made from the file's name and names what
     the scenario makes. ``oracle_off`` is the author's reason, or None. ``weak`` says that the
     author declares that no step changes any cell. ``topology`` is the state before the first
-    step; None where the first step changes nothing.
+    step, with what the ``fixture`` has; None where the first step changes nothing.
     """
 
     path: str
@@ -219,3 +234,4 @@ class Scenario:
     weak: bool = False
     notes: tuple[str, ...] = ()
     topology: State | None = None
+    fixture: Fixture | None = None

@@ -201,12 +201,13 @@ class Networks:
 class State:
     """All that a cluster shall hold at one moment, under logical names.
 
-    ``scope`` is the slug of the scenario: states of different scopes never share objects.
+    ``scope`` is the slug of the scenario, or of its fixture: states of different scopes never
+    share objects.
     ``exact_names`` asks for the namespaces under their own names. ``refused`` are objects
     that the API server must refuse; they never come to exist. ``networks`` are the ranges
     that the scenario sets; where it sets none, the cluster's own ranges must not overlap
     ``outside``: the scenario's outside hosts and its narrow ipBlocks, in CIDR notation.
-    Both are the same in all states of a scope.
+    Both are the same in all states of a scenario.
     """
 
     scope: str

@@ -6,7 +6,7 @@ through them:
 - ``source`` reads YAML and knows positions, ``problems`` collects what is wrong;
 - ``schema`` has the keys, ``syntax`` the words, ``validation`` says what is wrong with them;
 - ``manifests`` reads Kubernetes objects;
-- ``fold`` turns keys and verbs into changes of a ``topology``;
+- ``fold`` turns keys and verbs into changes of a ``topology``, ``fixture`` reads a shared one;
 - ``ends``, ``candidates``, ``table`` and ``exemptions`` read truth tables;
 - ``needs`` finds what a cluster must have;
 - ``judge`` compares the tables with the oracle;
@@ -17,26 +17,28 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
-from harness.model import Family, Needs, Scenario, State, Step, TruthTable
+from harness.model import Family, Fixture, Needs, Scenario, State, Step, TruthTable
+from harness.scenario import fixture as fixtures
 from harness.scenario import judge
 from harness.scenario.candidates import Budget, candidates
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
 from harness.scenario.files import Project
+from harness.scenario.fixture import Mention, ReadFixture, check_name
+from harness.scenario.fixture import load as load_fixture
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed
 from harness.scenario.networks import with_outside
 from harness.scenario.problems import Problems
-from harness.scenario.schema import ScenarioWire, json_schema
+from harness.scenario.schema import ScenarioWire, fixture_json_schema, json_schema
 from harness.scenario.source import Document, documents, read_text
 from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
@@ -46,17 +48,17 @@ from harness.scenario.validation import validate
 __all__ = [
     "examine",
     "find",
+    "fixture_json_schema",
     "has_scenario_name",
     "is_loop",
     "is_passed_over",
     "json_schema",
     "load",
+    "load_fixture",
     "parse_destination",
     "parse_source",
     "read",
 ]
-
-_SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
 def load(path: Path, roots: Iterable[Path] = ()) -> Scenario:
@@ -117,6 +119,7 @@ class _Read:
     topology: State
     states: list[StepState]
     tables: list[TruthTable]
+    fixture: ReadFixture | None
 
 
 class _Reading:
@@ -137,11 +140,11 @@ class _Reading:
         return scenario
 
     def _scenario(self) -> Scenario | None:
-        self._check_name()
+        check_name(self.path, self.problems)
         before = self.problems.met
         document = self._document()
         misread = self.problems.met > before
-        wire = validate(document, self.problems) if document else None
+        wire = validate(document, ScenarioWire, self.problems) if document else None
         if document is None:
             return None
         manifests = Manifests(document, self.path.parent, self.project, self.problems)
@@ -151,13 +154,24 @@ class _Reading:
         self._check_steps(document, wire)
         if misread:
             return None  # keys are lost, and what misses them would be no fault of the author's
-        reader = StateReader(document, wire, self.path.stem, manifests)
+        fixture = self._fixture(document, wire)
+        if wire.fixture is not None and fixture is None:
+            return None
+        inherited = fixture.inherited if fixture else None
+        slug = inherited.state.scope if inherited else self.path.stem
+        reader = StateReader(document, wire, slug, manifests, inherited)
         topology = reader.topology()
         states = [reader.step(index) for index in range(len(wire.steps))]
         tables = self._tables(document, wire, states)
         self._steps_at = document.key_at(("steps",))
         self._proves_at = document.at(("proves",))
-        return self._built(document, wire, _Read(topology, states, tables))
+        return self._built(document, wire, _Read(topology, states, tables, fixture))
+
+    def _fixture(self, document: Document, wire: ScenarioWire) -> ReadFixture | None:
+        if wire.fixture is None:
+            return None
+        mention = Mention(self.path.parent, wire.fixture, document.at(("fixture",)))
+        return fixtures.named(mention, self.project, self.problems)
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
@@ -193,18 +207,13 @@ class _Reading:
         elif isinstance(kind, str) and "apiVersion" in body:
             fact = f"this is a manifest ({kind}), not a scenario"
             hint = f"a step of a scenario applies it: `apply: [{self.path.name}]`"
+        elif fixtures.is_fixture(body):
+            fact = "this is a fixture, not a scenario"
+            hint = "a scenario names it: `fixture: PATH`; keep it in a folder named fixtures"
         else:
             return False
         self.problems.add(document.at(()), fact, hint)
         return True
-
-    def _check_name(self) -> None:
-        stem = self.path.stem
-        if not _SLUG.fullmatch(stem):
-            better = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-scenario"
-            fact = f"the file's name {self.path.name!r} cannot be a part of a namespace's name"
-            hint = f"rename it to {better}{self.path.suffix}"
-            self.problems.add(Location(self.shown, 1, 1), fact, hint)
 
     def _check_steps(self, document: Document, wire: ScenarioWire) -> None:
         seen: dict[str, int] = {}
@@ -249,6 +258,7 @@ class _Reading:
         )
         steps = with_outside(steps)
         families = tuple(Family(number) for number in wire.families)
+        fixture = read.fixture.fixture if read.fixture else None
         return Scenario(
             path=str(self.path),
             name=wire.scenario,
@@ -257,13 +267,14 @@ class _Reading:
             steps=steps,
             covers=tuple(wire.covers),
             catches=tuple(wire.catches),
-            needs=_needs(wire, steps, families),
+            needs=_needs(wire, steps, families, fixture),
             families=families,
             exact_names=wire.exact_names,
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,
             notes=tuple(self.problems.notes),
             topology=replace(read.topology, outside=steps[0].state.outside),
+            fixture=fixture,
         )
 
     def check_proof(self, scenario: Scenario) -> None:
@@ -289,10 +300,16 @@ def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:
     return found
 
 
-def _needs(wire: ScenarioWire, steps: tuple[Step, ...], families: tuple[Family, ...]) -> Needs:
+def _needs(
+    wire: ScenarioWire,
+    steps: tuple[Step, ...],
+    families: tuple[Family, ...],
+    fixture: Fixture | None,
+) -> Needs:
     words = [need for need in wire.needs if isinstance(need, str)]
     nodes = [need.nodes for need in wire.needs if not isinstance(need, str)]
     topologies = [wire.topology, *(step.create for step in wire.steps)]
     pods = (pod for made in topologies for ns in made.values() for pod in ns.pods.values())
     nodes += [pod.node for pod in pods if pod.node is not None]
+    nodes += [fixture.nodes] if fixture else []
     return needed(steps, families, words, nodes)

@@ -39,6 +39,12 @@ class Project:
         real = _resolved(path)
         return any(real.is_relative_to(root) for root in self.roots)
 
+    def file(self, folder: Path, entry: str) -> Path:
+        """Return the one file that an entry names. Raises Unreadable."""
+        path = folder / entry
+        self._check(path)
+        return path
+
     def expand(self, folder: Path, entry: str) -> tuple[Path, ...]:
         """Return the files that an entry names, sorted: a file, a folder, or a pattern with ``*``.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from harness.model import (
     ContainerPort,
@@ -24,6 +25,7 @@ from harness.scenario.manifests import ManifestContext, Manifests
 from harness.scenario.networks import networks, no_outside_host
 from harness.scenario.schema import (
     ExternalWire,
+    FixtureWire,
     NamedPort,
     NamedServicePort,
     NamespaceWire,
@@ -42,26 +44,61 @@ _LONGEST_PREFIX = 20
 _LONGEST_NAME = 63
 
 
+_Places = Mapping[tuple[Kind, str], tuple[Document, KeyPath]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a scenario has from its fixture: its state, and the place of each thing in it."""
+
+    state: State
+    places: _Places
+
+
 class StateReader:
-    """Reads one step after another, in the order of the file."""
+    """Reads the topology of a file, then one step after another, in the order of the file."""
 
     def __init__(
-        self, document: Document, wire: ScenarioWire, slug: str, manifests: Manifests
+        self,
+        document: Document,
+        wire: ScenarioWire | FixtureWire,
+        slug: str,
+        manifests: Manifests,
+        inherited: Inherited | None = None,
     ) -> None:
+        """``slug`` is the scope of the states, which is the fixture's if there is one."""
         self._document = document
         self._wire = wire
         self._slug = slug
         self._manifests = manifests
         self._problems = manifests.problems
-        self._places: dict[tuple[Kind, str], KeyPath] = {}
-        """Where each pod, Service and external was last created."""
+        self._places = dict(inherited.places) if inherited else {}
+        """Where each namespace, pod, Service and external was last created."""
+        self._steps = wire.steps if isinstance(wire, ScenarioWire) else []
+        self._exact_names = isinstance(wire, ScenarioWire) and wire.exact_names
         ranges = networks(wire.networks, document, manifests.problems)
-        start = State(scope=slug, exact_names=wire.exact_names, networks=ranges)
+        start = State(scope=slug, networks=ranges)
+        if inherited:
+            start = inherited.state
+            ranges = start.networks
+            self._refuse_networks()
+        self._fixed = start
+        start = replace(start, exact_names=self._exact_names)
         self._builder = TopologyBuilder(start)
         for name, external in wire.externals.items():
             self._add_external(name, external, ranges)
 
+    def _refuse_networks(self) -> None:
+        if self._wire.networks is not None:
+            fact = "the scenario has a fixture, and sets networks"
+            hint = "set networks in the fixture, or write the topology in the scenario"
+            self._add_at_key(("networks",), fact, hint)
+
     # -------------------------------------------------------------- from outside
+
+    def inherited(self) -> Inherited:
+        """Return what scenarios that name this fixture start from."""
+        return Inherited(self._builder.state(), self._places)
 
     def topology(self) -> State:
         """Return the state before the first step."""
@@ -72,7 +109,7 @@ class StateReader:
 
     def step(self, index: int) -> StepState:
         """Do what the verbs of a step say, in the order in which they are written."""
-        step = self._wire.steps[index]
+        step = self._steps[index]
         namespace = step.namespace
         known = namespace is None or self._builder.has_namespace(namespace)
         if namespace and not known and namespace not in step.create:
@@ -116,14 +153,30 @@ class StateReader:
         if not self._builder.has_namespace(name):
             self._check_length(name, place)
             self._builder.add_namespace(name, Labels(wire.labels))
-        elif wire.labels:
-            hint = f"change its labels by label: {{ns/{name}: {{...}}}}"
-            self._add_at_key((*place, "labels"), f"namespace {name!r} exists already", hint)
+            self._places[Kind.NAMESPACE, name] = (self._document, place)
+        elif wire.labels and not self._repeats_fixture(name, wire, place):
+            where = self._where(Kind.NAMESPACE, name)
+            otherwise = "leave them out here, or " if where else ""
+            hint = f"{otherwise}change its labels by label: {{ns/{name}: {{...}}}}"
+            fact = f"namespace {name!r} exists already{where}"
+            self._add_at_key((*place, "labels"), fact, hint)
+
+    def _repeats_fixture(self, name: str, wire: NamespaceWire, place: KeyPath) -> bool:
+        """Return whether the topology gives a namespace the labels that the fixture gives it."""
+        known = self._fixed.namespace(name)
+        return place[0] == "topology" and known is not None and known.labels == Labels(wire.labels)
+
+    def _where(self, kind: Kind, name: str) -> str:
+        """Return where the fixture has a thing; empty if it is of this file."""
+        document, place = self._places.get((kind, name), (self._document, ()))
+        if document is self._document:
+            return ""
+        return f" in the fixture, at {document.key_at(place)}"
 
     def _check_length(self, namespace: str, place: KeyPath) -> None:
         longest = _LONGEST_NAME - _LONGEST_PREFIX - 1
         own = f"{self._slug}-{namespace}"
-        if self._wire.exact_names or len(own) <= longest:
+        if self._exact_names or len(own) <= longest:
             return
         fact = f"{own!r} has {len(own)} characters"
         hint = (
@@ -142,7 +195,7 @@ class StateReader:
         except Conflict as conflict:
             self._exists(conflict, place)
         else:
-            self._places[Kind.POD, str(ref)] = place
+            self._places[Kind.POD, str(ref)] = (self._document, place)
 
     def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: KeyPath) -> None:
         kind = ServiceType(wire.type)
@@ -154,14 +207,15 @@ class StateReader:
         except Conflict as conflict:
             self._exists(conflict, place)
             return
-        self._places[Kind.SERVICE, f"{namespace}/{name}"] = place
+        self._places[Kind.SERVICE, f"{namespace}/{name}"] = (self._document, place)
         if wire.external_traffic_policy and kind is not ServiceType.NODE_PORT:
             fact = f"externalTrafficPolicy means nothing for a {kind} Service"
             self._add_at_key((*place, "externalTrafficPolicy"), fact, "type: NodePort")
 
     def _exists(self, conflict: Conflict, place: KeyPath) -> None:
         hint = "delete it first, or give the new one another name"
-        self._add_at_key(place, f"{conflict.kind} {conflict.name} exists already", hint)
+        where = self._where(conflict.kind, conflict.name)
+        self._add_at_key(place, f"{conflict.kind} {conflict.name} exists already{where}", hint)
 
     def _add_external(self, name: str, wire: ExternalWire, ranges: Networks) -> None:
         place: KeyPath = ("externals", name)
@@ -170,8 +224,14 @@ class StateReader:
             if fault := no_outside_host(address, ranges):
                 self._add((*place, "ip"), *fault)
         ports = tuple(map(_container_port, wire.ports))
-        self._builder.add_external(External(name, addresses, ports, tuple(wire.names)))
-        self._places[Kind.EXTERNAL, name] = place
+        try:
+            self._builder.add_external(External(name, addresses, ports, tuple(wire.names)))
+        except Conflict as conflict:
+            where = self._where(Kind.EXTERNAL, name)
+            hint = "give it another name"
+            self._add_at_key(place, f"external {conflict.name} exists already{where}", hint)
+        else:
+            self._places[Kind.EXTERNAL, name] = (self._document, place)
 
     # -------------------------------------------------------------- apply, refused
 
@@ -185,7 +245,7 @@ class StateReader:
 
     def _context(self, verb: str, step: StepWire) -> ManifestContext:
         labels = {item.name: item.labels for item in self._builder.state().namespaces}
-        return ManifestContext(verb, step.namespace, self._wire.exact_names, labels)
+        return ManifestContext(verb, step.namespace, self._exact_names, labels)
 
     def _submit(
         self, submit: Callable[[Manifest], None], manifest: Manifest, step: StepWire
@@ -289,34 +349,38 @@ class StateReader:
 
     def _report(self, conflicts: Iterable[Conflict]) -> None:
         for conflict in conflicts:
-            place = self._places[conflict.kind, conflict.name]
+            document, place = self._places[conflict.kind, conflict.name]
             called = f"{conflict.kind} {conflict.name}"
+            key, value = document.key_at(place), document.at((*place, "ip"))
             match conflict.fact:
                 case Fact.NO_PORTS:
-                    self._add_at_key(place, f"{called} has no ports", "ports: [80]")
+                    self._problems.add(key, f"{called} has no ports", "ports: [80]")
                 case Fact.REPLACED:
                     fact = f"{called} is deleted and made again in one step"
                     hint = "to be seen gone, it needs a step between the two"
-                    self._add_at_key(place, fact, hint)
+                    self._problems.add(key, fact, hint)
                 case Fact.FAMILY_TWICE:
                     hint = "one for each family"
-                    self._add((*place, "ip"), "two addresses of one family", hint)
+                    self._problems.add(value, "two addresses of one family", hint)
                 case Fact.ADDRESS_TAKEN:
-                    self._address_taken(conflict, place)
+                    self._address_taken(conflict, document, place)
                 case Fact.HOST_PORT_TAKEN:
-                    self._add_at_key(place, *self._host_port_taken(conflict))
+                    self._problems.add(key, *self._host_port_taken(conflict))
                 case _:
-                    self._report_port(conflict, (*place, "ports", conflict.port))
+                    self._report_port(conflict, document, (*place, "ports", conflict.port))
 
-    def _report_port(self, conflict: Conflict, place: KeyPath) -> None:
+    def _report_port(self, conflict: Conflict, document: Document, place: KeyPath) -> None:
+        at = document.at(place)
         match conflict.fact:
             case Fact.PORT_TWICE:
                 fact = f"port {conflict.detail} stands twice"
-                self._add(place, fact, "remove one of them")
+                self._problems.add(at, fact, "remove one of them")
             case Fact.PORT_NAME_TWICE:
-                self._add(place, f"two ports are called {conflict.detail!r}", "rename one")
+                fact = f"two ports are called {conflict.detail!r}"
+                self._problems.add(at, fact, "rename one")
             case Fact.NO_TARGET:
-                self._add((*place, "targetPort"), *self._no_target(conflict))
+                target = document.at((*place, "targetPort"))
+                self._problems.add(target, *self._no_target(conflict))
             case _:
                 raise AssertionError(f"no state has this: {conflict}")
 
@@ -339,13 +403,14 @@ class StateReader:
         fact = f"port {number} of node {pod.node} is {conflict.detail}'s already"
         return fact, "pods with hostNetwork share the node's ports"
 
-    def _address_taken(self, conflict: Conflict, place: KeyPath) -> None:
+    def _address_taken(self, conflict: Conflict, document: Document, place: KeyPath) -> None:
         externals = self._builder.state().externals
         word = conflict.detail
         owner = next(item for item in externals if word in (*item.addresses, *item.dns_names))
-        key = "names" if word in self._wire.externals[conflict.name].names else "ip"
+        names = next(item for item in externals if item.name == conflict.name).dns_names
+        key = "names" if word in names else "ip"
         fact = f"{word} belongs to external {owner.name!r} already"
-        self._add((*place, key), fact, "one host for each address and name")
+        self._problems.add(document.at((*place, key)), fact, "one host for each address and name")
 
 
 def _container_port(wire: int | str | NamedPort) -> ContainerPort:

@@ -1,4 +1,4 @@
-"""The keys of a scenario file: what keys there are and what their values may be.
+"""The keys of scenario and fixture files: what keys there are and what their values may be.
 
 One set of models both validates a file and generates the JSON Schema for editors.
 """
@@ -258,6 +258,27 @@ def _only_ipv4() -> list[Literal[4, 6]]:
     return [4]
 
 
+_Externals = dict[Name, ExternalWire]
+_Topology = Annotated[
+    dict[NamespaceName, NamespaceWire],
+    Texts(missing="topology: {app1: {pods: {client: {}}}}"),
+]
+
+
+class FixtureWire(_Wire):
+    """A topology that several scenarios share."""
+
+    fixture: Annotated[Title, Texts(missing="fixture: its title")] = Field(
+        description="The title."
+    )
+    why: Text | None = Field(None, description="What it is for, in one or two sentences.")
+    externals: _Externals = Field(default_factory=dict, description="Hosts outside the cluster.")
+    networks: Annotated[NetworksWire | None, Texts("networks: {pods: 10.244.0.0/16}")] = Field(
+        None, description="Address ranges of the cluster, if the scenarios need them."
+    )
+    topology: _Topology = Field(description="Namespaces.", min_length=1)
+
+
 class ScenarioWire(_Wire):
     """A topology, and steps that change something and declare a truth table."""
 
@@ -282,16 +303,18 @@ class ScenarioWire(_Wire):
     exact_names: bool = Field(
         False, alias="exact names", description="Use exactly these namespace names."
     )
-    externals: dict[Name, ExternalWire] = Field(
-        default_factory=dict, description="Hosts outside the cluster."
-    )
+    externals: _Externals = Field(default_factory=dict, description="Hosts outside the cluster.")
     networks: Annotated[NetworksWire | None, Texts("networks: {pods: 10.244.0.0/16}")] = Field(
         None, description="Address ranges of the cluster, if the scenario needs them."
     )
-    topology: Annotated[
-        dict[NamespaceName, NamespaceWire],
-        Texts(missing="topology: {app1: {pods: {client: {}}}}"),
-    ] = Field(description="Namespaces.", min_length=1)
+    fixture: Annotated[str | None, Texts("fixture: ../fixtures/three-namespaces.yaml")] = Field(
+        None, description="A file with a topology that scenarios share, relative to this file."
+    )
+    topology: _Topology = Field(
+        default_factory=dict,
+        description="Namespaces; with a fixture, what is added to it.",
+        min_length=1,
+    )
     never_allowed: dict[str, Text] = Field(
         default_factory=dict,
         alias="never-allowed",
@@ -304,9 +327,21 @@ class ScenarioWire(_Wire):
     )
 
 
+def fixture_json_schema() -> str:
+    """Return the JSON Schema of fixture files, as text."""
+    return _text(
+        FixtureWire.model_json_schema(by_alias=True), "A fixture of the NetworkPolicy harness"
+    )
+
+
 def json_schema() -> str:
     """Return the JSON Schema of scenario files, as text."""
     document = ScenarioWire.model_json_schema(by_alias=True)
+    document["anyOf"] = [{"required": ["topology"]}, {"required": ["fixture"]}]
+    return _text(document, "A scenario of the NetworkPolicy harness")
+
+
+def _text(document: dict[str, Any], title: str) -> str:
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    document["title"] = "A scenario of the NetworkPolicy harness"
+    document["title"] = title
     return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

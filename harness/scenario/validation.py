@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Annotated, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic import ValidationError as WireError
@@ -14,12 +14,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from harness.scenario.problems import Problems
-from harness.scenario.schema import ScenarioWire, Texts
+from harness.scenario.schema import FixtureWire, ScenarioWire, Texts
 from harness.scenario.source import Document, KeyPath
 from harness.suggest import closest, nearest
 
+_Model = TypeVar("_Model", ScenarioWire, FixtureWire)
 
-def validate(document: Document, problems: Problems) -> ScenarioWire | None:
+
+def validate(document: Document, model: type[_Model], problems: Problems) -> _Model | None:
     """Check a document against the models, and record every problem.
 
     After problems that cannot mislead later checks (an unknown key of a step, a wrong id) the
@@ -28,27 +30,49 @@ def validate(document: Document, problems: Problems) -> ScenarioWire | None:
     value = document.value
     for _ in range(3):
         try:
-            return ScenarioWire.model_validate(value)
+            wire = model.model_validate(value)
         except WireError as error:
             details = error.errors(include_url=False, include_input=True)
+            details += _without_topology(model, value)
+        else:
+            details = _without_topology(model, value)
+            if not details:
+                return wire
         if len(details) > _MOST_DETAILS:
             details, value = details[:_MOST_DETAILS], None
-        meant = {(_place(d)[:-1], _meant(d)) for d in details if d["type"] == "extra_forbidden"}
+        meant = {
+            (_place(d)[:-1], _meant(model, d)) for d in details if d["type"] == "extra_forbidden"
+        }
         for detail in details:
-            if detail["type"] == "missing" and (_place(detail)[:-1], _place(detail)[-1]) in meant:
-                continue  # it is there, misspelt
-            _record(document, detail, problems)
-        pruned = _prune(value, details)
+            if detail["type"] == "missing" and _misspelt(_place(detail), meant):
+                continue
+            _record(document, model, detail, problems)
+        pruned = _prune(value, model, details)
         if pruned is None:
             return None
         value = pruned
     return None
 
 
-def _meant(detail: ErrorDetails) -> str | None:
+def _without_topology(model: type[BaseModel], value: object) -> list[ErrorDetails]:
+    """Return that a scenario's topology is missing, if it has no fixture either."""
+    if model is not ScenarioWire or not isinstance(value, dict):
+        return []  # A fixture must have it: its model says so.
+    if {"topology", "fixture"} & value.keys():
+        return []
+    return [{"type": "missing", "loc": ("topology",), "msg": "", "input": value}]
+
+
+def _misspelt(place: KeyPath, meant: Collection[tuple[KeyPath, str | None]]) -> bool:
+    """Return whether a missing key is there under a misspelt name."""
+    keys = ("topology", "fixture") if place == ("topology",) else place[-1:]
+    return any((place[:-1], key) in meant for key in keys)
+
+
+def _meant(model: type[BaseModel], detail: ErrorDetails) -> str | None:
     """Return the key that an unknown key was probably meant to be."""
     place = _place(detail)
-    return closest(str(place[-1]), _fields_at(place[:-1]))
+    return closest(str(place[-1]), _fields_at(model, place[:-1]))
 
 
 def _place(detail: ErrorDetails) -> KeyPath:
@@ -70,7 +94,9 @@ _MOST_DETAILS = 500
 _HARMLESS = frozenset({"covers", "catches", "needs", "scenario", "why", "oracle", "proves"})
 
 
-def _prune(value: object, details: Sequence[ErrorDetails]) -> object | None:
+def _prune(
+    value: object, model: type[BaseModel], details: Sequence[ErrorDetails]
+) -> object | None:
     """Return the document without what is wrong in it, or None where that would mislead."""
     if not isinstance(value, dict):
         return None
@@ -80,7 +106,7 @@ def _prune(value: object, details: Sequence[ErrorDetails]) -> object | None:
         if detail["type"] == "missing" or not place:
             return None
         if detail["type"] == "extra_forbidden" and len(place) == 1:
-            if nearest(str(place[0]), _fields(ScenarioWire)):
+            if nearest(str(place[0]), _fields(model)):
                 return None  # it stands for a key that is then missing
             kept.pop(str(place[0]), None)
         elif place[0] in _HARMLESS and place[0] not in {"scenario", "why"}:
@@ -114,7 +140,9 @@ _WANTED = {
 }
 
 
-def _record(document: Document, detail: ErrorDetails, problems: Problems) -> None:
+def _record(
+    document: Document, model: type[BaseModel], detail: ErrorDetails, problems: Problems
+) -> None:
     place = _place(detail)
     kind = detail["type"]
     owner = _owner(place[:-1], document.value)
@@ -123,18 +151,18 @@ def _record(document: Document, detail: ErrorDetails, problems: Problems) -> Non
     if kind in {"extra_forbidden", "missing"} and len(place) > 1:
         owner = owner or f" in {place[0]}"
     if kind == "extra_forbidden":
-        hint = _unknown_key(str(place[-1]), place)
+        hint = _unknown_key(model, str(place[-1]), place)
         problems.add(document.key_at(place), f"unknown key {str(place[-1])!r}{owner}", hint)
     elif kind == "missing":
         fact = f"the key {str(place[-1])!r} is missing{owner}"
-        problems.add(document.at(place[:-1]), fact, _texts(place).missing or None)
+        problems.add(document.at(place[:-1]), fact, _texts(model, place).missing or None)
     elif kind == "fault":
         context = detail["ctx"]
         here = document.key_at(place) if key else document.at(place)
         problems.add(here, f"{context['message']}{owner}", context["hint"])
     elif kind in _WANTED:
         written = document.written(place).text if document.is_scalar(place) else None
-        shape = _Shape(place, owner, detail.get("input"), written, _WANTED[kind])
+        shape = _Shape(model, place, owner, detail.get("input"), written, _WANTED[kind])
         problems.add(document.at(place), *shape.problem())
     else:
         fact, hint = _other(kind, detail)
@@ -170,6 +198,7 @@ class _Shape:
     ``written`` is its text in the file, or None for a list or a mapping.
     """
 
+    model: type[BaseModel]
     place: KeyPath
     owner: str
     given: object
@@ -181,7 +210,7 @@ class _Shape:
         called = _called(self.place)
         if self.place[-1:] == ("oracle",) and (self.given is False or self.given == "off"):
             fact = f"oracle is switched off without a reason{self.owner}"
-            return fact, _texts((*self.place, "off")).missing
+            return fact, _texts(self.model, (*self.place, "off")).missing
         if self.given is None and self.written in {"", "~"}:
             hint = _EMPTY.get(self.wanted, "write its value, or leave the key out")
             return f"{called} is empty{self.owner}", hint
@@ -194,7 +223,7 @@ class _Shape:
     def _of_another_kind(self) -> tuple[str, str]:
         given = self.given
         kind = next((word for known, word in _KINDS if isinstance(given, known)), "nothing")
-        hint = _texts(self.place).example or f"write {self.wanted}"
+        hint = _texts(self.model, self.place).example or f"write {self.wanted}"
         if isinstance(given, str) and given.isdecimal():
             hint = f"without quotes: {given}"
         shown = f" {given!r}" if isinstance(given, str) else ""
@@ -226,8 +255,8 @@ _ELSEWHERE = {
 }
 
 
-def _unknown_key(word: str, place: KeyPath) -> str:
-    keys = list(_fields_at(place[:-1]))
+def _unknown_key(model: type[BaseModel], word: str, place: KeyPath) -> str:
+    keys = list(_fields_at(model, place[:-1]))
     return nearest(word, keys) or _ELSEWHERE.get(word) or f"known keys: {', '.join(keys)}"
 
 
@@ -239,21 +268,21 @@ def _fields(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _fields_at(place: KeyPath) -> Mapping[str, FieldInfo]:
+def _fields_at(model: type[BaseModel], place: KeyPath) -> Mapping[str, FieldInfo]:
     """Return the keys that the mapping at a place may have; none where any key may stand."""
-    kind: object = ScenarioWire
+    kind: object = model
     for key in place:
         kind = next(_inside(kind, key), None)
     models = (member for member in _members(kind) if _is_model(member))
     return next((_fields(model) for model in models), {})
 
 
-def _texts(place: KeyPath) -> Texts:
+def _texts(model: type[BaseModel], place: KeyPath) -> Texts:
     """Return what an author reads about the key at a place."""
     *above, key = place or (0,)
     if isinstance(key, int):
         return Texts()
-    field = _fields_at(tuple(above)).get(key)
+    field = _fields_at(model, tuple(above)).get(key)
     found = field.metadata if field else ()
     return next((item for item in found if isinstance(item, Texts)), Texts())
 

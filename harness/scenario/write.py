@@ -8,6 +8,7 @@ stand together.
 
 from __future__ import annotations
 
+import graphlib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from harness.model import (
     External,
     ExternalTrafficPolicy,
     Family,
+    Fixture,
     Labelled,
     Labels,
     Manifest,
@@ -56,6 +58,7 @@ def write(scenario: Scenario) -> str:
     """
     start = scenario.topology or scenario.steps[0].state
     _check(start, scenario.steps)
+    _check_fixture(scenario.fixture, start)
     return document(Mapped(tuple(_file(scenario, start)), Layout.OPEN))
 
 
@@ -77,9 +80,32 @@ def _check(start: State, steps: Iterable[Step]) -> None:
             raise Unwritable(f"step {step.name!r}: its changes lead to another state")
 
 
+def _check_fixture(fixture: Fixture | None, start: State) -> None:
+    """Raise Unwritable unless the state before the first step has all of the fixture."""
+    if fixture is None:
+        return
+    base = fixture.state
+    kept = (
+        base.scope == start.scope
+        and base.networks == start.networks
+        and start.namespaces[: len(base.namespaces)] == base.namespaces
+        and start.pods[: len(base.pods)] == base.pods
+        and start.services[: len(base.services)] == base.services
+        and start.externals[: len(base.externals)] == base.externals
+    )
+    if not kept:
+        raise Unwritable("the state before the first step is not the fixture and more")
+
+
 def _file(scenario: Scenario, start: State) -> _Entries:
     placement = _Placement(always=scenario.needs.nodes > 1)
-    topology = _topology((*start.namespaces, *start.pods, *start.services), placement)
+    base = scenario.fixture.state if scenario.fixture else State(start.scope)
+    added = _in_one_order(
+        start.namespaces[len(base.namespaces) :],
+        start.pods[len(base.pods) :],
+        start.services[len(base.services) :],
+    )
+    topology = _topology(added, placement)
     states = [step.state for step in scenario.steps]
     # What was read once is within the limits of a file.
     unlimited = Budget(sys.maxsize, sys.maxsize)
@@ -98,15 +124,48 @@ def _file(scenario: Scenario, start: State) -> _Entries:
         yield "families", Listed(tuple(map(int, scenario.families)))
     if scenario.exact_names:
         yield "exact names", True
-    yield from _unless_empty("externals", _externals(start.externals))
-    yield from _unless_empty("networks", _networks(start.networks))
-    yield "topology", topology
+    yield from _unless_empty("externals", _externals(start.externals[len(base.externals) :]))
+    if scenario.fixture is None:
+        yield from _unless_empty("networks", _networks(start.networks))
+        yield "topology", topology
+    else:
+        yield "fixture", scenario.fixture.written
+        yield from _unless_empty("topology", topology)
     yield from _unless_empty("never-allowed", _reasons(exemptions.of_file))
     if scenario.oracle_off is not None:
         yield "oracle", Mapped((("off", prose(scenario.oracle_off)),))
     if scenario.weak:
         yield "proves", "nothing-changes"
     yield "steps", Listed(tuple(steps), Layout.OPEN, gap=1)
+
+
+def _in_one_order(
+    namespaces: Sequence[Namespace], pods: Sequence[Pod], services: Sequence[Service]
+) -> list[Namespace | Pod | Service]:
+    """Return all, sorted so that the things of a namespace stand together.
+
+    The namespaces, and the pods and Services by their namespaces, keep their order.
+    """
+    order: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
+    for names in (
+        [item.name for item in namespaces],
+        [item.namespace for item in pods],
+        [item.namespace for item in services],
+    ):
+        once = list(dict.fromkeys(names))
+        for name in once:
+            order.add(name)
+        for before, after in itertools.pairwise(once):
+            order.add(after, before)
+    try:
+        places = {name: place for place, name in enumerate(order.static_order())}
+    except graphlib.CycleError:
+        raise Unwritable("no order of the namespaces gives this order of their pods") from None
+
+    def place(item: Namespace | Pod | Service) -> int:
+        return places[item.name if isinstance(item, Namespace) else item.namespace]
+
+    return sorted((*namespaces, *pods, *services), key=place)
 
 
 def _unless_empty(key: str, value: Mapped | Listed) -> _Entries:
@@ -116,7 +175,8 @@ def _unless_empty(key: str, value: Mapped | Listed) -> _Entries:
 
 def _needs(scenario: Scenario, placement: _Placement) -> Listed:
     """Return what the scenario needs beyond what its file shows."""
-    shown = needed(scenario.steps, scenario.families, (), placement.written)
+    nodes = [*placement.written, scenario.fixture.nodes if scenario.fixture else 1]
+    shown = needed(scenario.steps, scenario.families, (), nodes)
     words: list[Node] = [*sorted(scenario.needs.features - shown.features)]
     if scenario.needs.nodes > shown.nodes:
         words.append(Mapped((("nodes", scenario.needs.nodes),)))

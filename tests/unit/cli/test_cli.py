@@ -76,6 +76,29 @@ def test_a_path_that_cannot_even_be_looked_at(
     assert capsys.readouterr().err == f"{name}: File name too long\n"
 
 
+def test_check_names_a_fixture(capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(__file__).parents[3] / "scenarios" / "fixtures" / "three-namespaces.yaml"
+    assert main(["check", str(path)]) == Exit.OK
+    fixture = "a fixture with 3 namespaces, 9 pods, 9 Services"
+    assert capsys.readouterr().out == f"{path}: good, {fixture}\n"
+
+
+def test_check_reports_the_problems_of_a_fixture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shared.yaml").write_text("fixture: A title\nsteps_: []\n")
+    assert main(["check", "shared.yaml"]) == Exit.INVALID
+    assert capsys.readouterr().err == (
+        "shared.yaml:1:1: the key 'topology' is missing\n"
+        "    1 | fixture: A title\n"
+        "hint: topology: {app1: {pods: {client: {}}}}\n"
+        "shared.yaml:2:1: unknown key 'steps_'\n"
+        "    2 | steps_: []\n"
+        "hint: known keys: fixture, why, externals, networks, topology\n"
+    )
+
+
 def test_check_tells_every_problem_and_goes_on(
     example: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

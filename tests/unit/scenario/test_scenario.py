@@ -37,6 +37,8 @@ from harness.model import (
     ServiceType,
     Verdict,
 )
+from harness.scenario.write import write
+from harness.scenario.write_table import Unwritable
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parents[3]
@@ -969,6 +971,83 @@ def test_scenario_files_are_found_and_nothing_else(tmp_path: Path) -> None:
     found = [str(path.relative_to(tmp_path)) for path in scenario.find(tmp_path)]
     assert found == ["a.yml", "b.yaml", "deep/er/c.yaml"]
     assert scenario.find(tmp_path / "policies" / "none") == ()
+
+
+def test_a_scenario_starts_from_its_fixture_and_what_it_adds() -> None:
+    found = scenario.load(DATA / "valid" / "on-a-fixture.yaml")
+    assert found.fixture
+    assert found.topology
+    assert (found.fixture.written, found.fixture.title) == (
+        "fixtures/two-pods.yaml",
+        "A server and a client",
+    )
+    shared, state = found.fixture.state, found.topology
+    assert {shared.scope, state.scope, found.steps[0].state.scope} == {"two-pods"}
+    assert [str(pod.ref) for pod in shared.pods] == ["app1/server", "app1/client"]
+    assert state.pods[:2] == shared.pods
+    assert [(str(pod.ref), pod.node) for pod in state.pods[2:]] == [
+        ("app1/other", 1),
+        ("app2/client", 2),
+    ]
+    assert [item.name for item in state.externals] == ["office", "home"]
+    assert found.needs.nodes == 2
+
+
+def test_a_state_without_all_of_the_fixture_cannot_be_written() -> None:
+    found = scenario.load(DATA / "valid" / "on-a-fixture.yaml")
+    assert found.fixture
+    assert found.topology
+    more = replace(found.fixture.state, pods=found.topology.pods)
+    changed = replace(found, fixture=replace(found.fixture, state=replace(more, scope="other")))
+    with pytest.raises(Unwritable) as caught:
+        write(changed)
+    assert str(caught.value) == "the state before the first step is not the fixture and more"
+
+
+def test_a_fixture_file_is_read_as_one() -> None:
+    found = scenario.load_fixture(DATA / "valid" / "fixtures" / "two-pods.yaml")
+    assert found
+    assert found.title == "A server and a client"
+    assert scenario.load_fixture(DATA / "valid" / "on-a-fixture.yaml") is None
+    assert scenario.load_fixture(DATA / "valid" / "no-such-file.yaml") is None
+
+
+def test_the_problems_of_a_fixture_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(DATA)
+    with pytest.raises(ScenarioError) as caught:
+        scenario.load_fixture(Path("invalid/fixtures/with-faults.yaml"))
+    assert str(caught.value) + "\n" == Path("invalid/fixture-with-faults.txt").read_text("utf-8")
+
+
+def test_the_three_namespaces_are_those_of_the_suite() -> None:
+    found = scenario.load_fixture(ROOT / "scenarios" / "fixtures" / "three-namespaces.yaml")
+    assert found
+    state = found.state
+    assert {item.name: str(item.labels) for item in state.namespaces} == {
+        "x": "ns=x",
+        "y": "ns=y,team=blue",
+        "z": "ns=z,team=green",
+    }
+    assert {str(pod.ref) for pod in state.pods if pod.node == 1} == {
+        "x/a",
+        "x/b",
+        "y/a",
+        "y/c",
+        "z/b",
+    }
+    assert len(state.pods) == len(state.services) == 9
+    served = {(port.number, str(port.protocol)) for pod in state.pods for port in pod.ports}
+    assert served == {(80, "TCP"), (81, "TCP"), (80, "UDP"), (81, "UDP")}
+    for service in state.services:
+        assert [pod.name for pod in state.endpoints(service)] == [service.name]
+        assert {(port.number, port.target) for port in service.ports} == {(80, 80), (8080, 80)}
+
+
+def test_the_schema_of_fixtures_is_the_generated_one() -> None:
+    shipped = ROOT / "harness" / "fixture.schema.json"
+    assert shipped.read_text("utf-8") == scenario.fixture_json_schema(), (
+        "regenerate it: netpol schema fixture > harness/fixture.schema.json"
+    )
 
 
 def test_the_schema_is_the_generated_one() -> None:

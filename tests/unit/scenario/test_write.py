@@ -51,7 +51,8 @@ def bare(read: Scenario) -> tuple[Scenario, list[bool]]:
         for change in step.changes
         if isinstance(change, Applied | Refused)
     ]
-    return replace(read, path="", notes=(), steps=steps), own
+    fixture = replace(read.fixture, path="") if read.fixture else None
+    return replace(read, path="", notes=(), steps=steps, fixture=fixture), own
 
 
 def _bare(step: Step) -> Step:
@@ -63,9 +64,14 @@ def _bare(step: Step) -> Step:
 def test_every_file_is_written_and_read_again(path: Path, tmp_path: Path) -> None:
     first, problems = scenario.examine(path)
     text = write(first)
-    copy = tmp_path / path.name
+    copy = tmp_path / "scenarios" / "of" / path.name
+    copy.parent.mkdir(parents=True)
     copy.write_text(text, "utf-8")
-    second, same = scenario.examine(copy)
+    if first.fixture:
+        beside = copy.parent / first.fixture.written
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(Path(first.fixture.path).read_text("utf-8"), "utf-8")
+    second, same = scenario.examine(copy, [tmp_path])
     assert bare(second) == bare(first)
     assert [problem.message for problem in same] == [
         problem.message.replace(str(path), str(copy)) for problem in problems

@@ -1,0 +1,124 @@
+"""Fixture files: a topology that several scenarios share."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import Location, ScenarioError
+from harness.files import Unreadable, display
+from harness.model import Fixture
+from harness.scenario.files import Project
+from harness.scenario.fold import Inherited, StateReader
+from harness.scenario.manifests import Manifests
+from harness.scenario.problems import Problems
+from harness.scenario.schema import FixtureWire
+from harness.scenario.source import documents, read_text
+from harness.scenario.validation import validate
+
+_SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFixture:
+    """A fixture, and what a scenario that names it starts from."""
+
+    fixture: Fixture
+    inherited: Inherited
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A scenario's `fixture: PATH`: the folder that the path starts from, and its place."""
+
+    folder: Path
+    written: str
+    location: Location
+
+
+def is_fixture(body: object) -> bool:
+    """Return whether a YAML document is a fixture, not a scenario."""
+    return isinstance(body, dict) and "fixture" in body and not {"scenario", "steps"} & body.keys()
+
+
+def load(path: Path) -> Fixture | None:
+    """Return the fixture in a file, or None if the file holds something else or nothing.
+
+    Raises ScenarioError with every problem of a fixture.
+    """
+    shown, problems = display(path), Problems()
+    start = Location(shown, 1, 1)
+    text = read_text(path, start, Problems())
+    if text is None or not any(
+        is_fixture(item.value) for item in documents(shown, text, Problems())
+    ):
+        return None
+    mention = Mention(path.parent, path.name, start)
+    found = read(path, mention, Project.around(path), problems)
+    if found is None or problems.found:
+        raise ScenarioError(problems.in_order(shown))
+    return found.fixture
+
+
+def named(mention: Mention, project: Project, problems: Problems) -> ReadFixture | None:
+    """Read the fixture that a scenario names; report what is wrong with it."""
+    try:
+        path = project.file(mention.folder, mention.written)
+    except Unreadable as error:
+        problems.add(mention.location, error.fact, error.hint)
+        return None
+    return read(_shortest(path), mention, project, problems)
+
+
+def _shortest(path: Path) -> Path:
+    """Return the path without `..`, if it leads to the same file then."""
+    short = Path(os.path.normpath(path))
+    try:
+        return short if short.samefile(path) else path
+    except (OSError, ValueError):
+        return path
+
+
+def read(path: Path, mention: Mention, project: Project, problems: Problems) -> ReadFixture | None:
+    """Read a fixture file; report what is wrong with it."""
+    shown = display(path)
+    text = read_text(path, mention.location, problems)
+    if text is None:
+        return None
+    before = problems.met
+    found = documents(shown, text, problems)
+    if problems.met > before:
+        return None
+    if len(found) != 1 or not is_fixture(found[0].value):
+        there = found[-1].at(()) if found else Location(shown, 1, 1)
+        hint = "it begins with `fixture:` and has a `topology:`, and no steps"
+        problems.add(there, "this is not a fixture", hint)
+        return None
+    check_name(path, problems)
+    document = found[0]
+    wire = validate(document, FixtureWire, problems)
+    if wire is None:
+        return None
+    reader = StateReader(
+        document, wire, path.stem, Manifests(document, path.parent, project, problems)
+    )
+    state = reader.topology()
+    if problems.met > before:
+        return None
+    pods = (pod for namespace in wire.topology.values() for pod in namespace.pods.values())
+    nodes = max([1, *(pod.node for pod in pods if pod.node is not None)])
+    fixture = Fixture(mention.written, shown, wire.fixture, state, nodes)
+    return ReadFixture(fixture, reader.inherited())
+
+
+def check_name(path: Path, problems: Problems) -> None:
+    """Report a file whose name cannot be a part of a namespace's name."""
+    stem = path.stem
+    if _SLUG.fullmatch(stem):
+        return
+    better = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "my-scenario"
+    fact = f"the file's name {path.name!r} cannot be a part of a namespace's name"
+    hint = f"rename it to {better}{path.suffix}"
+    problems.add(Location(display(path), 1, 1), fact, hint)
