@@ -4,6 +4,9 @@
 connecting with the same pods, nodes and outside hosts behind its names (``evidence``), in an
 earlier step or in the control step. The control step probes the topologies of the steps without
 policies, before the first step; later it could repair what a step must find broken.
+
+Scenarios of one fixture share its pods (``predecessor``), and no evidence. If the control step
+shows that the scenario before spoilt the fixture, the fixture is made again once.
 """
 
 from __future__ import annotations
@@ -13,13 +16,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cluster import Cluster, KnownCell
-from harness.errors import Problem, ScenarioError, UsageError
+from harness.errors import ClusterError, Problem, ScenarioError, UsageError
 from harness.evidence import Evidence, Topology
 from harness.model import (
     Cell,
     CellResult,
     Limitation,
     Observation,
+    Probe,
     Reachability,
     Scenario,
     State,
@@ -29,6 +33,7 @@ from harness.model import (
     Verdict,
     satisfies,
 )
+from harness.predecessor import Predecessor, Syncing
 from harness.settle import Rounds, Satisfied, Timing
 from harness.suggest import nearest_or_all
 
@@ -54,12 +59,20 @@ class ScenarioRun:
         scenario: Scenario,
         timing: Timing | None = None,
         selected: Iterable[int] | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         """``selected`` are the indices of the steps that will run; None means all of them.
 
         The control step provides the evidence that steps which do not run would provide.
+        ``predecessor`` is the scenario before on this cluster, and this one afterwards.
         """
+        before = predecessor or Predecessor()
         self._cluster = cluster
+        self._before = before.path if before.has_fixture_of(scenario) else None
+        """The scenario that used the fixture before this one."""
+        self._syncing = Syncing(cluster, scenario, before)
+        self.rebuilt = ""
+        """Why the fixture was made again; empty if it was not."""
         self._scenario = _limited(scenario, cluster.capabilities.known_cells)
         self._timing = timing or Timing()
         chosen = range(len(scenario.steps)) if selected is None else selected
@@ -84,39 +97,82 @@ class ScenarioRun:
         step = self._scenario.steps[index]
         self._refuse_connecting(index)
         for earlier in range(self._synced + 1, index):
-            self._cluster.sync(self._scenario.steps[earlier].state)
+            self._syncing.sync(self._scenario.steps[earlier].state)
         began = self._now()
-        self._cluster.sync(step.state)
+        self._syncing.sync(step.state)
         self._synced = index
         return self._measure(index, began)
 
     # -------------------------------------------------------------- control
 
     def _run_control(self) -> None:
-        """Probe, without policies, the pairs that need evidence, and those declared exempt."""
+        """Run the control step; if the scenario before spoilt the fixture, make it again.
+
+        Raises ClusterError.
+        """
+        began = self._now()
+        try:
+            closed = self._control_rounds()
+        except ClusterError as error:
+            if self._before is None:
+                raise
+            self._rebuild()
+            self.rebuilt = f"after {self._before} the fixture did not come back: {error.message}"
+            self._control_rounds()
+            return
+        if self._before is None or not closed:
+            return
+        waited = f"for {self._now() - began:.0f} s"
+        self._rebuild()
+        still = {str(item.probe) for item in self._control_rounds()}
+        spoilt = [item for item in closed if str(item.probe) not in still]
+        fact = _did_not_connect(spoilt or closed, waited)
+        self.rebuilt = (
+            f"after {self._before} the fixture did not come back: {fact}"
+            if spoilt
+            else f"the fixture was made again after {self._before}, without effect: {fact}"
+        )
+
+    def _rebuild(self) -> None:
+        """Remove everything of the fixture, and forget what was seen of it."""
+        self._syncing.remove_all(self._scenario.steps[0].state)
+        self._connected.clear()
+        self._resolved.clear()
+        self._control.clear()
+
+    def _control_rounds(self) -> list[Observation]:
+        """Probe, without policies, the pairs that need evidence, and those declared exempt.
+
+        Returns the last observation of each pair that had to connect and did not.
+        """
+        closed: list[Observation] = []
         synced: State | None = None
         for visit in self._control_plan():
             step, topology = self._scenario.steps[visit.index], self._topology(visit.index)
             state = without_policies(step.state)
             if state != synced:
-                self._cluster.sync(state)
+                self._syncing.sync(state)
                 synced = state
             opened = tuple(replace(cell, expected=Verdict.ALLOWED) for cell in visit.needed)
             satisfied = functools.partial(self._satisfied, topology)
             # Exempt pairs come last: a Service that does not work yet would hide a wrong reason.
-            for cells, right in ((opened, satisfied), (visit.exempt, _has_verdict)):
-                self._observe_control(step, topology, cells, right)
+            closed += self._observe_control(step, topology, opened, satisfied)
+            self._observe_control(step, topology, visit.exempt, _has_verdict)
+        return closed
 
     def _observe_control(
         self, step: Step, topology: Topology, cells: tuple[Cell, ...], right: Satisfied
-    ) -> None:
+    ) -> list[Observation]:
+        """Probe cells until they are right; return the observations that are not."""
         if not cells:
-            return
+            return []
         rounds = Rounds(self._cluster, TruthTable(cells), self._timing, right)
         rounds.until_right(self._now() + self._settle_s(step))
         for observation in rounds.latest.values():
             self._control[topology.evidence(observation.probe)] = observation
             self._remember(topology, observation, _CONTROL)
+        latest = ((cell, rounds.latest.get(cell.probe)) for cell in cells)
+        return [seen for cell, seen in latest if seen and not right(cell, seen)]
 
     def _control_plan(self) -> Sequence[_Visit]:
         """Return a few topologies that together show everything needed, in the order of steps."""
@@ -130,7 +186,25 @@ class ScenarioRun:
             exempted = tuple(left[evidence] for evidence in shown if evidence not in needed)
             plan.append(_Visit(index, opened, exempted))
             left = {evidence: cell for evidence, cell in left.items() if evidence not in shown}
+        if self._before is not None:
+            plan = self._with_allowed(plan)
         return sorted(plan, key=lambda visit: visit.index)
+
+    def _with_allowed(self, plan: Sequence[_Visit]) -> list[_Visit]:
+        """Add the allowed pairs of the first topology, which may still be denied there."""
+        first = self._selected[0]
+        seen = {cell.probe for visit in plan for cell in visit.needed if visit.index == first}
+        added: dict[Probe, Cell] = {}
+        for index in self._selected:
+            for cell in self._scenario.steps[index].table.cells:
+                evidence = self._topology(index).evidence(cell.probe)
+                is_there = self._topology(first).evidence(cell.probe) == evidence
+                if is_there and _must_connect(cell) and cell.probe not in seen:
+                    added.setdefault(cell.probe, cell)
+        found = [visit for visit in plan if visit.index == first]
+        visit = found[0] if found else _Visit(first, (), ())
+        others = [item for item in plan if item.index != first]
+        return [*others, replace(visit, needed=(*visit.needed, *added.values()))]
 
     def _wanted(self) -> tuple[dict[Evidence, Cell], dict[Evidence, Cell]]:
         """Return the pairs that must connect in the control step, and the exempt ones."""
@@ -262,6 +336,28 @@ def _is_exempt(cell: Cell) -> bool:
     """Return whether the author declares that the pair of this denial never connects."""
     declared = cell.never_allowed is not None and cell.undefined is None
     return declared and cell.expected is not Verdict.ALLOWED
+
+
+def _must_connect(cell: Cell) -> bool:
+    """Return whether the pair is allowed in its step, so that it connects without policies."""
+    open_to_all = cell.undefined is None and cell.limitation is None
+    return open_to_all and cell.never_allowed is None and cell.expected is Verdict.ALLOWED
+
+
+_SHOWN_PAIRS = 3
+
+
+def _did_not_connect(observations: Sequence[Observation], waited: str) -> str:
+    """Return which pairs did not connect, and how long they were probed."""
+    pairs = [f"{item.probe} {_word(item)}" for item in observations[:_SHOWN_PAIRS]]
+    more = len(observations) - len(pairs)
+    others = [f"and {more} more"] if more > 0 else []
+    return f"{', '.join([*pairs, *others])} {waited}"
+
+
+def _word(observation: Observation) -> str:
+    outcome = observation.outcome
+    return str(outcome) if isinstance(outcome, Verdict) else "without a verdict"
 
 
 def _has_verdict(_: Cell, observation: Observation) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from harness.errors import ClusterError, HarnessError
 from harness.plugin.options import choice_of, worker_name
+from harness.predecessor import Predecessor
 
 if TYPE_CHECKING:
     from harness.cluster import Cluster
@@ -20,6 +21,8 @@ class ClusterHolder:
         self._config = config
         self._cluster: Cluster | None = None
         self._failure: HarnessError | None = None
+        self.predecessor = Predecessor()
+        """The scenario that ran last on the Cluster."""
 
     def cluster(self) -> Cluster:
         """Return the Cluster. Raises the same HarnessError each time if creating it failed."""

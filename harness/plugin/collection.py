@@ -81,7 +81,8 @@ def _root_of(path: Path, config: pytest.Config) -> Path | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the steps of each file into the order of the file."""
+    """Put scenarios of one fixture together, and the steps of a file into its order."""
+    _group_by_fixture(items)
     places: dict[ScenarioFile, list[int]] = {}
     for place, item in enumerate(items):
         if isinstance(item, ScenarioStep):
@@ -91,6 +92,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         steps.sort(key=lambda item: item.index if isinstance(item, ScenarioStep) else 0)
         for place, step in zip(where, steps, strict=True):
             items[place] = step
+
+
+def _group_by_fixture(items: list[pytest.Item]) -> None:
+    """Put the steps of one fixture where its first one is; other tests keep their places."""
+    places = [place for place, item in enumerate(items) if isinstance(item, ScenarioStep)]
+    groups: dict[str, list[pytest.Item]] = {}
+    for place in places:
+        groups.setdefault(_group(items[place]), []).append(items[place])
+    ordered = [item for group in groups.values() for item in group]
+    for place, item in zip(places, ordered, strict=True):
+        items[place] = item
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the fixture of a step, or its file if it has none."""
+    assert isinstance(item, ScenarioStep)  # noqa: S101
+    fixture = item.file.scenario.fixture
+    return fixture.path if fixture else str(item.path)
 
 
 class ScenarioFile(pytest.File):
@@ -121,10 +140,19 @@ class ScenarioFile(pytest.File):
                 for item in self.session.items
                 if isinstance(item, ScenarioStep) and item.file is self and item.index >= index
             ]
-            cluster = cluster_holder(self.config).cluster()
+            holder = cluster_holder(self.config)
             waits = options.timing(self.config)
-            self._run = ScenarioRun(cluster, self.scenario, waits, selected=to_come)
+            self._run = ScenarioRun(
+                holder.cluster(), self.scenario, waits, to_come, holder.predecessor
+            )
         return self._run.run(index)
+
+    def take_rebuilt(self) -> str:
+        """Return why the fixture was made again, to the first step that asks."""
+        if self._run is None:
+            return ""
+        found, self._run.rebuilt = self._run.rebuilt, ""
+        return found
 
 
 def _as_given(path: Path, config: pytest.Config) -> Path:
@@ -176,6 +204,7 @@ class ScenarioStep(pytest.Item):
         self.record = replace(
             report.record(result, has.name, self._explain, self._repeat),
             ignored=has.ignores(self.file.scenario.needs),
+            rebuilt=self.file.take_rebuilt(),
         )
         self._publish(self.record)
         if self.record.outcome is report.Outcome.LIMITED:
@@ -195,9 +224,10 @@ class ScenarioStep(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def _note(self, outcome: report.Outcome, message: str) -> None:
-        self.record = report.unmeasured_record(
+        unmeasured = report.unmeasured_record(
             self.file.scenario, self.index, outcome, self._cluster_name(), message
         )
+        self.record = replace(unmeasured, rebuilt=self.file.take_rebuilt())
 
     def _cluster_name(self) -> str:
         try:

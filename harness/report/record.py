@@ -95,7 +95,7 @@ class StepRecord:
 
     ``columns`` are the destinations of the table in the order of the file; the cells are in the
     order of its rows. ``ignored`` are kinds of applied objects that have no effect on this
-    cluster.
+    cluster. ``rebuilt`` is why the fixture was made again before the first step.
     """
 
     file: str
@@ -113,6 +113,7 @@ class StepRecord:
     catches: tuple[str, ...] = ()
     weak: bool = False
     ignored: tuple[str, ...] = ()
+    rebuilt: str = ""
     full_rounds: int = 0
     sync_s: float = 0.0
     probe_s: float = 0.0

@@ -235,6 +235,9 @@ def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
 def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     for file in dict.fromkeys(step.file for step in steps if step.weak):
         yield f"weak, no step changes any cell: {file}"
+    for step in steps:
+        if step.rebuilt:
+            yield f"fixture made again for {step.file}: {step.rebuilt}"
     for (cluster, kinds), files in _ignored(steps).items():
         yield f"no effect on {cluster}: {', '.join(kinds)}, applied by {', '.join(files)}"
     cells = [cell for step in steps for cell in step.cells]

@@ -426,6 +426,16 @@ def test_a_limited_step_names_each_limitation_once() -> None:
     )
 
 
+def test_the_summary_tells_that_a_fixture_did_not_come_back() -> None:
+    fact = "after a.yaml the fixture did not come back: a -> b TIMEOUT for 30 s"
+    spoilt = replace(step(cell("a", "b", TIMEOUT, TIMEOUT)), rebuilt=fact)
+    assert summary([spoilt]) == (
+        "1 of 1 cell proven, in 1 step of 1 scenario on fake\n"
+        f"fixture made again for s.yaml: {fact}"
+    )
+    assert StepRecord.from_json(spoilt.to_json()) == spoilt
+
+
 def test_the_summary_tells_what_is_worth_knowing() -> None:
     slow = step(
         cell("a", "b", TIMEOUT, TIMEOUT), name="slow", full_rounds=4, time_to_deny_s=1.5, weak=True
