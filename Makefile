@@ -26,6 +26,8 @@ export PATH := $(abspath $(BIN)):$(PATH):/usr/sbin:/sbin
 export ARGS
 export NETPOL_OFFLINE := $(OFFLINE)
 export NETPOL_KIND_NAME := $(NAME)
+# Without compiled files every process that starts compiles all that it imports, for about a second.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets and variables
@@ -139,12 +141,12 @@ down: $(RUN_STAMP) ## delete that cluster
 
 .PHONY: test
 test: nft $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract
-	@$(BIN)/pytest tests -n 2 $(ARGS)
+	@$(BIN)/pytest tests -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: cover
 cover: nft $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests -n 2 $(ARGS)
+	@$(BIN)/coverage run -m pytest tests -n 2 --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -13,8 +13,8 @@ from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, RunScenarios, sec
 
 pytest_plugins = ["pytester"]
 
-IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
-    "spread", [(), ("-n", "2")], ids=["one process", "two workers"]
+IN_ONE_PROCESS_AND_A_WORKER = pytest.mark.parametrize(
+    "spread", [(), ("-n", "1")], ids=["one process", "a worker"]
 )
 
 EMPTY = """\
@@ -23,7 +23,7 @@ no cell was measured, so this run proves nothing
 hint: use a cluster that has what they need; --netpol-allow-empty accepts a run without cells"""
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_run_without_any_cell_is_not_good(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -63,7 +63,7 @@ def test_steps_that_a_conftest_skips_are_told_by_its_reason(run_scenarios: RunSc
     )
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 @pytest.mark.parametrize(
     ("answer", "file", "status"),
     [

@@ -11,12 +11,12 @@ from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, leaking, sec
 
 pytest_plugins = ["pytester"]
 
-IN_ONE_PROCESS_AND_TWO = pytest.mark.parametrize(
-    "spread", [(), ("-n", "2")], ids=["one process", "two workers"]
+IN_ONE_PROCESS_AND_A_WORKER = pytest.mark.parametrize(
+    "spread", [(), ("-n", "1")], ids=["one process", "a worker"]
 )
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_right_cluster_is_green(run_scenarios: RunScenarios, spread: tuple[str, ...]) -> None:
     result = run_scenarios("scenarios", *spread)
     result.assert_outcomes(passed=3)
@@ -25,7 +25,7 @@ def test_a_right_cluster_is_green(run_scenarios: RunScenarios, spread: tuple[str
     )
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_cluster_that_allows_all_turns_every_denial_red(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -34,7 +34,7 @@ def test_a_cluster_that_allows_all_turns_every_denial_red(
     assert "6 cells: 3 proven, 3 wrong, in 3 steps" in section(result, "NetworkPolicy")
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_cluster_that_denies_all_turns_every_permission_red_and_proves_no_denial(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -43,7 +43,7 @@ def test_a_cluster_that_denies_all_turns_every_permission_red_and_proves_no_deni
     assert section(result, "NetworkPolicy").startswith("6 cells: 3 wrong, 3 unproven, in")
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_cluster_that_answers_nothing_gives_errors_and_no_pass(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -149,7 +149,7 @@ def test_a_defect_of_ours_keeps_its_traceback(run_scenarios: RunScenarios) -> No
 ALWAYS = CONFTEST.replace('if state.scope == "canary":', "if False:")
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
@@ -193,7 +193,7 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
     )
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_kinds_without_effect_on_the_cluster_are_named(
     pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -216,7 +216,7 @@ def test_kinds_without_effect_on_the_cluster_are_named(
     )
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_known_limitation_is_an_expected_failure_of_its_step_alone(
     pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -245,7 +245,7 @@ allowed instead of TIMEOUT"""
     assert (skipped.get("type"), skipped.get("message")) == ("pytest.xfail", reason)
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_limitation_that_is_not_seen_any_more_is_a_failure(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -258,7 +258,7 @@ scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: observed TIMEOUT
     egress of shop/frontend: not isolated""" in section(result, "FAILURES")
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_a_third_verdict_is_neither_the_limitation_nor_a_pass(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -286,7 +286,7 @@ def test_an_expected_failure_has_no_traceback(run_scenarios: RunScenarios) -> No
     ]
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_what_could_not_be_removed_is_named(
     run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:
@@ -364,7 +364,7 @@ steps:
 """
 
 
-@IN_ONE_PROCESS_AND_TWO
+@IN_ONE_PROCESS_AND_A_WORKER
 def test_an_exempt_cell_is_counted_apart_everywhere(
     pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
 ) -> None:

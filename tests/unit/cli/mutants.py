@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -49,13 +50,13 @@ class Mutant:
     @contextmanager
     def placed(self, folder: Path) -> Iterator[str]:
         """Put the mutant into a copy of the corpus; yields the path of its scenario."""
-        file = folder / self.file
-        before = file.read_bytes()
+        file, aside = folder / self.file, folder / "aside"
+        file.rename(aside)
         file.write_bytes(self.content)
         try:
             yield str(folder / self.scenario)
         finally:
-            file.write_bytes(before)
+            aside.replace(file)
 
 
 def copy_corpus(folder: Path) -> Path:
@@ -63,6 +64,11 @@ def copy_corpus(folder: Path) -> Path:
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("*.txt"))
     return folder
+
+
+def link_corpus(copy: Path, folder: Path) -> Path:
+    """Return a second copy, whose files are links to those of the first."""
+    return Path(shutil.copytree(copy, folder, copy_function=os.link))
 
 
 class Corpus:

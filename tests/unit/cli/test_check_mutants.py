@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from harness import cli
-from tests.unit.cli.mutants import Corpus, Mutant, copy_corpus
+from tests.unit.cli.mutants import Corpus, Mutant, copy_corpus, link_corpus
 
 MUTANTS = int(os.environ.get("NETPOL_MUTANTS", "2000"))
 FIRST = int(os.environ.get("NETPOL_FIRST_MUTANT", "0"))
@@ -58,7 +58,9 @@ class Checks:
     """Runs `netpol check` on mutants, each in a copy of the corpus of its own."""
 
     def __init__(self, folder: Path, slots: int, capsys: pytest.CaptureFixture[str]) -> None:
-        self._slots = [copy_corpus(folder / str(slot)) for slot in range(slots)]
+        first = copy_corpus(folder / "0")
+        others = [link_corpus(first, folder / str(slot)) for slot in range(1, slots)]
+        self._slots = [first, *others]
         self._folder = folder
         self._capsys = capsys
         self.seen: Counter[str] = Counter()
