@@ -186,6 +186,12 @@ RUN_OPTIONS = (
         help="write all results of the run as JSON",
     ),
     Option(
+        name="include",
+        choices=("disruptive", "scale"),
+        repeats=True,
+        help="run scenarios that need this too; they are skipped otherwise; repeatable",
+    ),
+    Option(
         name="allow-empty",
         is_flag=True,
         help="accept a run in which every step is skipped and no cell is measured",

@@ -39,6 +39,7 @@ from harness.model.results import (
 )
 from harness.model.scenarios import (
     FEATURES,
+    ON_REQUEST,
     Applied,
     Cell,
     Change,
@@ -75,6 +76,7 @@ from harness.model.verdicts import DeniesBy, Family, ProbeError, Protocol, Verdi
 
 __all__ = [
     "FEATURES",
+    "ON_REQUEST",
     "RESERVED_NAMESPACES",
     "AbsoluteName",
     "Address",

@@ -172,7 +172,7 @@ class Needs:
 
     ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
     objects it applies, without those that every cluster enforces. ``networks`` and ``outside``
-    are those of its states.
+    are those of its states. ``on_request`` are words out of ``ON_REQUEST``.
     """
 
     features: frozenset[str] = frozenset()
@@ -180,6 +180,7 @@ class Needs:
     kinds: frozenset[str] = frozenset()
     networks: Networks = field(default_factory=Networks)
     outside: tuple[str, ...] = ()
+    on_request: frozenset[str] = frozenset()
 
 
 FEATURES: Mapping[str, str] = {
@@ -193,6 +194,12 @@ FEATURES: Mapping[str, str] = {
     "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
     "admission": "an API server that admits or refuses objects",
 }
+
+ON_REQUEST: Mapping[str, str] = {
+    "disruptive": "scenarios that disturb other users of the cluster",
+    "scale": "scenarios with many objects or pods",
+}
+"""What a scenario may need that no cluster has by itself: a run includes it by name."""
 
 
 @dataclass(frozen=True, slots=True)

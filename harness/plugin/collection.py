@@ -189,7 +189,8 @@ class ScenarioStep(pytest.Item):
         """Run the step: pass, skip, xfail, or raise StepFailed or HarnessError."""
         try:
             cluster = cluster_holder(self.config).cluster()
-            lack = cluster.capabilities.lacks(self.file.scenario.needs)
+            needs = self.file.scenario.needs
+            lack = options.excluded(self.config, needs) or cluster.capabilities.lacks(needs)
             if lack:
                 self._note(report.Outcome.SKIPPED, lack)
                 pytest.skip(lack)

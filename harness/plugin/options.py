@@ -20,6 +20,7 @@ from harness.choice import (
     new_run_id,
 )
 from harness.errors import HarnessError
+from harness.model import Needs
 from harness.plugin import hooks
 from harness.settle import Timing
 
@@ -97,6 +98,15 @@ def check_options(config: pytest.Config) -> None:
 def choice_of(config: pytest.Config) -> ClusterChoice:
     """Return the choice of the cluster in the options."""
     return ClusterChoice.of(config.getoption, config.getoption("netpol_run_id"))
+
+
+def excluded(config: pytest.Config, needs: Needs) -> str | None:
+    """Return the reason why this run does not include a scenario with these needs, or None."""
+    missing = sorted(needs.on_request - set(config.getoption("netpol_include")))
+    if not missing:
+        return None
+    include = " ".join(f"{spelled(config, 'include')}={word}" for word in missing)
+    return f"runs only with {include}"
 
 
 def timing(config: pytest.Config) -> Timing:

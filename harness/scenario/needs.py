@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.model import (
+    ON_REQUEST,
     Address,
     Cell,
     Family,
@@ -22,9 +23,11 @@ def needed(
     steps: Sequence[Step], families: Iterable[Family], words: Iterable[str], nodes: Iterable[int]
 ) -> Needs:
     """Return what a scenario needs. ``words`` and ``nodes`` are those that its author wrote."""
+    written = frozenset(words)
+    on_request = written & ON_REQUEST.keys()
     cells = [cell for step in steps for cell in step.table.cells]
     states = [step.state for step in steps]
-    features = {*words, *_features_of_states(states), *_features_of_cells(cells)}
+    features = {*(written - on_request), *_features_of_states(states), *_features_of_cells(cells)}
     if Family.V6 in families:
         features.add("ipv6")
     objects = [manifest for state in states for manifest in state.policies]
@@ -32,7 +35,7 @@ def needed(
     asked_for = frozenset(applied - (kinds.names() & builtin.names()))
     most = max([1, *nodes, *_nodes_of_cells(cells)])
     state = steps[0].state
-    return Needs(frozenset(features), most, asked_for, state.networks, state.outside)
+    return Needs(frozenset(features), most, asked_for, state.networks, state.outside, on_request)
 
 
 def _features_of_states(states: Iterable[State]) -> Iterator[str]:

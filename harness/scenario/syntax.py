@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from harness import catalogue
-from harness.model import FEATURES, RESERVED_NAMESPACES
+from harness.model import FEATURES, ON_REQUEST, RESERVED_NAMESPACES
 from harness.policy import selectors
 from harness.policy.selectors import BadWord
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
@@ -137,8 +137,8 @@ def _defect_id(text: str) -> str:
 
 
 def _feature(text: str) -> str:
-    if text not in FEATURES:
-        hint = nearest_or_all(text, [*FEATURES, "nodes: 2"], "needs")
+    if text not in {*FEATURES, *ON_REQUEST}:
+        hint = nearest_or_all(text, [*FEATURES, *ON_REQUEST, "nodes: 2"], "needs")
         raise _fault(f"{text!r} is nothing that a scenario can need", hint)
     return text
 

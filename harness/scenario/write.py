@@ -177,7 +177,8 @@ def _needs(scenario: Scenario, placement: _Placement) -> Listed:
     """Return what the scenario needs beyond what its file shows."""
     nodes = [*placement.written, scenario.fixture.nodes if scenario.fixture else 1]
     shown = needed(scenario.steps, scenario.families, (), nodes)
-    words: list[Node] = [*sorted(scenario.needs.features - shown.features)]
+    features = scenario.needs.features - shown.features
+    words: list[Node] = [*sorted(features), *sorted(scenario.needs.on_request)]
     if scenario.needs.nodes > shown.nodes:
         words.append(Mapped((("nodes", scenario.needs.nodes),)))
     return Listed(tuple(words), Layout.LINE)

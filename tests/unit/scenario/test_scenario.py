@@ -84,6 +84,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
         kinds=frozenset({"cilium.io/v2/CiliumNetworkPolicy"}),
         networks=Networks(("10.244.0.0/16",), ("10.96.0.0/16", "fd00:96::/112"), ("10.0.0.0/24",)),
         outside=("10.10.0.5/32", "10.60.0.5/32", "2001:db8::5/128"),
+        on_request=frozenset({"scale"}),
     )
     assert everything.steps[0].state.networks == everything.needs.networks
 
