@@ -319,7 +319,11 @@ class Path:
         return self.answered(self.rule(source, target, self.asked(port)), target, port)
 
     def rule(self, source: Host, target: Host, port: AskedPort) -> Judgement:
-        """Judge a connection under both readings of hostNetwork pods (R83)."""
+        """Judge a connection under both readings of hostNetwork pods (R83).
+
+        Each cell is judged alone. A check that a cluster follows one of the two readings in
+        all cells of a step would collect these readings before ``agree`` combines them.
+        """
         readings = []
         for host_pods in HostPods:
             ends = self.seen(source, host_pods), self.seen(target, host_pods)
