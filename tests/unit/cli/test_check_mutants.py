@@ -29,7 +29,11 @@ PARTS = 4
 AT_A_TIME = 10
 """Files of one command: most of its time goes into the parser of the command line."""
 
-GOOD = re.compile(r"(?P<slot>\d+)/\S+: good, \d+ steps?, \d+ cells?(?:: .+)?")
+GOOD = re.compile(
+    r"(?P<slot>\d+)/\S+: good, "
+    r"(?:\d+ steps?, \d+ cells?(?:: .+)?"
+    r"|a fixture with \d+ namespaces?, \d+ pods?, \d+ Services?)"
+)
 PROBLEM = re.compile(r"(?P<slot>\d+)/\S+:\d+:\d+: \S")
 NOT_FOR_AUTHORS = re.compile(r"Traceback|pydantic|Input should|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
