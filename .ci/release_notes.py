@@ -1,21 +1,21 @@
 """Print what CHANGELOG.md says about a release, if its tag is the version of the project.
 
-Usage: release_notes.py TAG, in the folder of pyproject.toml and CHANGELOG.md. Exit status 1
+Usage: release_notes.py TAG, in the folder of the project. Exit status 1
 with a message and a hint where the tag is not ready to be released.
 """
 
 import re
 import sys
-import tomllib
 from pathlib import Path
 
 
 def notes(tag: str, project: str, changelog: str) -> str:
     """Return the section of the release. Raise ValueError with what is wrong, and a hint."""
-    version = tomllib.loads(project)["project"]["version"]
+    written = re.search(r'^VERSION = "(.+)"$', project, re.MULTILINE)
+    version = written[1] if written else "nothing"
     if tag != f"v{version}":
         raise ValueError(
-            f"the tag is {tag}, and pyproject.toml has version {version}",
+            f"the tag is {tag}, and harness/__init__.py has {version}",
             f"tag the commit that sets the version; the tag of {version} is v{version}",
         )
     heading = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
@@ -32,7 +32,7 @@ def main() -> int:
     """Read the files of the current folder, and print."""
     (tag,) = sys.argv[1:]
     project, changelog = (
-        Path(name).read_text(encoding="utf-8") for name in ("pyproject.toml", "CHANGELOG.md")
+        Path(name).read_text(encoding="utf-8") for name in ("harness/__init__.py", "CHANGELOG.md")
     )
     try:
         sys.stdout.write(notes(tag, project, changelog))

@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 project = _PROJECT["name"]
-release = _PROJECT["version"]
+release = re.search(
+    r'^VERSION = "(.+)"$', (ROOT / "harness/__init__.py").read_text("utf-8"), re.M
+)[1]
 author = _PROJECT["authors"][0]["name"]
 
 extensions = ["myst_parser"]

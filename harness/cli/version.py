@@ -10,5 +10,5 @@ from harness.cli.exits import Exit
 
 def version(_parsed: argparse.Namespace) -> int:
     """Print the version."""
-    print(f"netpol {harness.version()}")
+    print(f"netpol {harness.VERSION}")
     return Exit.OK

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness import canary, version
+from harness import VERSION, canary
 from harness.errors import HarnessError
 from harness.plugin import folders, options, results_file
 from harness.plugin.clusters import cluster_holder
@@ -331,7 +331,7 @@ def _write_results(path: Path, config: pytest.Config, found: RunState) -> None:
         run_id=config.getoption("netpol_run_id"),
         started=found.started.isoformat(timespec="seconds"),
         duration_s=round(time.monotonic() - found.began, 3),
-        harness=version(),
+        harness=VERSION,
         cluster=config.getoption("netpol_cluster"),
         workers=getattr(config.option, "numprocesses", None) or 0,
         refusal=str(found.refusal) if found.refusal else "",

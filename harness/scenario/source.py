@@ -26,6 +26,7 @@ KeyPath = tuple[str | int, ...]
 
 TAG = "tag:yaml.org,2002:"
 TEXT = f"{TAG}str"
+_MERGE = f"{TAG}merge"
 _MOST_VALUES = 100_000
 
 
@@ -115,7 +116,7 @@ class Document:
 
 
 def _is_merge(key: yaml.Node) -> bool:
-    return key.tag == f"{TAG}merge" and not getattr(key, "style", None)
+    return key.tag == _MERGE and not getattr(key, "style", None)
 
 
 def _merged_into(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
