@@ -31,11 +31,13 @@ from harness.model import (
     StepResult,
     TruthTable,
     Verdict,
+    Watch,
     satisfies,
 )
 from harness.predecessor import Predecessor, Syncing
 from harness.settle import Rounds, Satisfied, Timing
 from harness.suggest import nearest_or_all
+from harness.watch import Span, Watcher, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class ScenarioRun:
         self._resolved: set[Evidence] = set()
         self._control: dict[Evidence, Observation] = {}
         self._controlled = False
-        self._synced = -1
+        self._synced = self._measured = -1
 
     def run(self, index: int) -> StepResult:
         """Apply the step's state and measure its table.
@@ -98,10 +100,35 @@ class ScenarioRun:
         self._refuse_connecting(index)
         for earlier in range(self._synced + 1, index):
             self._syncing.sync(self._scenario.steps[earlier].state)
+        return self._apply(index) if step.watch is None else self._watch(index, step.watch)
+
+    def _apply(self, index: int) -> StepResult:
         began = self._now()
-        self._syncing.sync(step.state)
+        self._syncing.sync(self._scenario.steps[index].state)
         self._synced = index
         return self._measure(index, began)
+
+    def _watch(self, index: int, watch: Watch) -> StepResult:
+        """Apply and measure the step while other threads probe its watched pairs."""
+        if self._measured != index - 1:
+            self._settle_watched(self._scenario.steps[index - 1], index - 1, watch)
+        with Watcher(self._cluster, watch.probes, self._timing.clock) as watcher:
+            began = self._now()
+            result = self._apply(index)
+            self._timing.clock.sleep(max(0.0, began + watch.for_s - self._now()))
+        right = functools.partial(self._satisfied, self._topology(index))
+        during = Span(began, watcher.ended), self._cluster.capabilities.watch_interval_s
+        seen = watcher.observations
+        cells = (cell for cell in result.step.table.cells if cell.probe in watch.probes)
+        pairs = tuple(watched(cell, watch, seen, right, during) for cell in cells)
+        return replace(result, watched=pairs)
+
+    def _settle_watched(self, step: Step, index: int, watch: Watch) -> None:
+        """Wait until the watched pairs are right in the step before, which was not measured."""
+        cells = tuple(cell for cell in step.table.cells if cell.probe in watch.probes)
+        satisfied = functools.partial(self._satisfied, self._topology(index))
+        rounds = Rounds(self._cluster, TruthTable(cells), self._timing, satisfied)
+        rounds.until_right(self._now() + self._settle_s(step))
 
     # -------------------------------------------------------------- control
 
@@ -265,6 +292,7 @@ class ScenarioRun:
             rounds.until_confirmed(deadline)
         for observation in rounds.latest.values():
             self._remember(topology, observation, f"step '{step.name}'")
+        self._measured = index
         results = tuple(self._result(topology, c, rounds, accepted) for c in step.table.cells)
         return StepResult(
             scenario=self._scenario,

@@ -48,7 +48,8 @@ class Capabilities:
     ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
     denies; ``model.satisfies`` decides what follows from it.
     ``networks`` are its address ranges, or None if it uses those that a scenario sets
-    and avoids those of a scenario's outside hosts.
+    and avoids those of a scenario's outside hosts. ``watch_interval_s`` is the interval at
+    which a watched pair is probed.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Capabilities:
     denies_by: DeniesBy = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
+    watch_interval_s: float = 0.2
 
     def lacks(self, needs: Needs) -> str | None:
         """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
@@ -112,7 +114,7 @@ class Cluster(Protocol):
 
         Every probe gets exactly one Observation, in any order; a probe that could not run
         gives a ProbeError, never an exception and never a denial. Probes start in the order
-        given. May run in another thread while ``sync`` runs.
+        given. Several threads may call it at once, also while ``sync`` runs.
         """
 
     @abstractmethod

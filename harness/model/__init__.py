@@ -34,6 +34,8 @@ from harness.model.results import (
     Flap,
     Reachability,
     StepResult,
+    WatchedPair,
+    WatchGap,
     is_rejected,
     satisfies,
 )
@@ -54,6 +56,7 @@ from harness.model.scenarios import (
     Scenario,
     Step,
     TruthTable,
+    Watch,
 )
 from harness.model.topology import (
     RESERVED_NAMESPACES,
@@ -128,6 +131,9 @@ __all__ = [
     "StepResult",
     "TruthTable",
     "Verdict",
+    "Watch",
+    "WatchGap",
+    "WatchedPair",
     "denials",
     "is_rejected",
     "satisfies",

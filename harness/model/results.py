@@ -171,6 +171,59 @@ class Reachability:
         return self.having(CellStatus.UNPROVEN)
 
 
+SILENT_INTERVALS = 20
+"""A watched pair without a verdict for more intervals than this was not watched."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchGap:
+    """A time in which a watched pair had another verdict than its table states.
+
+    ``from_s`` is the start of the first probe with the other verdict, ``until_s`` the start of
+    the first probe that was right again, or the end of the watch. In seconds after the change
+    began.
+    """
+
+    verdict: Verdict
+    from_s: float
+    until_s: float
+
+    @property
+    def lasted_s(self) -> float:
+        return self.until_s - self.from_s
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPair:
+    """What the probes of one watched pair gave.
+
+    ``probes`` counts them, ``without_verdict`` those that gave none. ``wanted_s`` is the
+    interval that the cluster aims at, ``interval_s`` the mean interval between two verdicts.
+    ``silent_s`` is the longest time without a verdict: a gap within it would not be seen.
+    """
+
+    cell: Cell
+    tolerate_s: float
+    probes: int
+    without_verdict: int
+    wanted_s: float
+    interval_s: float
+    silent_s: float
+    gaps: tuple[WatchGap, ...] = ()
+
+    @property
+    def intolerable(self) -> tuple[WatchGap, ...]:
+        """The gaps that fail the step."""
+        limit = self.tolerate_s
+        return tuple(gap for gap in self.gaps if gap.lasted_s > limit or not limit)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether a time without a verdict is so long that the watch shows nothing."""
+        none = self.probes == self.without_verdict
+        return none or self.silent_s > SILENT_INTERVALS * self.wanted_s
+
+
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """One step as it went. Times are seconds.
@@ -191,3 +244,4 @@ class StepResult:
     time_to_deny_s: float | None = None
     time_to_allow_s: float | None = None
     held_s: float | None = None
+    watched: tuple[WatchedPair, ...] = ()

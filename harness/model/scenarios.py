@@ -144,6 +144,20 @@ Change = Created | Applied | Refused | Deleted | Labelled | Restarted
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """Pairs that are probed all the while a step is applied and settles.
+
+    Each has the same verdict in the step before and in this one. ``tolerate_s`` is how long one
+    may have another verdict at a time, or None for the default of its verdict. ``for_s`` is how
+    long the watch lasts at least, counted from the beginning of the change.
+    """
+
+    probes: tuple[Probe, ...]
+    tolerate_s: float | None = None
+    for_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A state and what shall be reachable in it.
 
@@ -159,6 +173,7 @@ class Step:
     table: TruthTable
     settle_s: float | None = None
     hold_s: float | None = None
+    watch: Watch | None = None
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Results as text and data. Pure functions: no terminal, no files.
 
 ``record`` converts a StepResult to a StepRecord, which is sent between processes as JSON.
-``grid`` arranges its cells, ``tally`` counts them. ``text``, ``results`` and ``junit`` format
+``grid`` arranges its cells, ``tally`` counts them. ``watches`` describes watched
+pairs. ``text``, ``results`` and ``junit`` format
 StepRecords, ``explanation`` formats explanations of the oracle.
 """
 
@@ -11,8 +12,10 @@ from harness.report.junit import properties
 from harness.report.record import (
     CellRecord,
     FlapRecord,
+    GapRecord,
     Outcome,
     StepRecord,
+    WatchRecord,
     at_best,
     in_order,
     record,
@@ -28,11 +31,13 @@ __all__ = [
     "CellRecord",
     "Entry",
     "FlapRecord",
+    "GapRecord",
     "Grid",
     "Outcome",
     "Results",
     "Run",
     "StepRecord",
+    "WatchRecord",
     "agreement",
     "as_written",
     "at_best",

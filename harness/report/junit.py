@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from harness.model import CellStatus
 from harness.report.record import StepRecord
 from harness.report.tally import excuses_by_status, flaps
+from harness.report.watches import lines
 
 
 def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
@@ -32,3 +33,5 @@ def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
         yield f"{status} because", line
     for line in flaps(step.cells):
         yield "flapped", line
+    for line in lines(step):
+        yield "watched", line

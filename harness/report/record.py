@@ -18,6 +18,7 @@ from harness.model import (
     Scenario,
     StepResult,
     TruthTable,
+    WatchedPair,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +48,40 @@ class FlapRecord:
     observed: str
     from_s: float
     until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GapRecord:
+    """A time in which a watched pair had another verdict (see ``model.WatchGap``)."""
+
+    observed: str
+    from_s: float
+    until_s: float
+    tolerated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRecord:
+    """What the probes of a watched pair gave (see ``model.WatchedPair``).
+
+    ``silent`` is true if a time without a verdict was so long that the watch shows nothing.
+    """
+
+    pair: str
+    expected: str
+    location: str
+    tolerate_s: float
+    probes: int
+    without_verdict: int
+    interval_s: float
+    silent_s: float
+    silent: bool
+    gaps: tuple[GapRecord, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a gap was longer than tolerated."""
+        return any(not gap.tolerated for gap in self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +155,7 @@ class StepRecord:
     time_to_deny_s: float | None = None
     time_to_allow_s: float | None = None
     held_s: float | None = None
+    watched: tuple[WatchRecord, ...] = ()
 
     @property
     def name(self) -> str:
@@ -167,7 +203,7 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     index = scenario.steps.index(result.step)
     cells = tuple(_cell(item, explain, by_hand) for item in reachability.results)
     return replace(
-        unmeasured_record(scenario, index, _outcome(reachability), cluster, ""),
+        unmeasured_record(scenario, index, _outcome(reachability, result.watched), cluster, ""),
         columns=_columns(result.step.table, cells),
         cells=cells,
         full_rounds=result.full_rounds,
@@ -176,6 +212,7 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
         time_to_deny_s=_rounded_or_none(result.time_to_deny_s),
         time_to_allow_s=_rounded_or_none(result.time_to_allow_s),
         held_s=_rounded_or_none(result.held_s),
+        watched=tuple(map(_watch, result.watched)),
     )
 
 
@@ -225,12 +262,12 @@ def unmeasured_record(
     )
 
 
-def _outcome(reachability: Reachability) -> Outcome:
+def _outcome(reachability: Reachability, watched: Sequence[WatchedPair]) -> Outcome:
     """Return the outcome; WRONG precedes NO_VERDICT, because it is about the policies."""
     seen = {result.status for result in reachability.results}
-    if CellStatus.WRONG in seen:
+    if CellStatus.WRONG in seen or any(pair.intolerable for pair in watched):
         return Outcome.WRONG
-    if CellStatus.NO_VERDICT in seen or not seen:
+    if CellStatus.NO_VERDICT in seen or not seen or any(pair.is_silent for pair in watched):
         return Outcome.NO_VERDICT
     if CellStatus.UNPROVEN in seen:
         return Outcome.UNPROVEN
@@ -264,6 +301,28 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         reasons="" if fine else explain(result),
         command="" if fine else ((seen.command if seen else "") or by_hand(result)),
         raw="" if fine or seen is None else seen.raw,
+    )
+
+
+def _watch(pair: WatchedPair) -> WatchRecord:
+    failing = pair.intolerable
+    gaps = (
+        GapRecord(
+            str(gap.verdict), _rounded(gap.from_s), _rounded(gap.until_s), gap not in failing
+        )
+        for gap in pair.gaps
+    )
+    return WatchRecord(
+        pair=str(pair.cell.probe),
+        expected=str(pair.cell.expected),
+        location=str(pair.cell.location),
+        tolerate_s=pair.tolerate_s,
+        probes=pair.probes,
+        without_verdict=pair.without_verdict,
+        interval_s=_rounded(pair.interval_s),
+        silent_s=_rounded(pair.silent_s),
+        silent=pair.is_silent,
+        gaps=tuple(gaps),
     )
 
 

@@ -9,6 +9,9 @@ from harness.model import CellStatus
 from harness.report.grid import Grid, grid
 from harness.report.record import CellRecord, Outcome, StepRecord
 from harness.report.tally import counted, excuses, flaps, tally
+from harness.report.watches import details as watch_details
+from harness.report.watches import facts as watch_facts
+from harness.report.watches import lines as watch_lines
 
 WIDTH = 100
 """The default width of a table before it is continued below."""
@@ -106,6 +109,7 @@ def sentence(step: StepRecord) -> str:
         facts.append(
             f"{len(unproven)} of {counted(total, 'cell')} unproven, never seen connecting"
         )
+    facts += watch_facts(step)
     if step.outcome is Outcome.LIMITED:
         limited = step.having(CellStatus.LIMITED)
         reasons = "; ".join(dict.fromkeys(cell.limitation for cell in limited))
@@ -131,6 +135,7 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
         notes.append(f"{counted(len(sources) - len(shown), 'row')} as expected not shown")
     if notes:
         parts[-1] += f"\n  ({'; '.join(notes)})"
+    parts += watch_details(step)
     parts += [_detail(cell) for cell in odd[:_DETAILS]]
     if len(odd) > _DETAILS:
         parts.append(f"... and {counted(len(odd) - _DETAILS, 'more cell')}, marked in the table")
@@ -249,7 +254,24 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     if flapped := sum(bool(cell.flapped) for cell in cells):
         yield f"{counted(flapped, 'cell')} flapped, wrong after being right:"
         yield from (f"  {line}" for line in flaps(cells))
+    yield from _watches(steps)
     yield from excuses(cells)
+
+
+def _watches(steps: Sequence[StepRecord]) -> Iterator[str]:
+    watched = [pair for step in steps for pair in step.watched]
+    if not watched:
+        return
+    in_steps = counted(sum(bool(step.watched) for step in steps), "step")
+    yield (
+        f"{counted(len(watched), 'pair')} watched in {in_steps}: a verdict every "
+        f"{max(pair.interval_s for pair in watched):.2f} s or more often, at most "
+        f"{max(pair.silent_s for pair in watched):.2f} s apart"
+    )
+    for step in steps:
+        if any(pair.gaps for pair in step.watched):
+            yield f"  gaps in {step.name}:"
+            yield from (f"    {line}" for line in watch_lines(step))
 
 
 def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:

@@ -7,7 +7,8 @@ through them:
 - ``schema`` has the keys, ``syntax`` the words, ``validation`` says what is wrong with them;
 - ``manifests`` reads Kubernetes objects;
 - ``fold`` turns keys and verbs into changes of a ``topology``, ``fixture`` reads a shared one;
-- ``ends``, ``candidates``, ``table`` and ``exemptions`` read truth tables;
+- ``ends``, ``candidates``, ``table`` and ``exemptions`` read truth tables, ``watching`` the pairs
+  that a step watches;
 - ``needs`` finds what a cluster must have;
 - ``judge`` compares the tables with the oracle;
 - ``write`` prints a Scenario as a file.
@@ -23,10 +24,10 @@ from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
-from harness.model import Family, Fixture, Needs, Scenario, State, Step, TruthTable
+from harness.model import Change, Family, Fixture, Needs, Scenario, State, Step, TruthTable, Watch
 from harness.scenario import fixture as fixtures
-from harness.scenario import judge
-from harness.scenario.candidates import Budget, candidates
+from harness.scenario import judge, watching
+from harness.scenario.candidates import Budget, Candidates, candidates
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
 from harness.scenario.files import Project
@@ -38,12 +39,13 @@ from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed
 from harness.scenario.networks import with_outside
 from harness.scenario.problems import Problems
-from harness.scenario.schema import ScenarioWire, fixture_json_schema, json_schema
+from harness.scenario.schema import ScenarioWire, StepWire, fixture_json_schema, json_schema
 from harness.scenario.source import Document, documents, read_text
 from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
+from harness.scenario.watching import Tables, WatchedText
 
 __all__ = [
     "examine",
@@ -82,6 +84,7 @@ def examine(path: Path, roots: Iterable[Path] = ()) -> tuple[Scenario, tuple[Pro
     with _collector_paused():
         reading = _Reading(path, Project.around(path, roots), Problems())
         scenario = judge.compare(reading.scenario(), reading.problems)
+        watching.check_defined(scenario.steps, reading.problems)
         if not reading.problems.found:
             reading.check_proof(scenario)
         return scenario, reading.problems.in_order(reading.shown)
@@ -119,6 +122,7 @@ class _Read:
     topology: State
     states: list[StepState]
     tables: list[TruthTable]
+    watches: dict[int, Watch]
     fixture: ReadFixture | None
 
 
@@ -162,10 +166,12 @@ class _Reading:
         reader = StateReader(document, wire, slug, manifests, inherited)
         topology = reader.topology()
         states = [reader.step(index) for index in range(len(wire.steps))]
-        tables = self._tables(document, wire, states)
+        ends = self._ends(wire, states)
+        tables = self._tables(document, wire, ends)
+        watches = self._watches(document, wire, list(zip(tables, ends, strict=False)), states)
         self._steps_at = document.key_at(("steps",))
         self._proves_at = document.at(("proves",))
-        return self._built(document, wire, _Read(topology, states, tables, fixture))
+        return self._built(document, wire, _Read(topology, states, tables, watches, fixture))
 
     def _fixture(self, document: Document, wire: ScenarioWire) -> ReadFixture | None:
         if wire.fixture is None:
@@ -229,12 +235,14 @@ class _Reading:
                     here = document.at((key, index))
                     self.problems.add(here, f"{value} stands twice in {key}", "remove one")
 
-    def _tables(
-        self, document: Document, wire: ScenarioWire, states: list[StepState]
-    ) -> list[TruthTable]:
+    def _ends(self, wire: ScenarioWire, states: list[StepState]) -> list[Candidates]:
         families = tuple(Family(number) for number in wire.families)
+        return list(candidates((step.state for step in states), families, Budget()))
+
+    def _tables(
+        self, document: Document, wire: ScenarioWire, ends: list[Candidates]
+    ) -> list[TruthTable]:
         reader = TableReader(self.shown, self.problems.line, self.problems)
-        ends = candidates((step.state for step in states), families, Budget())
         tables = [
             (reader.read(document.written(("steps", index, "expect")), of_step), of_step)
             for index, of_step in enumerate(ends)
@@ -242,6 +250,22 @@ class _Reading:
         if self.problems.met:
             return []  # with rows missing, exemptions would match too little
         return exempted(_exemptions(document, wire), tables, self.problems)
+
+    def _watches(
+        self,
+        document: Document,
+        wire: ScenarioWire,
+        tables: list[tuple[TruthTable, Candidates]],
+        states: list[StepState],
+    ) -> dict[int, Watch]:
+        """Return the watches by the index of their step; none if the tables are not complete."""
+        found = {}
+        for index, (here, step) in enumerate(zip(tables, wire.steps, strict=False)):
+            text = _watched_text(document, index, step, states[index].changes)
+            if text is not None:
+                before = (wire.steps[index - 1].step, tables[index - 1][0]) if index else None
+                found[index] = watching.watch(text, Tables(here, before), self.problems)
+        return found
 
     def _built(self, document: Document, wire: ScenarioWire, read: _Read) -> Scenario:
         steps = tuple(
@@ -253,6 +277,7 @@ class _Reading:
                 table=read.tables[index] if index < len(read.tables) else TruthTable(()),
                 settle_s=None if step.settle is None else seconds(step.settle),
                 hold_s=None if step.hold is None else seconds(step.hold),
+                watch=read.watches.get(index),
             )
             for index, step in enumerate(wire.steps)
         )
@@ -285,6 +310,28 @@ class _Reading:
             self.problems.add(self._proves_at, fact, "remove `proves: nothing-changes`")
         elif not changes and not scenario.weak:
             self.problems.add(self._steps_at, *judge.without_proof(scenario.steps))
+
+
+def _watched_text(
+    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
+) -> WatchedText | None:
+    """Return the watch of a step as written, or None if it has none."""
+    wire = step.watch
+    if wire is None:
+        return None
+    place = ("steps", index, "watch")
+    return WatchedText(
+        step=step.step,
+        at=document.key_at(place),
+        pairs=[
+            (pair, document.at((*place, "pairs", number)))
+            for number, pair in enumerate(wire.pairs)
+        ],
+        changes=changes,
+        tolerate_s=None if wire.tolerate is None else seconds(wire.tolerate),
+        for_s=0.0 if wire.for_ is None else seconds(wire.for_),
+        for_at=document.at((*place, "for")),
+    )
 
 
 def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:

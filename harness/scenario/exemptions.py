@@ -54,9 +54,9 @@ def exempted(
                 fact = "up to here, never-allowed is compared with too many cells"
                 problems.add(exemption.location, fact, "use fewer entries, with '*'")
                 return [table for table, _ in tables]
-            meant = list(_meant(exemption, matches, tables[number]))
-            found[number] |= {cell.probe: exemption.reason for cell in meant}
-            cells += meant
+            exempt = list(meant(exemption.pair, matches, tables[number]))
+            found[number] |= {cell.probe: exemption.reason for cell in exempt}
+            cells += exempt
         _check(exemption, cells, problems)
     return [
         replace(table, cells=tuple(_exempt(cell, reasons) for cell in table.cells))
@@ -64,13 +64,13 @@ def exempted(
     ]
 
 
-def _meant(
-    exemption: Exemption,
+def meant(
+    pair: str,
     matches: Callable[[Source, Destination], bool],
     table: tuple[TruthTable, Candidates],
 ) -> Iterator[Cell]:
-    """Return the cells of a table that the exemption means: a ``*`` means no pod to itself."""
-    wide = "*" in exemption.pair
+    """Return the cells of a table that a pair means: a ``*`` means no pod to itself."""
+    wide = "*" in pair
     cells, candidates = table[0].cells, table[1]
     for cell in cells:
         source, destination = cell.probe.source, cell.probe.destination

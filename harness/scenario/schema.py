@@ -201,6 +201,24 @@ _Duration = Annotated[
 ]
 
 
+class WatchWire(_Wire):
+    """Pairs that are probed all the while the step is applied and settles."""
+
+    pairs: Annotated[list[str], Texts('pairs: ["x/a -> y/b:80"]', 'pairs: ["x/a -> y/b:80"]')] = (
+        Field(
+            description='"SOURCE -> DESTINATION", with the same verdict in the step before.',
+            min_length=1,
+        )
+    )
+    tolerate: _Duration | None = Field(
+        None,
+        description="How long a gap may last: by default 0 for a denied pair, 1 s for an allowed.",
+    )
+    for_: _Duration | None = Field(
+        None, alias="for", description="How long the watch lasts at least."
+    )
+
+
 class StepWire(_Wire):
     """Changes, and the expected reachability after them."""
 
@@ -232,6 +250,9 @@ class StepWire(_Wire):
     )
     settle: _Duration | None = Field(None, description="How long the table may take to be right.")
     hold: _Duration | None = Field(None, description="How long the table must stay right.")
+    watch: Annotated[
+        WatchWire | None, Texts('watch: {pairs: ["x/a -> y/b:80"], tolerate: 0, for: 10s}')
+    ] = Field(None, description="Pairs whose verdict must not change while the step is applied.")
     never_allowed: dict[str, Text] = Field(
         default_factory=dict,
         alias="never-allowed",

@@ -31,6 +31,7 @@ from harness.model import (
     Networks,
     Pod,
     PodRef,
+    Probe,
     Protocol,
     Refused,
     Restarted,
@@ -332,6 +333,7 @@ def _step(
     entries += _default_namespace(step)
     entries += _verbs(step, placement)
     entries += _unless_empty("never-allowed", _reasons(reasons))
+    entries += _watch(step)
     entries += _duration("settle", step.settle_s)
     entries += _duration("hold", step.hold_s)
     entries.append(("expect", expectation(step.table, ends)))
@@ -349,6 +351,24 @@ def _default_namespace(step: Step) -> _Entries:
 
 def _manifests(changes: Iterable[Change]) -> Iterator[Manifest]:
     return (change.manifest for change in changes if isinstance(change, Applied | Refused))
+
+
+def _watch(step: Step) -> _Entries:
+    """Yield the watch of a step. A pair stands for all its families in the table."""
+    if step.watch is None:
+        return
+    watched = set(step.watch.probes)
+    pairs = {_pair(probe): None for probe in step.watch.probes}
+    if any(_pair(c.probe) in pairs and c.probe not in watched for c in step.table.cells):
+        raise Unwritable(f"step {step.name!r} watches only one family of a pair")
+    entries: list[tuple[str, Node]] = [("pairs", Listed(tuple(pairs)))]
+    entries += _duration("tolerate", step.watch.tolerate_s)
+    entries += _duration("for", step.watch.for_s or None)
+    yield "watch", Mapped(tuple(entries), Layout.OPEN)
+
+
+def _pair(probe: Probe) -> str:
+    return f"{probe.source} -> {probe.destination}"
 
 
 def _duration(key: str, seconds: float | None) -> _Entries:

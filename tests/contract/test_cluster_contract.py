@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -287,6 +288,15 @@ def test_it_probes_while_it_syncs(cluster: Cluster) -> None:
         watcher.join()
     assert {s.outcome for s in seen if s.probe == CLIENT_TCP} == {ALLOWED}
     assert {s.outcome for s in seen if s.probe == OTHER_TCP} <= {ALLOWED, TIMEOUT}
+
+
+def test_it_probes_in_several_threads_at_once(cluster: Cluster) -> None:
+    cluster.sync(with_policies(FROM_CLIENT))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+    with ThreadPoolExecutor(4) as threads:
+        rounds = threads.map(lambda _: list(cluster.probe([OTHER_TCP, CLIENT_TCP])), range(8))
+        found = [{item.probe: item.outcome for item in items} for items in rounds]
+    assert found == [{OTHER_TCP: TIMEOUT, CLIENT_TCP: ALLOWED}] * 8
 
 
 def test_describe_never_raises(cluster: Cluster) -> None:

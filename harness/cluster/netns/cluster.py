@@ -22,6 +22,7 @@ from harness.model import Observation, Probe, ProbeError, State
 from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
+_WATCH_INTERVAL_S = 0.05
 _SHUTDOWN_TIMEOUT_S = 5.0
 _ALWAYS = frozenset(
     {"external", "hostnetwork", "nodeport", "endport", "ipblock-pod-ip", "ipblock-node-ip"}
@@ -100,6 +101,7 @@ class NetnsCluster(Cluster):
             ignored_kinds=builtin.names() - kinds.names(),
             probe_timeout_s=self._probe_timeout_s,
             settle_s=_SETTLE_S,
+            watch_interval_s=_WATCH_INTERVAL_S,
         )
 
     @property

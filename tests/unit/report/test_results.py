@@ -18,10 +18,12 @@ from harness.model import CellStatus
 from harness.report import (
     CellRecord,
     FlapRecord,
+    GapRecord,
     Outcome,
     Results,
     Run,
     StepRecord,
+    WatchRecord,
     in_order,
     schema,
 )
@@ -55,7 +57,17 @@ RUN = Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "netns", 2)
 SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 """No clock gives another number."""
 NUMBERS = dict.fromkeys(
-    ("duration_s", "sync_s", "probe_s", "from_s", "until_s"), SECONDS
+    (
+        "duration_s",
+        "sync_s",
+        "probe_s",
+        "from_s",
+        "until_s",
+        "tolerate_s",
+        "interval_s",
+        "silent_s",
+    ),
+    SECONDS,
 ) | dict.fromkeys(
     ("wrong_until_s", "time_to_deny_s", "time_to_allow_s", "held_s"), st.none() | SECONDS
 )
@@ -70,7 +82,9 @@ def records(kind: type, **parts: object) -> st.SearchStrategy[Any]:
 
 FLAPS = st.lists(records(FlapRecord), max_size=2).map(tuple)
 CELLS = st.lists(records(CellRecord, flapped=FLAPS), max_size=3).map(tuple)
-STEPS = st.lists(records(StepRecord, cells=CELLS), max_size=3).map(tuple)
+GAPS = st.lists(records(GapRecord), max_size=2).map(tuple)
+WATCHES = st.lists(records(WatchRecord, gaps=GAPS), max_size=2).map(tuple)
+STEPS = st.lists(records(StepRecord, cells=CELLS, watched=WATCHES), max_size=3).map(tuple)
 
 
 @settings(deadline=None)  # A busy machine is not a defect.
@@ -214,7 +228,7 @@ def test_every_field_of_the_schema_is_described() -> None:
     document = json.loads(schema())
     words = {f"run.{name}" for name in document["$defs"]["Run"]["properties"]}
     words |= {f"summary.{name}" for name in document["$defs"]["Summary"]["properties"]}
-    for part in ("StepRecord", "CellRecord", "FlapRecord"):
+    for part in ("StepRecord", "CellRecord", "FlapRecord", "WatchRecord", "GapRecord"):
         words |= set(document["$defs"][part]["properties"])
     words |= {*Outcome, *CellStatus}
     assert sorted(word for word in words if f"`{word}`" not in text) == []

@@ -894,6 +894,28 @@ steps:
     ]
 
 
+def test_a_watched_pair_must_be_defined(tmp_path: Path) -> None:
+    path = tmp_path / "endpoints.yaml"
+    path.write_text(
+        ENDPOINTS % ("", "80", "old", "TIMEOUT")
+        + """\
+  - step: watched
+    label: {shop/web: {app: web}}
+    watch: {pairs: ["shop/web -> svc/shop/cart:80"]}
+    expect: |2
+                svc/shop/cart:80
+      shop/web  allowed
+"""
+    )
+    _, (problem,) = scenario.examine(path)
+    assert (problem.location.line, problem.message, problem.hint) == (
+        26,
+        "shop/web -> svc/shop/cart:80 is watched, and its verdict is undefined: the endpoints of "
+        "the Service differ, and any of them may answer",
+        "watch pairs whose verdict the API defines",
+    )
+
+
 def test_what_the_api_leaves_open_is_marked_with_its_reason(everything: Scenario) -> None:
     marked = [c for c in everything.steps[0].table.cells if c.undefined]
     assert {str(c.probe.destination) for c in marked} == {"nodeport/db/web:80@1"}
