@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.cluster.netns import tables
+from harness.cluster.netns.defects.load import FlushThenLoad
 from harness.cluster.netns.tables import Table
 
 FORWARD = "chain forward {\n  type filter hook forward priority 0;\n  counter\n}"
@@ -65,3 +68,14 @@ def test_the_slots_take_turns() -> None:
     assert tables.switched(NEW, OLD, 0).endswith(
         "}\nflush chain inet t_2 forward\ndelete chain inet t_2 forward\n"
     )
+
+
+def test_the_defect_update_gap_removes_the_rules_before_it_loads_the_new_ones() -> None:
+    loaded: list[Mapping[int, str]] = []
+    load = FlushThenLoad(0.0, loaded.append)
+    old = Table("netpol", {"forward": "chain forward {\n}"})
+    first_scripts = {1: tables.first(old)}
+    load(first_scripts)
+    scripts = {1: tables.switched(old, old, 1), 2: tables.built(old, 1)}
+    load(scripts)
+    assert loaded == [first_scripts, {1: "flush chain inet netpol forward\n"}, scripts]
