@@ -10,14 +10,23 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.model import (
+    Applied,
     Cell,
     CellResult,
     CellStatus,
+    Change,
+    Created,
+    Deleted,
+    Labelled,
     Observation,
+    PodRef,
     Reachability,
+    Refused,
+    Restarted,
     Scenario,
     StepResult,
     TruthTable,
+    Verdict,
     WatchedPair,
 )
 
@@ -130,7 +139,9 @@ class StepRecord:
 
     ``columns`` are the destinations of the table in the order of the file; the cells are in the
     order of its rows. ``ignored`` are kinds of applied objects that have no effect on this
-    cluster. ``rebuilt`` is why the fixture was made again before the first step.
+    cluster. ``rebuilt`` is why the fixture was made again before the first step. ``change`` is the
+    kind of its change (see ``kind_of``); ``turned_denied`` and ``turned_allowed`` count the cells
+    that it turned to TIMEOUT and to allowed.
     """
 
     file: str
@@ -155,6 +166,9 @@ class StepRecord:
     time_to_deny_s: float | None = None
     time_to_allow_s: float | None = None
     held_s: float | None = None
+    change: str = ""
+    turned_denied: int = 0
+    turned_allowed: int = 0
     watched: tuple[WatchRecord, ...] = ()
 
     @property
@@ -201,6 +215,7 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     """
     scenario, reachability = result.scenario, result.reachability
     index = scenario.steps.index(result.step)
+    denied, allowed = _turned(scenario, index)
     cells = tuple(_cell(item, explain, by_hand) for item in reachability.results)
     return replace(
         unmeasured_record(scenario, index, _outcome(reachability, result.watched), cluster, ""),
@@ -212,8 +227,53 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
         time_to_deny_s=_rounded_or_none(result.time_to_deny_s),
         time_to_allow_s=_rounded_or_none(result.time_to_allow_s),
         held_s=_rounded_or_none(result.held_s),
+        turned_denied=denied,
+        turned_allowed=allowed,
         watched=tuple(map(_watch, result.watched)),
     )
+
+
+def kind_of(changes: Sequence[Change]) -> str:
+    """Return the kind of the changes of a step, ``several`` or ``nothing``."""
+    kinds = {_kind(change) for change in changes}
+    return kinds.pop() if len(kinds) == 1 else "several" if kinds else "nothing"
+
+
+def _kind(change: Change) -> str:
+    match change:
+        case Created(item):
+            return f"{type(item).__name__} created"
+        case Applied(manifest, updates):
+            return f"{manifest.kind} {'updated' if updates else 'created'}"
+        case Refused(manifest):
+            return f"{manifest.kind} refused"
+        case Deleted(kind):
+            return f"{kind} deleted"
+        case Labelled(target):
+            return f"{'Pod' if isinstance(target, PodRef) else 'Namespace'} relabelled"
+        case Restarted():
+            return "Pod restarted"
+
+
+def _turned(scenario: Scenario, index: int) -> tuple[int, int]:
+    """Return how many cells a step turns to TIMEOUT, and how many to allowed.
+
+    The first step begins without policies, so that every denial in it is new.
+    """
+    cells = scenario.steps[index].table.cells
+    if not index:
+        return sum(_is_denial(cell) for cell in cells), 0
+    before = {cell.probe: cell.expected for cell in scenario.steps[index - 1].table.cells}
+    turned = [cell for cell in cells if before.get(cell.probe, cell.expected) is not cell.expected]
+    return (
+        sum(_is_denial(cell) for cell in turned),
+        sum(cell.expected is Verdict.ALLOWED and cell.undefined is None for cell in turned),
+    )
+
+
+def _is_denial(cell: Cell) -> bool:
+    exempt = cell.undefined is not None or cell.never_allowed is not None
+    return cell.expected is Verdict.TIMEOUT and not exempt
 
 
 def _columns(table: TruthTable, cells: Sequence[CellRecord]) -> tuple[str, ...]:
@@ -256,6 +316,7 @@ def unmeasured_record(
         cluster=cluster,
         message=message,
         actions=step.actions,
+        change=kind_of(step.changes),
         covers=scenario.covers,
         catches=scenario.catches,
         weak=scenario.weak,

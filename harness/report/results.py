@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import UsageError
 from harness.model import CellStatus
+from harness.report.enforcement import Times, times
 from harness.report.record import Outcome, StepRecord, json_text
 
 if TYPE_CHECKING:
@@ -92,10 +93,11 @@ def schema() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The number of steps per outcome, and of cells per status."""
+    """The number of steps per outcome, and of cells per status; times by kind of change."""
 
     steps: Mapping[str, int]
     cells: Mapping[str, int]
+    times: tuple[Times, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def _summary(steps: tuple[StepRecord, ...]) -> Summary:
     return Summary(
         steps={"total": len(steps), **{each: outcomes[each] for each in Outcome}},
         cells={"total": len(cells), **{each: statuses[each] for each in CellStatus}},
+        times=times(steps),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from textwrap import indent
 
 from harness.model import CellStatus
+from harness.report.enforcement import lines as enforcement_lines
 from harness.report.grid import Grid, grid
 from harness.report.record import CellRecord, Outcome, StepRecord
 from harness.report.tally import counted, excuses, flaps, tally
@@ -205,7 +206,7 @@ def step_line(step: StepRecord) -> str:
 
 def summary(steps: Sequence[StepRecord], leftovers: Sequence[str] = ()) -> str:
     """Return a few lines about a run, or an empty string if nothing ran."""
-    lines = [*_totals(steps), *_slow(steps), *_notes(steps)]
+    lines = [*_totals(steps), *enforcement_lines(steps), *_slow(steps), *_notes(steps)]
     lines += [f"not removed: {item}" for item in leftovers]
     return "\n".join(lines)
 

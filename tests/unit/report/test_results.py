@@ -132,6 +132,7 @@ def test_the_document() -> None:
             "not judged": 0,
             "proven": 1,
         },
+        "times": [],
     }
     assert [step["outcome"] for step in document["steps"]] == ["limited", "skipped"]
     written = document["steps"][0]["cells"][0]
@@ -228,7 +229,7 @@ def test_every_field_of_the_schema_is_described() -> None:
     document = json.loads(schema())
     words = {f"run.{name}" for name in document["$defs"]["Run"]["properties"]}
     words |= {f"summary.{name}" for name in document["$defs"]["Summary"]["properties"]}
-    for part in ("StepRecord", "CellRecord", "FlapRecord", "WatchRecord", "GapRecord"):
+    for part in ("StepRecord", "CellRecord", "FlapRecord", "WatchRecord", "GapRecord", "Times"):
         words |= set(document["$defs"][part]["properties"])
     words |= {*Outcome, *CellStatus}
     assert sorted(word for word in words if f"`{word}`" not in text) == []
