@@ -216,6 +216,23 @@ def test_a_step_without_a_gap_passes() -> None:
     assert record(result, "fake", lambda _: "", lambda _: "").outcome is Outcome.PASSED
 
 
+def test_a_step_before_that_does_not_run_is_settled_first() -> None:
+    class Late(FakeCluster):
+        """Denies the pair from the fourth probe after the first policy on."""
+
+        left = 3
+
+        def _outcome(self, state: State, probe: Probe) -> Verdict | ProbeError:
+            if state.policies and probe == SHUT_PROBE and self.left:
+                self.left -= 1
+                return ALLOWED
+            return super()._outcome(state, probe)
+
+    patient = replace(QUICK, settle_s=60.0)
+    result = ScenarioRun(Late(enforces, CALM), WATCHED, patient, [1]).run(1)
+    assert [pair.gaps for pair in result.watched] == [(), ()]
+
+
 def test_a_step_with_a_silent_pair_has_no_verdict() -> None:
     run = ScenarioRun(GapCluster(OPEN_PROBE, LOST, times=100), WATCHED, QUICK)
     run.run(0)
