@@ -48,14 +48,30 @@ class Requirement:
     source: str
 
 
+class Effect(enum.StrEnum):
+    """What a defect does to connections."""
+
+    OPENS = "opens"
+    """Connections that must be denied are allowed."""
+    CLOSES = "closes"
+    """Connections that must be allowed are denied."""
+    BOTH = "both"
+
+
 @dataclass(frozen=True, slots=True)
 class KnownDefect:
-    """What network plugins have got wrong. ``name`` switches it on in the embedded cluster."""
+    """What network plugins have got wrong.
+
+    ``name`` switches it on in the embedded cluster, where it does what ``effect`` says;
+    ``not_here`` is the reason why the embedded cluster cannot reproduce it.
+    """
 
     id: str
     text: str
     stage: Stage | None
     name: str | None
+    effect: Effect | None
+    not_here: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,8 @@ def _catalogue() -> _Catalogue:
                 entry["text"],
                 Stage(entry["stage"]) if "stage" in entry else None,
                 entry.get("name"),
+                Effect(entry["effect"]) if "effect" in entry else None,
+                entry.get("not_here"),
             )
             for id_, entry in read["defects"].items()
         },

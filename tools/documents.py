@@ -67,10 +67,14 @@ def requirements() -> str:
 def defects() -> str:
     """Return the table of known defects, by their ids."""
     rows = [
-        f"| {entry.id} | {entry.text} | {entry.stage or ''} | {_code(entry.name)} |"
+        f"| {entry.id} | {entry.text} | {entry.stage or ''} | {entry.effect or ''} "
+        f"| {_code(entry.name) or entry.not_here or ''} |"
         for entry in catalogue.defects().values()
     ]
-    head = ("| id | what goes wrong | stage | `--defect` |", "|---|---|---|---|")
+    head = (
+        "| id | what goes wrong | stage | effect | `--defect`, or why not |",
+        "|---|---|---|---|---|",
+    )
     return "\n".join((*head, *rows))
 
 

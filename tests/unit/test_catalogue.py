@@ -8,7 +8,7 @@ import re
 import pytest
 
 from harness import catalogue
-from harness.catalogue import KnownDefect, Requirement, Stage, Status
+from harness.catalogue import Effect, KnownDefect, Requirement, Stage, Status
 from harness.cluster.netns.defects import DEFECTS
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS
@@ -24,6 +24,7 @@ STAGE_OF = {
     "port_ranges": Stage.PORTS,
     "block": Stage.IPBLOCK,
     "combine": Stage.COMBINE,
+    "layers": Stage.COMBINE,
     "observe": Stage.OBSERVE,
     "emit": Stage.EMIT,
     "services": Stage.SERVICES,
@@ -33,7 +34,7 @@ STAGE_OF = {
 
 
 def replaced(defect: Defect) -> set[Stage]:
-    fields = {field.name for field in dataclasses.fields(PARTS)} - {"stages", "layers"}
+    fields = {field.name for field in dataclasses.fields(PARTS)} - {"stages"}
     stages = {field.name for field in dataclasses.fields(PARTS.stages)}
     parts = defect.parts
     changed = {name for name in fields if getattr(parts, name) is not getattr(PARTS, name)}
@@ -51,13 +52,20 @@ def test_an_entry_is_read_whole() -> None:
         "IPBlock",
     )
     assert catalogue.defects()["B40"] == KnownDefect(
-        "B40", "The addresses in `except` are allowed.", Stage.IPBLOCK, "no-except"
+        "B40",
+        "The addresses in `except` are allowed.",
+        Stage.IPBLOCK,
+        "no-except",
+        Effect.OPENS,
+        None,
     )
     assert catalogue.defects()["B64"] == KnownDefect(
         "B64",
         "A connection that was open before the denial stays open, which the API permits (R86).",
         None,
         None,
+        None,
+        "a probe opens a new connection each time, and the API permits it",
     )
 
 

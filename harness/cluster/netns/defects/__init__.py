@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.cluster.netns.defects import emit, ipblock, load, ports, rules, select
+from harness.cluster.netns.defects import emit, ipblock, load, observe, path, ports, rules, select
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS, Parts
 from harness.errors import UsageError
 from harness.suggest import nearest
 
-_TOPICS = (select, rules, ports, ipblock, emit, load)
+_TOPICS = (select, rules, ports, ipblock, emit, path, load, observe)
 
 DEFECTS: Mapping[str, Defect] = {
     defect.name: defect for topic in _TOPICS for defect in topic.DEFECTS

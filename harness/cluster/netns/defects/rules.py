@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.cluster.netns.compiler.stages import STAGES, isolates, rules
+from harness.cluster.netns.compiler.stages import STAGES, combine, isolates, rules
 from harness.cluster.netns.compiler.values import Layer
 from harness.cluster.netns.defects.registry import Defect
 from harness.policy import Direction, NetworkPolicy, Rule
@@ -44,6 +44,25 @@ def policies_and(parts: Sequence[Layer]) -> Layer:
     return tuple(one for one in first if all(replace(one, reason="") in part for part in words))
 
 
+_MOST_ENTRIES = 24
+_RULES_OF_A_POD = 16
+
+
+def lists_cut(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """Only the first entries of a long list take effect."""
+    most = _MOST_ENTRIES
+    return tuple(
+        replace(rule, peers=rule.peers[:most], ports=rule.ports[:most])
+        for rule in rules(policy, direction)
+    )
+
+
+def rule_ids_wrap(parts: Sequence[Layer]) -> Layer:
+    """A number for each policy of a pod begins again at 0, and the last one with a number wins."""
+    by_number = {index % _RULES_OF_A_POD: part for index, part in enumerate(parts)}
+    return combine(tuple(by_number.values()))
+
+
 DEFECTS = (
     Defect.in_stages("empty-rules-open", "B02", replace(STAGES, isolates=empty_rules_open)),
     Defect.in_stages("types-from-sections", "B05", replace(STAGES, isolates=types_from_sections)),
@@ -51,4 +70,6 @@ DEFECTS = (
     Defect.in_stages("first-peer-only", "B17", replace(STAGES, rules=first_peer_only)),
     Defect.in_stages("cross-product", "B23", replace(STAGES, rules=cross_product)),
     Defect.in_stages("policies-and", "B50", replace(STAGES, combine=policies_and)),
+    Defect.in_stages("lists-cut", "B38", replace(STAGES, rules=lists_cut)),
+    Defect.in_stages("rule-ids-wrap", "B84", replace(STAGES, combine=rule_ids_wrap)),
 )

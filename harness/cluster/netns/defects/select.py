@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.cluster.netns.compiler.stages import STAGES, Matches, Pods, meets, peer_pods
+from harness.cluster.netns.compiler.stages import (
+    STAGES,
+    Block,
+    Matches,
+    PeerPods,
+    Peers,
+    Pods,
+    meets,
+    peer_pods,
+    peers,
+    subjects,
+)
 from harness.cluster.netns.defects.registry import Defect
 from harness.model import Labels
-from harness.policy import LabelSelector, Operator, Peer, Requirement
+from harness.policy import LabelSelector, NetworkPolicy, Operator, Peer, Requirement, Rule
 
 
 def labels_any(selector: LabelSelector, labels: Labels) -> bool:
@@ -44,10 +55,53 @@ def selectors_union(matches: Matches, peer: Peer, namespace: str, pods: Pods) ->
     return tuple(pod for pod in pods if pod in chosen)
 
 
+def no_expressions(selector: LabelSelector, labels: Labels) -> bool:
+    """Only what matchLabels could say counts."""
+    plain = (r for r in selector.requirements if r.operator is Operator.IN and len(r.values) == 1)
+    return all(meets(requirement, labels) for requirement in plain)
+
+
+def empty_namespace_selector(matches: Matches, peer: Peer, namespace: str, pods: Pods) -> Pods:
+    """An empty namespaceSelector selects the policy's own namespace."""
+    if peer.namespace_selector == LabelSelector():
+        peer = replace(
+            peer, namespace_selector=None, pod_selector=peer.pod_selector or LabelSelector()
+        )
+    return peer_pods(matches, peer, namespace, pods)
+
+
+def selector_matches_world(rule: Rule, pods: Pods, peer_pods: PeerPods, block: Block) -> Peers:
+    """An empty namespaceSelector is met by every address."""
+    found = peers(rule, pods, peer_pods, block)
+    everywhere = Peer(namespace_selector=LabelSelector())
+    empty = (everywhere, replace(everywhere, pod_selector=LabelSelector()))
+    return replace(found, addresses=None) if any(p in empty for p in rule.peers) else found
+
+
+def empty_set_open(rule: Rule, pods: Pods, peer_pods: PeerPods, block: Block) -> Peers:
+    """Selectors that nobody meets do not restrict the rule."""
+    found = peers(rule, pods, peer_pods, block)
+    return replace(found, addresses=found.addresses or None)
+
+
+def empty_subject_none(matches: Matches, policy: NetworkPolicy, pods: Pods) -> Pods:
+    """An empty podSelector selects no pod of the namespace."""
+    return subjects(matches, policy, pods) if policy.pod_selector.requirements else ()
+
+
 DEFECTS = (
     Defect.in_stages("labels-any", "B09", replace(STAGES, matches=labels_any)),
     Defect.in_stages("notin-any", "B11", replace(STAGES, matches=notin_any)),
     Defect.in_stages("missing-key-false", "B12", replace(STAGES, matches=missing_key_false)),
     Defect.in_stages("peer-all-namespaces", "B15", replace(STAGES, peer_pods=peer_all_namespaces)),
     Defect.in_stages("selectors-union", "B16", replace(STAGES, peer_pods=selectors_union)),
+    Defect.in_stages("no-expressions", "B10", replace(STAGES, matches=no_expressions)),
+    Defect.in_stages(
+        "empty-namespace-selector", "B18", replace(STAGES, peer_pods=empty_namespace_selector)
+    ),
+    Defect.in_stages(
+        "selector-matches-world", "B19", replace(STAGES, peers=selector_matches_world)
+    ),
+    Defect.in_stages("empty-set-open", "B20", replace(STAGES, peers=empty_set_open)),
+    Defect.in_stages("empty-subject-none", "B91", replace(STAGES, subjects=empty_subject_none)),
 )

@@ -1,0 +1,229 @@
+"""Defects of state over time: what the CNI believes is not what is true."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from harness.cluster.netns.defects.registry import Defect
+from harness.cluster.netns.parts import PARTS, Observe, Snapshot
+from harness.model import Manifest, Pod, State
+
+_Key = tuple[str, str, str, str]
+
+
+def _key(manifest: Manifest) -> _Key:
+    return manifest.api_version, manifest.kind, manifest.namespace, manifest.name
+
+
+def _by_key(state: State) -> dict[_Key, Manifest]:
+    return {_key(manifest): manifest for manifest in state.policies}
+
+
+def _with_spec(manifest: Manifest, change: Callable[[dict[str, Any]], None]) -> Manifest:
+    document = json.loads(manifest.json)
+    change(document["spec"])
+    return replace(manifest, json=json.dumps(document))
+
+
+def _policies(snapshot: Snapshot, policies: Iterable[Manifest]) -> Snapshot:
+    return replace(snapshot, state=replace(snapshot.state, policies=tuple(policies)))
+
+
+def _pods(snapshot: Snapshot, pods: Iterable[Pod]) -> Snapshot:
+    return replace(snapshot, state=replace(snapshot.state, pods=tuple(pods)))
+
+
+def pod_labels_frozen(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A pod keeps the labels that it was created with."""
+    if believed is None:
+        return now
+    before = {pod.ref: pod for pod in believed.state.pods}
+
+    def seen(pod: Pod) -> Pod:
+        old = before.get(pod.ref)
+        same = old is not None and old.incarnation == pod.incarnation
+        return replace(pod, labels=old.labels) if old and same else pod
+
+    return _pods(now, map(seen, now.state.pods))
+
+
+def namespace_labels_frozen(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A namespace keeps the labels that it was created with."""
+    if believed is None:
+        return now
+    before = {item.name: item for item in believed.state.namespaces}
+    seen = tuple(
+        replace(item, labels=before[item.name].labels) if item.name in before else item
+        for item in now.state.namespaces
+    )
+    return replace(now, state=replace(now.state, namespaces=seen))
+
+
+def subject_frozen(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """An update of a policy changes its rules, and not the pods that it selects."""
+    if believed is None:
+        return now
+    before = _by_key(believed.state)
+
+    def seen(manifest: Manifest) -> Manifest:
+        old = before.get(_key(manifest))
+        if old is None:
+            return manifest
+        selector = json.loads(old.json)["spec"].get("podSelector", {})
+        return _with_spec(manifest, lambda spec: spec.update(podSelector=selector))
+
+    return _policies(now, map(seen, now.state.policies))
+
+
+def isolation_sticks(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """After the last policy of a namespace is deleted, its pods stay isolated."""
+    if believed is None:
+        return now
+    left = {manifest.namespace for manifest in now.state.policies}
+    there = {namespace.name for namespace in now.state.namespaces}
+
+    def close(spec: dict[str, Any]) -> None:
+        spec.pop("ingress", None)
+        spec.pop("egress", None)
+
+    stuck = (
+        _with_spec(item, close)
+        for item in believed.state.policies
+        if item.namespace in there - left
+    )
+    return _policies(now, (*now.state.policies, *stuck))
+
+
+def shared_set_freed(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """With a policy, the peers that it named go from all policies that name the same ones."""
+    if believed is None:
+        return now
+    current, before = _by_key(now.state), _by_key(believed.state)
+    gone = [json.loads(item.json)["spec"] for key, item in before.items() if key not in current]
+    freed = [
+        peer
+        for spec in gone
+        for section, peers in (("ingress", "from"), ("egress", "to"))
+        for rule in spec.get(section) or []
+        for peer in rule.get(peers) or []
+    ]
+
+    def free(spec: dict[str, Any]) -> None:
+        for section, peers in (("ingress", "from"), ("egress", "to")):
+            rules = spec.get(section) or []
+            for rule in rules:
+                if rule.get(peers):
+                    rule[peers] = [peer for peer in rule[peers] if peer not in freed]
+            spec[section] = [rule for rule in rules if rule.get(peers) != []]
+
+    def seen(manifest: Manifest) -> Manifest:
+        old = before.get(_key(manifest), manifest)
+        return _with_spec(old, free) if freed else old
+
+    return _policies(now, map(seen, now.state.policies))
+
+
+def direction_leak(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """After a policy is deleted, the others of its namespace isolate in both directions."""
+    if believed is None:
+        return now
+    current, before = _by_key(now.state), _by_key(believed.state)
+    leaking = {item.namespace for key, item in before.items() if key not in current}
+
+    def seen(manifest: Manifest) -> Manifest:
+        if manifest.namespace in leaking:
+            both = ["Ingress", "Egress"]
+            return _with_spec(manifest, lambda spec: spec.update(policyTypes=both))
+        return manifest
+
+    return _policies(now, map(seen, now.state.policies))
+
+
+def blocks_append_only(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """An update of a policy adds its ipBlocks, and removes none."""
+    if believed is None:
+        return now
+    before = _by_key(believed.state)
+
+    def seen(manifest: Manifest) -> Manifest:
+        old = before.get(_key(manifest))
+        if old is None or old.json == manifest.json:
+            return manifest
+        kept = json.loads(old.json)["spec"]
+
+        def append(spec: dict[str, Any]) -> None:
+            for section, peers in (("ingress", "from"), ("egress", "to")):
+                pairs = zip(spec.get(section) or [], kept.get(section) or [], strict=False)
+                for rule, earlier in pairs:
+                    blocks = [peer for peer in earlier.get(peers) or [] if "ipBlock" in peer]
+                    if rule.get(peers):
+                        rule[peers] = [*rule[peers], *(b for b in blocks if b not in rule[peers])]
+
+        return _with_spec(manifest, append)
+
+    return _policies(now, map(seen, now.state.policies))
+
+
+def namespace_rules_kept(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A namespace that is created again has the policies of the one before."""
+    if believed is None:
+        return now
+    current = _by_key(now.state)
+    there = {item.name: item.incarnation for item in now.state.namespaces}
+    before = {item.name: item.incarnation for item in believed.state.namespaces}
+    kept = [
+        item
+        for key, item in _by_key(believed.state).items()
+        if key not in current
+        and (item.namespace not in there or there[item.namespace] != before.get(item.namespace))
+    ]
+    return _policies(now, (*now.state.policies, *kept))
+
+
+def pods_at_policy_events(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """New pods are noticed when a policy changes, and not before."""
+    if believed is None or believed.state.policies != now.state.policies:
+        return now
+    known = {pod.ref for pod in believed.state.pods}
+    return _pods(now, (pod for pod in now.state.pods if pod.ref in known))
+
+
+def address_change_ignored(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A pod that is created again keeps its first address in every set."""
+    if believed is None:
+        return now
+    seen = dict(now.addresses.pods)
+    seen.update((ref, ips) for ref, ips in believed.addresses.pods.items() if ref in seen)
+    return replace(now, addresses=replace(now.addresses, pods=seen))
+
+
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+
+
+def odd_names_skipped(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG001
+    """A policy with a long name, with dots, or with a digit first, is passed over."""
+    plain = (item for item in now.state.policies if _PLAIN_NAME.fullmatch(item.name))
+    return _policies(now, plain)
+
+
+def _defect(name: str, id_: str, observe: Observe) -> Defect:
+    return Defect(name, id_, replace(PARTS, observe=observe))
+
+
+DEFECTS = (
+    _defect("pod-labels-frozen", "B67", pod_labels_frozen),
+    _defect("namespace-labels-frozen", "B68", namespace_labels_frozen),
+    _defect("subject-frozen", "B69", subject_frozen),
+    _defect("isolation-sticks", "B07", isolation_sticks),
+    _defect("shared-set-freed", "B08", shared_set_freed),
+    _defect("direction-leak", "B04", direction_leak),
+    _defect("blocks-append-only", "B48", blocks_append_only),
+    _defect("namespace-rules-kept", "B75", namespace_rules_kept),
+    _defect("pods-at-policy-events", "B80", pods_at_policy_events),
+    _defect("address-change-ignored", "B73", address_change_ignored),
+    _defect("odd-names-skipped", "B83", odd_names_skipped),
+)
