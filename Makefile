@@ -196,6 +196,10 @@ check: $(DEV_STAMP) ## check format, lint, types, layers and scenario files; no 
 	@$(MAKE) collect
 	@echo "check: all good"
 
+.PHONY: defects
+defects: nft $(DEV_STAMP) ## run scenarios with the defects that they claim to catch, and write docs/kill-table.md; ALL=1: with all defects
+	@$(BIN)/python -m tools.kill_table $(if $(ALL),--all,--write)
+
 .PHONY: documents
 documents: $(DEV_STAMP) ## write the generated parts of the documents
 	@$(BIN)/python -m tools.documents

@@ -63,20 +63,10 @@ def namespace_labels_frozen(believed: Snapshot | None, now: Snapshot) -> Snapsho
     return replace(now, state=replace(now.state, namespaces=seen))
 
 
-def subject_frozen(believed: Snapshot | None, now: Snapshot) -> Snapshot:
-    """An update of a policy changes its rules, and not the pods that it selects."""
-    if believed is None:
-        return now
-    before = _by_key(believed.state)
-
-    def seen(manifest: Manifest) -> Manifest:
-        old = before.get(_key(manifest))
-        if old is None:
-            return manifest
-        selector = json.loads(old.json)["spec"].get("podSelector", {})
-        return _with_spec(manifest, lambda spec: spec.update(podSelector=selector))
-
-    return _policies(now, map(seen, now.state.policies))
+def update_ignored(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A policy keeps the spec that it was created with."""
+    before = _by_key(believed.state) if believed else {}
+    return _policies(now, (before.get(_key(item), item) for item in now.state.policies))
 
 
 def isolation_sticks(believed: Snapshot | None, now: Snapshot) -> Snapshot:
@@ -217,7 +207,7 @@ def _defect(name: str, id_: str, observe: Observe) -> Defect:
 DEFECTS = (
     _defect("pod-labels-frozen", "B67", pod_labels_frozen),
     _defect("namespace-labels-frozen", "B68", namespace_labels_frozen),
-    _defect("subject-frozen", "B69", subject_frozen),
+    _defect("update-ignored", "B69", update_ignored),
     _defect("isolation-sticks", "B07", isolation_sticks),
     _defect("shared-set-freed", "B08", shared_set_freed),
     _defect("direction-leak", "B04", direction_leak),

@@ -1,0 +1,202 @@
+"""The kill table: each known defect, switched on, must turn a scenario that claims it red.
+
+    python -m tools.kill_table              the claims: `catches:` of the scenarios; `make defects`
+    python -m tools.kill_table --all        every scenario with every defect
+    python -m tools.kill_table --write      also write docs/kill-table.md
+
+A scenario kills a defect if all of its cells are right without the defect and, with it, a cell is
+wrong in the direction of the defect. A claim that does not kill, and a defect that no scenario
+kills, are failures. The verdicts are those of packets: the oracle has no part in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import catalogue, scenario
+from harness.catalogue import Effect, KnownDefect
+from harness.cluster.netns import NetnsCluster
+from harness.errors import HarnessError
+from harness.model import CellResult, CellStatus, Scenario, Verdict
+from harness.runner import ScenarioRun
+from harness.settle import Timing
+
+ROOT = Path(__file__).parents[1]
+SCENARIOS = ROOT / "scenarios"
+TABLE = ROOT / "docs" / "kill-table.md"
+INCLUDED = frozenset({"scale"})
+"""Needs that are asked for by name, and that the embedded cluster can meet."""
+
+SETTLE_S = 0.4
+"""The embedded cluster enforces a policy before ``sync`` returns, so a wrong cell stays wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A scenario to be run with a defect, or without one."""
+
+    path: Path
+    defect: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a trial showed: the first cell that is wrong in the direction of the defect, in words.
+
+    ``failed`` is the reason why the scenario says nothing: it was skipped, or it raised an error.
+    """
+
+    trial: Trial
+    killed_by: str = ""
+    failed: str = ""
+
+
+def effects(result: CellResult) -> Effect | None:
+    """Return in which direction a cell is wrong, or None if it is not."""
+    if result.status is not CellStatus.WRONG:
+        return None
+    return Effect.OPENS if result.outcome is Verdict.ALLOWED else Effect.CLOSES
+
+
+def wrong_cells(read: Scenario, defect: str | None) -> Iterator[tuple[str, CellResult]]:
+    """Run the steps in order; yield each wrong cell with the name of its step."""
+    with NetnsCluster(defect=defect) as cluster:
+        run = ScenarioRun(cluster, read, Timing(settle_s=SETTLE_S))
+        for index, step in enumerate(read.steps):
+            done = run.run(index)
+            yield from ((step.name, cell) for cell in done.reachability.mismatches)
+
+
+def tried(trial: Trial) -> Outcome:
+    """Run one trial."""
+    read = scenario.load(trial.path)
+    known = None if trial.defect is None else _named(trial.defect)
+    with NetnsCluster() as cluster:
+        lacks = cluster.capabilities.lacks(read.needs)
+    if lacks or read.needs.on_request - INCLUDED:
+        return Outcome(trial, failed=lacks or "runs only where it is asked for")
+    try:
+        for step, result in wrong_cells(read, trial.defect):
+            effect = effects(result)
+            if effect and (known is None or known.effect in {effect, Effect.BOTH}):
+                probe, cell = result.cell.probe, result.cell
+                return Outcome(
+                    trial, f"{step}: `{probe}` gives {result.outcome}, not {cell.expected}"
+                )
+    except HarnessError as error:
+        return Outcome(trial, failed=error.message)
+    return Outcome(trial)
+
+
+def _named(name: str) -> KnownDefect:
+    return next(entry for entry in catalogue.defects().values() if entry.name == name)
+
+
+def trials(read: Mapping[Path, Scenario], *, everything: bool) -> Iterator[Trial]:
+    """Yield the trials that are asked for: claims, or all pairs; and each scenario alone."""
+    for path, found in read.items():
+        ids = catalogue.defects() if everything else found.catches
+        names = [catalogue.defects()[id_].name for id_ in ids]
+        if any(names):
+            yield Trial(path, None)
+        yield from (Trial(path, name) for name in names if name)
+
+
+def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> Iterator[str]:
+    """Yield a line for each scenario that fails without a defect, false claim, and survivor."""
+    for trial, outcome in found.items():
+        if trial.defect is None and outcome.killed_by:
+            yield f"{_shown(trial.path)}: wrong without any defect: {outcome.killed_by}"
+    for path, one in read.items():
+        for id_ in one.catches:
+            name = catalogue.defects()[id_].name
+            claimed = found.get(Trial(path, name))
+            if name and claimed and not claimed.killed_by:
+                why = claimed.failed or "every cell is as before"
+                yield f"{_shown(path)}: claims {id_}, and {name} does not show: {why}"
+    killed = {trial.defect for trial, outcome in found.items() if outcome.killed_by}
+    for id_, entry in catalogue.defects().items():
+        if entry.name and entry.name not in killed:
+            yield f"{id_} {entry.name}: survives, no scenario that was run shows it"
+
+
+def document(found: Mapping[Trial, Outcome]) -> str:
+    """Return docs/kill-table.md."""
+    entries = catalogue.defects()
+    rows = []
+    for id_, entry in entries.items():
+        if not entry.name:
+            continue
+        kills = [o for t, o in found.items() if t.defect == entry.name and o.killed_by]
+        first = f"{_shown(kills[0].trial.path)}, {kills[0].killed_by}" if kills else "**survives**"
+        rows.append(f"| {id_} | `{entry.name}` | {entry.effect} | {len(kills)} | {first} |")
+    switched = sum(bool(entry.name) for entry in entries.values())
+    return "\n".join(
+        (
+            "# Kill table",
+            "",
+            "Each known defect that the embedded cluster can reproduce, and the scenarios that "
+            "claim to catch it and do: `make defects` runs every scenario with each defect that "
+            "its `catches` names, and fails if a claim is false or a defect is caught by none.",
+            "",
+            f"{switched} of {len(entries)} known defects can be switched on. "
+            "[defects.md](defects.md) says what each is, and why the others cannot.",
+            "",
+            "| id | defect | effect | caught by | first of them: step and cell |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        )
+    )
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(SCENARIOS).as_posix()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the trials; print problems, and return 1 if there are any."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--all", action="store_true", help="every scenario with every defect")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
+    parser.add_argument(
+        "--jobs", type=int, default=6, help="trials at a time; most of it is waiting"
+    )
+    parsed = parser.parse_args(arguments)
+    read = {path: scenario.load(path) for path in sorted(scenario.find(SCENARIOS))}
+    wanted = list(trials(read, everything=parsed.all))
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(parsed.jobs) as pool:
+        found = {outcome.trial: outcome for outcome in pool.imap(tried, wanted)}
+    if parsed.write:
+        TABLE.write_text(document(found), encoding="utf-8")
+    wrong = list(problems(read, found))
+    print(*wrong, *_summary(found.values(), everything=parsed.all), sep="\n")
+    return 1 if wrong else 0
+
+
+def _summary(found: Iterable[Outcome], *, everything: bool) -> Iterator[str]:
+    runs = [outcome for outcome in found if outcome.trial.defect]
+    kills = [outcome for outcome in runs if outcome.killed_by]
+    defects = {kill.trial.defect for kill in kills}
+    yield f"{len(kills)} of {len(runs)} trials kill; {len(defects)} defects are killed"
+    if not everything:
+        return
+    catching = {kill.trial.path for kill in kills}
+    idle = sorted({run.trial.path for run in runs if not run.failed} - catching)
+    yield from (f"{_shown(path)}: catches no defect" for path in idle)
+    by_defect: dict[str | None, set[Path]] = {}
+    for kill in kills:
+        by_defect.setdefault(kill.trial.defect, set()).add(kill.trial.path)
+    for name, paths in by_defect.items():
+        if len(paths) == 1:
+            yield f"{name}: caught by {_shown(*paths)} alone"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
