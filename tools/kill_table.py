@@ -22,7 +22,7 @@ from harness import catalogue, scenario
 from harness.catalogue import Effect, KnownDefect
 from harness.cluster.netns import NetnsCluster
 from harness.errors import HarnessError
-from harness.model import CellResult, CellStatus, Scenario, Verdict
+from harness.model import Cell, Scenario, Verdict
 from harness.runner import ScenarioRun
 from harness.settle import Timing
 
@@ -56,20 +56,33 @@ class Outcome:
     failed: str = ""
 
 
-def effects(result: CellResult) -> Effect | None:
-    """Return in which direction a cell is wrong, or None if it is not."""
-    if result.status is not CellStatus.WRONG:
-        return None
-    return Effect.OPENS if result.outcome is Verdict.ALLOWED else Effect.CLOSES
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A pair that had another verdict than its table states."""
+
+    step: str
+    cell: Cell
+    verdict: Verdict
+
+    @property
+    def effect(self) -> Effect:
+        return Effect.OPENS if self.verdict is Verdict.ALLOWED else Effect.CLOSES
+
+    def __str__(self) -> str:
+        return f"{self.step}: `{self.cell.probe}` gives {self.verdict}, not {self.cell.expected}"
 
 
-def wrong_cells(read: Scenario, defect: str | None) -> Iterator[tuple[str, CellResult]]:
-    """Run the steps in order; yield each wrong cell with the name of its step."""
+def wrong_pairs(read: Scenario, defect: str | None) -> Iterator[Wrong]:
+    """Run the steps in order; yield each wrong cell, and each pair with a gap in a watch."""
     with NetnsCluster(defect=defect) as cluster:
         run = ScenarioRun(cluster, read, Timing(settle_s=SETTLE_S))
         for index, step in enumerate(read.steps):
             done = run.run(index)
-            yield from ((step.name, cell) for cell in done.reachability.mismatches)
+            for result in done.reachability.mismatches:
+                if isinstance(result.outcome, Verdict):
+                    yield Wrong(step.name, result.cell, result.outcome)
+            for pair in done.watched:
+                yield from (Wrong(step.name, pair.cell, gap.verdict) for gap in pair.intolerable)
 
 
 def tried(trial: Trial) -> Outcome:
@@ -81,13 +94,9 @@ def tried(trial: Trial) -> Outcome:
     if lacks or read.needs.on_request - INCLUDED:
         return Outcome(trial, failed=lacks or "runs only where it is asked for")
     try:
-        for step, result in wrong_cells(read, trial.defect):
-            effect = effects(result)
-            if effect and (known is None or known.effect in {effect, Effect.BOTH}):
-                probe, cell = result.cell.probe, result.cell
-                return Outcome(
-                    trial, f"{step}: `{probe}` gives {result.outcome}, not {cell.expected}"
-                )
+        for wrong in wrong_pairs(read, trial.defect):
+            if known is None or known.effect in {wrong.effect, Effect.BOTH}:
+                return Outcome(trial, str(wrong))
     except HarnessError as error:
         return Outcome(trial, failed=error.message)
     return Outcome(trial)
