@@ -5,8 +5,9 @@
     python -m tools.kill_table --write      also write docs/kill-table.md
 
 A scenario kills a defect if all of its cells are right without the defect and, with it, a cell is
-wrong in the direction of the defect. A claim that does not kill, and a defect that no scenario
-kills, are failures. The verdicts are those of packets: the oracle has no part in it.
+wrong in the direction of the defect: a denied pair connects, or an allowed one is denied.
+A claim that does not kill, and a defect that no scenario kills, are failures. The verdicts are
+those of packets: the oracle has no part in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,13 @@ class Trial:
 class Outcome:
     """What a trial showed: the first cell that is wrong in the direction of the defect, in words.
 
-    ``failed`` is the reason why the scenario says nothing: it was skipped, or it raised an error.
+    ``skipped`` is what the embedded cluster lacks for the scenario, ``failed`` the error that it
+    raised.
     """
 
     trial: Trial
     killed_by: str = ""
+    skipped: str = ""
     failed: str = ""
 
 
@@ -65,8 +68,15 @@ class Wrong:
     verdict: Verdict
 
     @property
-    def effect(self) -> Effect:
-        return Effect.OPENS if self.verdict is Verdict.ALLOWED else Effect.CLOSES
+    def effect(self) -> Effect | None:
+        """What was done to the connection; None if it was neither opened nor closed."""
+        match self.cell.expected, self.verdict:
+            case Verdict.TIMEOUT, Verdict.ALLOWED:
+                return Effect.OPENS
+            case Verdict.ALLOWED, Verdict.TIMEOUT | Verdict.REFUSED:
+                return Effect.CLOSES
+            case _:
+                return None
 
     def __str__(self) -> str:
         return f"{self.step}: `{self.cell.probe}` gives {self.verdict}, not {self.cell.expected}"
@@ -92,10 +102,10 @@ def tried(trial: Trial) -> Outcome:
     with NetnsCluster() as cluster:
         lacks = cluster.capabilities.lacks(read.needs)
     if lacks or read.needs.on_request - INCLUDED:
-        return Outcome(trial, failed=lacks or "runs only where it is asked for")
+        return Outcome(trial, skipped=lacks or "runs only where it is asked for")
     try:
         for wrong in wrong_pairs(read, trial.defect):
-            if known is None or known.effect in {wrong.effect, Effect.BOTH}:
+            if known is None or (wrong.effect and known.effect in {wrong.effect, Effect.BOTH}):
                 return Outcome(trial, str(wrong))
     except HarnessError as error:
         return Outcome(trial, failed=error.message)
@@ -116,19 +126,30 @@ def trials(read: Mapping[Path, Scenario], *, everything: bool) -> Iterator[Trial
         yield from (Trial(path, name) for name in names if name)
 
 
+def _is_right(outcome: Outcome) -> bool:
+    return not (outcome.killed_by or outcome.skipped or outcome.failed)
+
+
+def kills(found: Mapping[Trial, Outcome]) -> Mapping[Trial, Outcome]:
+    """Return the kills: a scenario must be right without the defect."""
+    right = {t.path for t, o in found.items() if t.defect is None and _is_right(o)}
+    return {t: o for t, o in found.items() if t.defect and o.killed_by and t.path in right}
+
+
 def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> Iterator[str]:
     """Yield a line for each scenario that fails without a defect, false claim, and survivor."""
     for trial, outcome in found.items():
-        if trial.defect is None and outcome.killed_by:
-            yield f"{_shown(trial.path)}: wrong without any defect: {outcome.killed_by}"
+        alone = outcome.killed_by or outcome.failed
+        if trial.defect is None and alone:
+            yield f"{_shown(trial.path)}: not right without any defect: {alone}"
     for path, one in read.items():
         for id_ in one.catches:
             name = catalogue.defects()[id_].name
             claimed = found.get(Trial(path, name))
             if name and claimed and not claimed.killed_by:
-                why = claimed.failed or "every cell is as before"
+                why = claimed.failed or claimed.skipped or "every cell is as before"
                 yield f"{_shown(path)}: claims {id_}, and {name} does not show: {why}"
-    killed = {trial.defect for trial, outcome in found.items() if outcome.killed_by}
+    killed = {trial.defect for trial in kills(found)}
     for id_, entry in catalogue.defects().items():
         if entry.name and entry.name not in killed:
             yield f"{id_} {entry.name}: survives, no scenario that was run shows it"
@@ -141,9 +162,9 @@ def document(found: Mapping[Trial, Outcome]) -> str:
     for id_, entry in entries.items():
         if not entry.name:
             continue
-        kills = [o for t, o in found.items() if t.defect == entry.name and o.killed_by]
-        first = f"{_shown(kills[0].trial.path)}, {kills[0].killed_by}" if kills else "**survives**"
-        rows.append(f"| {id_} | `{entry.name}` | {entry.effect} | {len(kills)} | {first} |")
+        own = [outcome for trial, outcome in kills(found).items() if trial.defect == entry.name]
+        first = f"{_shown(own[0].trial.path)}, {own[0].killed_by}" if own else "**survives**"
+        rows.append(f"| {id_} | `{entry.name}` | {entry.effect} | {len(own)} | {first} |")
     switched = sum(bool(entry.name) for entry in entries.values())
     return "\n".join(
         (
@@ -185,22 +206,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if parsed.write:
         TABLE.write_text(document(found), encoding="utf-8")
     wrong = list(problems(read, found))
-    print(*wrong, *_summary(found.values(), everything=parsed.all), sep="\n")
+    print(*wrong, *_summary(found, everything=parsed.all), sep="\n")
     return 1 if wrong else 0
 
 
-def _summary(found: Iterable[Outcome], *, everything: bool) -> Iterator[str]:
-    runs = [outcome for outcome in found if outcome.trial.defect]
-    kills = [outcome for outcome in runs if outcome.killed_by]
-    defects = {kill.trial.defect for kill in kills}
-    yield f"{len(kills)} of {len(runs)} trials kill; {len(defects)} defects are killed"
+def _summary(found: Mapping[Trial, Outcome], *, everything: bool) -> Iterator[str]:
+    runs = [outcome for trial, outcome in found.items() if trial.defect]
+    killing = kills(found).values()
+    defects = {kill.trial.defect for kill in killing}
+    yield f"{len(killing)} of {len(runs)} trials kill; {len(defects)} defects are killed"
     if not everything:
         return
-    catching = {kill.trial.path for kill in kills}
-    idle = sorted({run.trial.path for run in runs if not run.failed} - catching)
+    catching = {kill.trial.path for kill in killing}
+    idle = sorted({run.trial.path for run in runs if not run.skipped} - catching)
     yield from (f"{_shown(path)}: catches no defect" for path in idle)
     by_defect: dict[str | None, set[Path]] = {}
-    for kill in kills:
+    for kill in killing:
         by_defect.setdefault(kill.trial.defect, set()).add(kill.trial.path)
     for name, paths in by_defect.items():
         if len(paths) == 1:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from harness import catalogue, scenario
+from harness.catalogue import Effect
+from harness.model import Verdict
 from tools import kill_table
-from tools.kill_table import SCENARIOS, Outcome, Trial, tried
+from tools.kill_table import SCENARIOS, Outcome, Trial, Wrong, tried
 
 PATH = SCENARIOS / "examples" / "access-by-label.yaml"
 KILLED = "one client gets the label: `demo/client -> demo/server:80` gives TIMEOUT, not allowed"
@@ -35,7 +37,7 @@ def test_a_wrong_cell_in_the_other_direction_is_no_kill(monkeypatch: pytest.Monk
 @pytest.mark.usefixtures("available")
 def test_a_scenario_that_cannot_run_here_says_why() -> None:
     path = SCENARIOS / "examples" / "cilium-fqdn.yaml"
-    assert tried(Trial(path, "no-enforcement")).failed == (
+    assert tried(Trial(path, "no-enforcement")).skipped == (
         "cluster netns lacks the API cilium.io/v2/CiliumNetworkPolicy"
     )
 
@@ -55,5 +57,23 @@ def test_the_problems_of_a_suite() -> None:
     assert found(Outcome(trial)) == [claim + "every cell is as before", survives]
     assert found(Outcome(trial, failed="no pod")) == [claim + "no pod", survives]
     assert found(Outcome(trial, "step: cell"), alone="step: other") == [
-        "examples/access-by-label.yaml: wrong without any defect: step: other"
+        "examples/access-by-label.yaml: not right without any defect: step: other",
+        survives,
     ]
+
+
+@pytest.mark.parametrize(
+    ("expected", "verdict", "effect"),
+    [
+        (Verdict.TIMEOUT, Verdict.ALLOWED, Effect.OPENS),
+        (Verdict.ALLOWED, Verdict.TIMEOUT, Effect.CLOSES),
+        (Verdict.ALLOWED, Verdict.REFUSED, Effect.CLOSES),
+        (Verdict.TIMEOUT, Verdict.REFUSED, None),
+        (Verdict.ALLOWED, Verdict.DNS, None),
+    ],
+)
+def test_the_effect_of_a_wrong_verdict(
+    expected: Verdict, verdict: Verdict, effect: Effect | None
+) -> None:
+    cell = replace(scenario.load(PATH).steps[0].table.cells[0], expected=expected)
+    assert Wrong("step", cell, verdict).effect is effect

@@ -90,3 +90,9 @@ def test_every_defect_that_can_be_switched_on_is_in_the_catalogue() -> None:
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_wrong_in_the_stage_that_the_catalogue_names(name: str) -> None:
     assert replaced(DEFECTS[name]) == {catalogue.defects()[DEFECTS[name].id].stage}
+
+
+def test_a_defect_has_a_switch_with_an_effect_or_a_reason_why_not() -> None:
+    for entry in catalogue.defects().values():
+        assert (entry.name is None) is (entry.effect is None), entry
+        assert (entry.name is None) is bool(entry.not_here), entry

@@ -88,33 +88,58 @@ def isolation_sticks(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     return _policies(now, (*now.state.policies, *stuck))
 
 
-def shared_set_freed(believed: Snapshot | None, now: Snapshot) -> Snapshot:
-    """With a policy, the peers that it named go from all policies that name the same ones."""
-    if believed is None:
-        return now
-    current, before = _by_key(now.state), _by_key(believed.state)
-    gone = [json.loads(item.json)["spec"] for key, item in before.items() if key not in current]
-    freed = [
+_NOTE = "netpol.harness/believed"
+"""An annotation of believed policies: what the defect must remember about them."""
+
+
+def _noted(manifest: Manifest, note: object) -> Manifest:
+    document = json.loads(manifest.json)
+    document.setdefault("metadata", {}).setdefault("annotations", {})[_NOTE] = note
+    return replace(manifest, json=json.dumps(document))
+
+
+def _note(manifest: Manifest | None) -> Any:
+    document = json.loads(manifest.json) if manifest else {}
+    return document.get("metadata", {}).get("annotations", {}).get(_NOTE)
+
+
+def _peers(spec: dict[str, Any]) -> list[Any]:
+    return [
         peer
-        for spec in gone
         for section, peers in (("ingress", "from"), ("egress", "to"))
         for rule in spec.get(section) or []
         for peer in rule.get(peers) or []
     ]
 
-    def free(spec: dict[str, Any]) -> None:
-        for section, peers in (("ingress", "from"), ("egress", "to")):
-            rules = spec.get(section) or []
-            for rule in rules:
-                if rule.get(peers):
-                    rule[peers] = [peer for peer in rule[peers] if peer not in freed]
-            spec[section] = [rule for rule in rules if rule.get(peers) != []]
+
+def shared_set_freed(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """With a policy, its peers go from all other policies, until these are updated."""
+    if believed is None:
+        return now
+    current, before = _by_key(now.state), _by_key(believed.state)
+    gone = [json.loads(item.json)["spec"] for key, item in before.items() if key not in current]
+    freed_now = [peer for spec in gone for peer in _peers(spec)]
 
     def seen(manifest: Manifest) -> Manifest:
-        old = before.get(_key(manifest), manifest)
-        return _with_spec(old, free) if freed else old
+        note = _note(before.get(_key(manifest))) or {}
+        freed = note.get("freed", []) if note.get("as") == manifest.json else []
+        if _key(manifest) in before:
+            freed = [*freed, *freed_now]
+        if not freed:
+            return manifest
+        without = _with_spec(manifest, lambda spec: _free(spec, freed))
+        return _noted(without, {"as": manifest.json, "freed": freed})
 
     return _policies(now, map(seen, now.state.policies))
+
+
+def _free(spec: dict[str, Any], freed: list[Any]) -> None:
+    for section, peers in (("ingress", "from"), ("egress", "to")):
+        rules = spec.get(section) or []
+        for rule in rules:
+            if rule.get(peers):
+                rule[peers] = [peer for peer in rule[peers] if peer not in freed]
+        spec[section] = [rule for rule in rules if rule.get(peers) != []]
 
 
 def direction_leak(believed: Snapshot | None, now: Snapshot) -> Snapshot:
@@ -125,10 +150,11 @@ def direction_leak(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     leaking = {item.namespace for key, item in before.items() if key not in current}
 
     def seen(manifest: Manifest) -> Manifest:
-        if manifest.namespace in leaking:
-            both = ["Ingress", "Egress"]
-            return _with_spec(manifest, lambda spec: spec.update(policyTypes=both))
-        return manifest
+        if manifest.namespace not in leaking and _note(before.get(_key(manifest))) is None:
+            return manifest
+        both = ["Ingress", "Egress"]
+        leaked = _with_spec(manifest, lambda spec: spec.update(policyTypes=both))
+        return _noted(leaked, "leaks")
 
     return _policies(now, map(seen, now.state.policies))
 
