@@ -63,7 +63,7 @@ class Capabilities:
     denies_by: DeniesBy = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
-    watch_interval_s: float = 0.2
+    watch_interval_s: float = 1.0
 
     def lacks(self, needs: Needs) -> str | None:
         """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
