@@ -49,6 +49,7 @@ docs/results
 :caption: Reference
 docs/semantics
 docs/requirements
+docs/upstream
 docs/defects
 SECURITY
 CHANGELOG

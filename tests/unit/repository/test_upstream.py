@@ -1,0 +1,31 @@
+"""docs/upstream.md: Kubernetes' own cases, and the scenarios that ask the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "docs" / "upstream.md").read_text(encoding="utf-8")
+PARTS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
+CASES = {
+    title: re.findall(r"^\| (should .*?) \| (.*?) \|", part, re.MULTILINE)
+    for title, part in PARTS.items()
+}
+
+
+def test_every_case_is_there() -> None:
+    # 45 without SCTP, which `[sig-network] Netpol` runs everywhere.
+    assert {title: len(rows) for title, rows in CASES.items()} == {"TCP": 42, "UDP": 3, "SCTP": 3}
+    assert all(len({case for case, _ in rows}) == len(rows) for rows in CASES.values())
+
+
+def test_every_case_has_scenarios_of_conformance() -> None:
+    paths = {
+        f"{title}: {case}": re.findall(r"\]\(\.\./scenarios/(conformance/.*?\.yaml)\)", scenarios)
+        for title, rows in CASES.items()
+        for case, scenarios in rows
+    }
+    assert [case for case, found in paths.items() if not found] == []
+    named = {path for found in paths.values() for path in found}
+    assert sorted(path for path in named if not (ROOT / "scenarios" / path).is_file()) == []
