@@ -200,6 +200,10 @@ check: $(DEV_STAMP) ## check format, lint, types, layers and scenario files; no 
 defects: nft $(DEV_STAMP) ## run scenarios with the defects that they claim to catch, and write docs/kill-table.md; ALL=1: with all defects
 	@$(BIN)/python -m tools.kill_table $(if $(ALL),--all,--write)
 
+.PHONY: coverage
+coverage: $(DEV_STAMP) ## write docs/coverage.md: which scenarios try each requirement; ARGS: more files of results
+	@$(BIN)/python -m tools.coverage_table $(ARGS)
+
 .PHONY: documents
 documents: $(DEV_STAMP) ## write the generated parts of the documents
 	@$(BIN)/python -m tools.documents

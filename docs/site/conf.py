@@ -49,6 +49,7 @@ docs/results
 :caption: Reference
 docs/semantics
 docs/requirements
+docs/coverage
 docs/upstream
 docs/defects
 SECURITY
