@@ -5,9 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
+from harness.cidr import contains, overlap
 from harness.model import Needs, Networks
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def mismatch(found: Networks, needs: Needs) -> str | None:
@@ -50,20 +49,15 @@ def _not_within(there: Iterable[str], wanted: Iterable[str]) -> str | None:
         if not of_family:
             return "does not tell its IPv" + str(version) + " range of {key}"
         for network in of_family:
-            if not any(_holds(known, network) for known in outer):
+            if not any(contains(known, network) for known in outer):
                 return f"has {{key}} in {network}"
     return None
-
-
-def _holds(outer: _Network, inner: _Network) -> bool:
-    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
 
 
 def _overlap(there: Iterable[str], outside: Iterable[str]) -> tuple[str, str] | None:
     for written in outside:
         cidr = ipaddress.ip_network(written)
         for item in there:
-            network = ipaddress.ip_network(item)
-            if network.version == cidr.version and network.overlaps(cidr):
+            if overlap(ipaddress.ip_network(item), cidr):
                 return item, written
     return None

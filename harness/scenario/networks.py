@@ -6,13 +6,12 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from harness.cidr import Network, contains, overlap
 from harness.model import External, Manifest, Networks, Step
 from harness.policy import parsed
 from harness.scenario.problems import Problems
 from harness.scenario.schema import NetworksWire
 from harness.scenario.source import Document
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NARROW = 8
 """An ipBlock with a longer prefix is about certain hosts; 10.0.0.0/8 is about a whole world."""
@@ -42,7 +41,7 @@ def networks(wire: NetworksWire | None, document: Document, problems: Problems) 
     if wire is None:
         return Networks()
     found = Networks(_listed(wire.pods), _listed(wire.services), _listed(wire.nodes))
-    seen: list[tuple[str, _Network]] = []
+    seen: list[tuple[str, Network]] = []
     for key, written in _written(found):
         place = ("networks", key)
         of_key = [ipaddress.ip_network(cidr) for cidr in written]
@@ -64,7 +63,7 @@ def networks(wire: NetworksWire | None, document: Document, problems: Problems) 
                     "use a range for hosts",
                 )
             for other_key, other in seen:
-                if network.version == other.version and network.overlaps(other):
+                if overlap(network, other):
                     fact = f"{network} in networks.{key} overlaps {other} in networks.{other_key}"
                     problems.add(document.at(place), fact, "choose ranges that are disjoint")
         seen += [(key, network) for network in of_key]
@@ -81,8 +80,7 @@ def no_outside_host(address: str, own: Networks) -> tuple[str, str] | None:
         )
     for key, written in _written(own):
         for cidr in written:
-            known = ipaddress.ip_network(cidr)
-            if network.version == known.version and network.subnet_of(known):  # type: ignore[arg-type]
+            if contains(ipaddress.ip_network(cidr), network):
                 fact = f"{address} lies in networks.{key}, {cidr}: it is inside the cluster"
                 return fact, "give the external another address, or change networks"
     return None
@@ -122,9 +120,8 @@ def _listed(written: str | list[str] | None) -> tuple[str, ...]:
     return () if written is None else (written,) if isinstance(written, str) else tuple(written)
 
 
-def _nobody(network: _Network) -> str | None:
+def _nobody(network: Network) -> str | None:
     for cidr, why in _NOBODY:
-        known = ipaddress.ip_network(cidr)
-        if network.version == known.version and network.overlaps(known):
+        if overlap(network, ipaddress.ip_network(cidr)):
             return why
     return None

@@ -11,10 +11,9 @@ import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from harness.cidr import Network, overlap
 from harness.errors import ClusterError
 from harness.model import Networks
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _CANDIDATES: Mapping[int, tuple[tuple[str, str, str], ...]] = {
     4: (
@@ -87,7 +86,7 @@ def _chosen(
 
 
 def _meets(network: Network, taken: Iterable[Network]) -> bool:
-    return any(net.version == network.version and net.overlaps(network) for net in taken)
+    return any(overlap(network, net) for net in taken)
 
 
 def _half(network: Network, index: int) -> str:
