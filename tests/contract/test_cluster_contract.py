@@ -309,10 +309,10 @@ def test_describe_never_raises(cluster: Cluster) -> None:
 
 
 def test_closing_twice_is_closing_once(make_cluster: Callable[[], Cluster]) -> None:
-    cluster = make_cluster()
-    cluster.sync(STATE)
-    assert cluster.close() == ()
-    assert cluster.close() == ()
+    with make_cluster() as cluster:
+        cluster.sync(STATE)
+        assert cluster.close() == ()
+        assert cluster.close() == ()
 
 
 def test_leaving_it_closes_it_even_after_an_error(make_cluster: Callable[[], Cluster]) -> None:

@@ -409,6 +409,24 @@ def test_an_unknown_defect_is_refused() -> None:
         NetnsCluster(defect="no-enforcment")
 
 
+def test_a_child_that_cannot_be_started_leaves_no_socket(
+    available: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    before = open_files()
+    with pytest.raises(FileNotFoundError) as raised:  # its traceback keeps the cluster alive
+        NetnsCluster()
+    assert open_files() == before
+    assert raised.value.filename == "/nonexistent/python"
+
+
+def open_files() -> set[str]:
+    """Return the files and sockets that this process has open."""
+    # The descriptor that listed the folder is closed by now, and has no link.
+    links = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    return {str(path.readlink()) for path in links}
+
+
 def test_describe_shows_ends_policies_and_rules(cluster: NetnsCluster) -> None:
     cluster.sync(replace(STATE, policies=(policy(),)))
     text = cluster.describe([Probe(CLIENT, Destination(ServiceRef("x", "web"), 80))])

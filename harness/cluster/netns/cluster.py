@@ -76,12 +76,16 @@ class NetnsCluster(Cluster):
             raise ClusterError("the command nft is missing", hint="install the package nftables")
         self._probe_timeout_s = probe_timeout_s
         self._shared, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._child = subprocess.Popen(
-                [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+        try:
+            with theirs:
+                self._child = subprocess.Popen(
+                    [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                )
+        except BaseException:
+            self._shared.close()
+            raise
         try:
             self._capabilities = self._handshake(defect)
         except BaseException:
