@@ -174,8 +174,8 @@ test-kind: nft $(DEV_STAMP) ## run the contract and fault tests on the kind clus
 	@NETPOL_KIND=1 $(BIN)/pytest tests/real -m exclusive $(ARGS)
 
 .PHONY: bench
-bench: nft $(DEV_STAMP) ## measure the oracle, and the harness on the embedded cluster
-	@for file in benchmarks/oracle_table.py benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
+bench: nft $(DEV_STAMP) ## measure reading, the oracle, and the harness on the embedded cluster
+	@for file in benchmarks/reading.py benchmarks/oracle_table.py benchmarks/*netns*.py; do echo "== $$file"; $(BIN)/python $$file; done
 
 # The first makes and deletes a cluster of its own: two at once would slow each other down.
 .PHONY: bench-kind

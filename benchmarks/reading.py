@@ -1,6 +1,8 @@
 """How long hostile files of 1 MB take to be read or refused, and in how much memory.
 
-Each file is read by ``netpol check`` in a process of its own. The aim is 2 s and 300 MB.
+Each file is read by ``netpol check`` in its own process. The aim is 2 s of processor time, user
+and system, and 300 MB. The time includes the start of Python and all imports. With
+PYTHONDONTWRITEBYTECODE set, the start also compiles the modules; ``make bench`` unsets it.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,12 @@ FILES: dict[str, Callable[[], str]] = {
 }
 
 
+def processor_s() -> float:
+    """Return the processor time of all processes that this one has waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     """Print a line for each kind of file."""
     print(f"{'file of 1 MB':22} {'exit':>4} {'s':>6} {'MB':>5}")
@@ -70,8 +77,7 @@ def main() -> None:
         for name, make in FILES.items():
             path = Path(folder) / "hostile.yaml"
             path.write_text(make())
-            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-            began = time.monotonic()
+            before = processor_s()
             code = (
                 "import resource, sys; from harness.cli import main; status = main(sys.argv[1:]); "
                 "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); "
@@ -83,10 +89,9 @@ def main() -> None:
                 text=True,
                 check=False,
             )
-            wall = time.monotonic() - began
-            user = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+            used = processor_s() - before
             memory = done.stdout.split()[-1] if done.stdout.split() else "?"
-            print(f"{name:22} {done.returncode:>4} {min(wall, user):6.2f} {memory:>5}")
+            print(f"{name:22} {done.returncode:>4} {used:6.2f} {memory:>5}")
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ class NoSuchKind:
     hint: str
 
 
+@functools.cache
 def no_such_kind(api_version: str, kind: str) -> NoSuchKind | None:
     """Check the names of a kind. Custom kinds, which cannot be known, are taken as they are.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterator
 from decimal import Decimal
 
 import yaml
@@ -57,16 +56,22 @@ class _Refused(Exception):
 def check(document: Document, place: KeyPath, problems: Problems) -> None:
     """Record every scalar and key below ``place`` that Kubernetes reads as something else."""
     reading = _Comparison(document.path, problems)
-    for node in _nodes(document.node(place)):
-        match node:
-            case yaml.MappingNode():
-                for key, _ in node.value:
-                    if isinstance(key, yaml.ScalarNode) and not _is_surely_text(key):
-                        reading.key(key)
-            case yaml.ScalarNode() if not _is_surely_text(node):
+    seen: set[int] = set()
+    left = [document.node(place)]
+    while left:
+        node = left.pop()
+        if isinstance(node, yaml.ScalarNode):
+            if not _is_surely_text(node):
                 reading.value(node)
-            case _:
-                pass
+        elif id(node) not in seen:  # however many aliases name it
+            seen.add(id(node))
+            if isinstance(node, yaml.SequenceNode):
+                left += node.value
+                continue
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and not _is_surely_text(key):
+                    reading.key(key)
+                left.append(value)
 
 
 def _is_surely_text(node: yaml.ScalarNode) -> bool:
@@ -75,23 +80,6 @@ def _is_surely_text(node: yaml.ScalarNode) -> bool:
     if node.tag != TEXT:
         return False
     return bool(node.style or (text and text[0] not in _NUMERIC and text not in _WORDS))
-
-
-def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Yield every node that is a value, once, however many aliases name it."""
-    seen, left = {id(root)}, [root]
-    while left:
-        node = left.pop()
-        yield node
-        below: list[yaml.Node] = []
-        if isinstance(node, yaml.MappingNode):
-            below = [value for _, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            below = node.value
-        for item in below:
-            if id(item) not in seen:
-                seen.add(id(item))
-                left.append(item)
 
 
 class _Comparison:

@@ -349,9 +349,12 @@ class _Source:
         problems.add(self.at(path), message, hint)
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def _canonical(body: Mapping[str, Any], namespace: str) -> str:
     """The object as JSON text that depends on nothing but its contents."""
     filled = dict(body)
     if namespace:
         filled["metadata"] = {**body["metadata"], "namespace": namespace}
-    return json.dumps(filled, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _CANONICAL.encode(filled)

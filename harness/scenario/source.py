@@ -332,12 +332,14 @@ class _Reader:
     def mapping(self, node: yaml.MappingNode) -> dict[str, object]:
         found: dict[str, object] = {}
         lines: dict[str, int] = {}
+        merges = False
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self.add(key, "a list or mapping cannot be a key", "a key is text")
                 continue
             if _is_merge(key):
                 self._check_merge(key, value)
+                merges = True
                 continue
             if not self.check_unicode(key):
                 continue
@@ -347,7 +349,7 @@ class _Reader:
                 continue
             found[key.value] = self.value(value)
             lines[key.value] = key.start_mark.line + 1 if key.start_mark else 0
-        for merged in _merged_into(node):
+        for merged in _merged_into(node) if merges else ():
             inner = self.value(merged)
             if isinstance(inner, dict):
                 found = {**inner, **found}

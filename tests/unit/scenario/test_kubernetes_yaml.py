@@ -124,3 +124,16 @@ def test_a_number_of_any_length_is_read_in_one_pass() -> None:
     assert kubernetes_scalar("0x" + "f" * 1_000_000) == "0x" + "f" * 1_000_000
     assert kubernetes_scalar("0" * 1_000_000 + "7") == 7
     assert kubernetes_scalar("1" * 1_000_000) == "1" * 1_000_000
+
+
+def test_a_value_that_contains_itself_is_checked_once() -> None:
+    text = "v: &v {inside: *v, list: &l [y, *l]}"
+    problems = Problems()
+    (document,) = documents("manifest.yaml", text, problems)
+    problems.found.clear()
+    kubernetes_yaml.check(document, (), problems)
+    assert [str(problem) for problem in problems.found] == [
+        "manifest.yaml:1:30: Kubernetes reads y as the boolean true, not as text\n"
+        "    1 | v: &v {inside: *v, list: &l [y, *l]}\n"
+        'hint: write "y" for text, or true'
+    ]
