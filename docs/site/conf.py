@@ -52,6 +52,7 @@ docs/requirements
 docs/coverage
 docs/upstream
 docs/defects
+docs/kill-table
 SECURITY
 CHANGELOG
 ```
