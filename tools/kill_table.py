@@ -4,8 +4,9 @@
     python -m tools.kill_table --all        every scenario with every defect
     python -m tools.kill_table --write      also write docs/kill-table.md
 
-A scenario kills a defect if all of its cells are right without the defect and, with it, a cell is
-wrong in the direction of the defect: a denied pair connects, or an allowed one is denied.
+A scenario kills a defect if all of its cells are right and proven without the defect and, with it,
+a cell is wrong in the direction of the defect: a denied pair connects, or an allowed pair is
+denied.
 A claim that does not kill, and a defect that no scenario kills, are failures. The verdicts are
 those of packets: the oracle has no part in it.
 """
@@ -21,9 +22,10 @@ from pathlib import Path
 
 from harness import catalogue, scenario
 from harness.catalogue import Effect, KnownDefect
+from harness.cluster import Cluster
 from harness.cluster.netns import NetnsCluster
 from harness.errors import HarnessError
-from harness.model import Cell, Scenario, Verdict
+from harness.model import Cell, CellStatus, Scenario, StepResult, Verdict
 from harness.runner import ScenarioRun
 from harness.settle import Timing
 
@@ -82,33 +84,50 @@ class Wrong:
         return f"{self.step}: `{self.cell.probe}` gives {self.verdict}, not {self.cell.expected}"
 
 
-def wrong_pairs(read: Scenario, defect: str | None) -> Iterator[Wrong]:
-    """Run the steps in order; yield each wrong cell, and each pair with a gap in a watch."""
-    with NetnsCluster(defect=defect) as cluster:
-        run = ScenarioRun(cluster, read, Timing(settle_s=SETTLE_S))
-        for index, step in enumerate(read.steps):
-            done = run.run(index)
-            for result in done.reachability.mismatches:
-                if isinstance(result.outcome, Verdict):
-                    yield Wrong(step.name, result.cell, result.outcome)
-            for pair in done.watched:
-                yield from (Wrong(step.name, pair.cell, gap.verdict) for gap in pair.intolerable)
+def wrong_pairs(done: StepResult) -> Iterator[Wrong]:
+    """Yield each wrong cell of a step, and each pair with a gap in its watch."""
+    for result in done.reachability.mismatches:
+        if isinstance(result.outcome, Verdict):
+            yield Wrong(done.step.name, result.cell, result.outcome)
+    for pair in done.watched:
+        yield from (Wrong(done.step.name, pair.cell, gap.verdict) for gap in pair.intolerable)
+
+
+def lacking(done: StepResult) -> Iterator[str]:
+    """Yield in words each pair of a step that has no verdict, or no evidence for its denial."""
+    for status in (CellStatus.NO_VERDICT, CellStatus.UNPROVEN):
+        for result in done.reachability.having(status):
+            yield f"{done.step.name}: `{result.cell.probe}` is {status}"
+    for pair in done.watched:
+        if pair.is_silent:
+            yield f"{done.step.name}: `{pair.cell.probe}` was not watched all the time"
 
 
 def tried(trial: Trial) -> Outcome:
     """Run one trial."""
     read = scenario.load(trial.path)
-    known = None if trial.defect is None else _named(trial.defect)
-    with NetnsCluster() as cluster:
-        lacks = cluster.capabilities.lacks(read.needs)
-    if lacks or read.needs.on_request - INCLUDED:
-        return Outcome(trial, skipped=lacks or "runs only where it is asked for")
+    if read.needs.on_request - INCLUDED:
+        return Outcome(trial, skipped="runs only where it is asked for")
     try:
-        for wrong in wrong_pairs(read, trial.defect):
-            if known is None or (wrong.effect and known.effect in {wrong.effect, Effect.BOTH}):
-                return Outcome(trial, str(wrong))
+        with NetnsCluster(defect=trial.defect) as cluster:
+            lacks = cluster.capabilities.lacks(read.needs)
+            return Outcome(trial, skipped=lacks) if lacks else _run(trial, read, cluster)
     except HarnessError as error:
         return Outcome(trial, failed=error.message)
+
+
+def _run(trial: Trial, read: Scenario, cluster: Cluster) -> Outcome:
+    """Run the steps in order, up to the first that decides. Raises HarnessError."""
+    known = None if trial.defect is None else _named(trial.defect)
+    run = ScenarioRun(cluster, read, Timing(settle_s=SETTLE_S))
+    for index in range(len(read.steps)):
+        done = run.run(index)
+        for wrong in wrong_pairs(done):
+            if known is None or (wrong.effect and known.effect in {wrong.effect, Effect.BOTH}):
+                return Outcome(trial, killed_by=str(wrong))
+        why = next(lacking(done), "") if known is None else ""
+        if why:
+            return Outcome(trial, failed=why)
     return Outcome(trial)
 
 

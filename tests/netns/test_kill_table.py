@@ -8,7 +8,9 @@ import pytest
 
 from harness import catalogue, scenario
 from harness.catalogue import Effect
-from harness.model import Verdict
+from harness.errors import ClusterError
+from harness.model import Probe, ProbeError, State, Verdict
+from tests.fakes import Answer, FakeCluster, answers_nothing, by_the_book
 from tools import kill_table
 from tools.kill_table import SCENARIOS, Outcome, Trial, Wrong, tried
 
@@ -40,6 +42,44 @@ def test_a_scenario_that_cannot_run_here_says_why() -> None:
     assert tried(Trial(path, "no-enforcement")).skipped == (
         "cluster netns lacks the API cilium.io/v2/CiliumNetworkPolicy"
     )
+
+
+def never_open(state: State, probe: Probe) -> Verdict | ProbeError:
+    """Right while there are policies, and closed without them: no denial is proven."""
+    return by_the_book(state, probe) if state.policies else Verdict.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (
+            answers_nothing,
+            "four policies with awkward names isolate a pod each, and allow one namespace: "
+            "`y/a -> x/a:80` is no verdict",
+        ),
+        (
+            never_open,
+            "four policies with awkward names isolate a pod each, and allow one namespace: "
+            "`y/a -> x/b:80` is unproven",
+        ),
+    ],
+)
+def test_a_scenario_without_verdicts_or_evidence_is_not_right(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, why: str
+) -> None:
+    monkeypatch.setattr(kill_table, "NetnsCluster", lambda **_: FakeCluster(answer))
+    trial = Trial(SCENARIOS / "conformance" / "names" / "policy-names.yaml", None)
+    assert tried(trial) == Outcome(trial, failed=why)
+
+
+def test_an_embedded_cluster_that_cannot_start_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**_: object) -> None:
+        raise ClusterError("no namespaces here")
+
+    monkeypatch.setattr(kill_table, "NetnsCluster", refuse)
+    assert tried(Trial(PATH, "no-enforcement")).failed == "no namespaces here"
 
 
 def found(claim: Outcome, alone: str = "") -> list[str]:
