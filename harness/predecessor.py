@@ -88,4 +88,4 @@ def _key(item: Namespace | Pod | Manifest) -> _Key:
         case Pod(namespace, name):
             return ("Pod", namespace, name)
         case Manifest():
-            return (item.api_version, item.kind, item.namespace, item.name)
+            return item.key

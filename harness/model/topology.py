@@ -176,6 +176,11 @@ class Manifest:
     incarnation: int = 0
     namespace_from_step: bool = field(default=False, compare=False)
 
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What names the object: API version, kind, namespace and name."""
+        return self.api_version, self.kind, self.namespace, self.name
+
     def __str__(self) -> str:
         return (
             f"{self.kind} {self.namespace}/{self.name}"

@@ -72,7 +72,7 @@ class Reconciler:
         if naming != self._naming:
             self._delete_scope()
             self._naming = naming
-        manifests = {_key(item): item for item in state.policies}
+        manifests = {item.key: item for item in state.policies}
         self._forget_vanished()
         self._remove(state, manifests)
         self.view = replace(
@@ -111,7 +111,7 @@ class Reconciler:
                 f"the scope of {item.api_version} {item.kind}",
             )
             scope = Scope.NAMESPACED if namespaced else Scope.CLUSTER
-            found[_key(item)] = objects.manifest(item, naming, scope)
+            found[item.key] = objects.manifest(item, naming, scope)
         return found
 
     def _remaining_pods(self, state: State) -> dict[PodRef, LivePod]:
@@ -221,7 +221,7 @@ class Reconciler:
     def _try_refused(self, manifests: Iterable[Manifest], wanted: dict[Key, Object]) -> None:
         for item in manifests:
             try:
-                self._owned.dry_run(wanted[_key(item)])
+                self._owned.dry_run(wanted[item.key])
             except ApiError as error:
                 # An admission plugin refuses with 403 as RBAC does, but only RBAC names the user.
                 if error.status in {400, 403, 422} and 'User "' not in error.message:
@@ -364,10 +364,6 @@ class Reconciler:
     def _until(self, missing: Callable[[], str | None], limit_s: float, what: str) -> None:
         """Poll until nothing is missing. Raises TimedOut."""
         Wait(limit_s, clock=self._owned.clock).until(missing, what)
-
-
-def _key(item: Manifest) -> Key:
-    return item.api_version, item.kind, item.namespace, item.name
 
 
 def _same_pod(old: Pod, new: Pod) -> bool:

@@ -12,15 +12,12 @@ from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS, Observe, Snapshot
 from harness.model import Manifest, Pod, State
 
-_Key = tuple[str, str, str, str]
+_SECTIONS = (("ingress", "from"), ("egress", "to"))
+"""The lists of rules of a policy, and the list of peers in each of their rules."""
 
 
-def _key(manifest: Manifest) -> _Key:
-    return manifest.api_version, manifest.kind, manifest.namespace, manifest.name
-
-
-def _by_key(state: State) -> dict[_Key, Manifest]:
-    return {_key(manifest): manifest for manifest in state.policies}
+def _by_key(state: State) -> dict[tuple[str, ...], Manifest]:
+    return {manifest.key: manifest for manifest in state.policies}
 
 
 def _with_spec(manifest: Manifest, change: Callable[[dict[str, Any]], None]) -> Manifest:
@@ -66,7 +63,7 @@ def namespace_labels_frozen(believed: Snapshot | None, now: Snapshot) -> Snapsho
 def update_ignored(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     """A policy keeps the spec that it was created with."""
     before = _by_key(believed.state) if believed else {}
-    return _policies(now, (before.get(_key(item), item) for item in now.state.policies))
+    return _policies(now, (before.get(item.key, item) for item in now.state.policies))
 
 
 def isolation_sticks(believed: Snapshot | None, now: Snapshot) -> Snapshot:
@@ -106,7 +103,7 @@ def _note(manifest: Manifest | None) -> Any:
 def _peers(spec: dict[str, Any]) -> list[Any]:
     return [
         peer
-        for section, peers in (("ingress", "from"), ("egress", "to"))
+        for section, peers in _SECTIONS
         for rule in spec.get(section) or []
         for peer in rule.get(peers) or []
     ]
@@ -121,9 +118,9 @@ def shared_set_freed(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     freed_now = [peer for spec in gone for peer in _peers(spec)]
 
     def seen(manifest: Manifest) -> Manifest:
-        note = _note(before.get(_key(manifest))) or {}
+        note = _note(before.get(manifest.key)) or {}
         freed = note.get("freed", []) if note.get("as") == manifest.json else []
-        if _key(manifest) in before:
+        if manifest.key in before:
             freed = [*freed, *freed_now]
         if not freed:
             return manifest
@@ -134,7 +131,7 @@ def shared_set_freed(believed: Snapshot | None, now: Snapshot) -> Snapshot:
 
 
 def _free(spec: dict[str, Any], freed: list[Any]) -> None:
-    for section, peers in (("ingress", "from"), ("egress", "to")):
+    for section, peers in _SECTIONS:
         rules = spec.get(section) or []
         for rule in rules:
             if rule.get(peers):
@@ -150,7 +147,7 @@ def direction_leak(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     leaking = {item.namespace for key, item in before.items() if key not in current}
 
     def seen(manifest: Manifest) -> Manifest:
-        if manifest.namespace not in leaking and _note(before.get(_key(manifest))) is None:
+        if manifest.namespace not in leaking and _note(before.get(manifest.key)) is None:
             return manifest
         both = ["Ingress", "Egress"]
         leaked = _with_spec(manifest, lambda spec: spec.update(policyTypes=both))
@@ -166,13 +163,13 @@ def blocks_append_only(believed: Snapshot | None, now: Snapshot) -> Snapshot:
     before = _by_key(believed.state)
 
     def seen(manifest: Manifest) -> Manifest:
-        old = before.get(_key(manifest))
+        old = before.get(manifest.key)
         if old is None or old.json == manifest.json:
             return manifest
         kept = json.loads(old.json)["spec"]
 
         def append(spec: dict[str, Any]) -> None:
-            for section, peers in (("ingress", "from"), ("egress", "to")):
+            for section, peers in _SECTIONS:
                 pairs = zip(spec.get(section) or [], kept.get(section) or [], strict=False)
                 for rule, earlier in pairs:
                     blocks = [peer for peer in earlier.get(peers) or [] if "ipBlock" in peer]
