@@ -212,6 +212,36 @@ for parts in (PARTS, no_services, replace(PARTS, load=without_policies)):
 print(*sorted(tables), sep=", ")
 """
 
+FAILED_SWITCH = """
+deny = Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "deny", json.dumps({"spec": {
+    "podSelector": {}}}))
+shut = replace(state, policies=(deny,))
+to_pod = Probe(client.ref, Destination(server.ref, 80))
+fail = None
+
+def load(scripts):
+    switch = any("delete chain" in text for text in scripts.values())
+    if not (fail == "before" and switch):
+        kernel.run_nft(scripts)
+    if fail and switch:
+        raise ClusterError("the switch failed")
+
+for moment in ("before", "after"):
+    reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, load=load))
+    reconciler.sync(state)
+    fail = moment
+    try:
+        reconciler.sync(shut)
+    except ClusterError as error:
+        print(moment, error)
+    fail = None
+    found = []
+    for wanted in (shut, state, shut):
+        reconciler.sync(wanted)
+        found += probe(to_pod)
+    print(*found)
+"""
+
 
 def run(script: str) -> list[str]:
     done = subprocess.run(
@@ -280,4 +310,16 @@ def test_services_and_the_loading_of_rules_can_be_replaced() -> None:
         "allowed allowed",
         "delete chain inet netpol forward, delete table inet netpol, delete table inet netpol_2, "
         "delete table inet services, delete table inet services_2",
+    ]
+
+
+@pytest.mark.usefixtures("available")
+def test_after_a_switch_that_failed_the_next_sync_is_right() -> None:
+    """Whether or not the kernel carried it out before the error."""
+    denied_open_denied = "TIMEOUT allowed TIMEOUT"
+    assert run(FAILED_SWITCH) == [
+        "before the switch failed",
+        denied_open_denied,
+        "after the switch failed",
+        denied_open_denied,
     ]
