@@ -1,10 +1,9 @@
 """Results as text and data. Pure functions: no terminal, no files.
 
 ``record`` converts a StepResult to a StepRecord, which is sent between processes as JSON.
-``grid`` arranges its cells, ``tally`` counts them. ``enforcement`` computes
-statistics of times, ``watches`` describes watched
-pairs. ``text``, ``results`` and ``junit`` format
-StepRecords, ``explanation`` formats explanations of the oracle.
+``grid`` arranges its cells, ``tally`` counts them. ``enforcement`` computes statistics of times,
+``watches`` describes watched pairs. ``text``, ``results`` and ``junit`` format StepRecords,
+``explanation`` formats explanations of the oracle.
 """
 
 from harness.report.explanation import as_written, explained, reasons
