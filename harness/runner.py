@@ -393,8 +393,8 @@ def _has_verdict(_: Cell, observation: Observation) -> bool:
 
 
 def without_policies(state: State) -> State:
-    """Return the state with the same topology and no policies."""
-    return replace(state, policies=(), refused=())
+    """Return the state with the same topology and no policies, before any restart of agents."""
+    return replace(state, policies=(), refused=(), agent_restarts=0)
 
 
 def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:

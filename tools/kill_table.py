@@ -32,7 +32,7 @@ from harness.settle import Timing
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ROOT / "scenarios"
 TABLE = ROOT / "docs" / "kill-table.md"
-INCLUDED = frozenset({"scale"})
+INCLUDED = frozenset({"disruptive", "scale"})
 """Needs that are asked for by name, and that the embedded cluster can meet."""
 
 SETTLE_S = 0.4

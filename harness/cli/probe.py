@@ -29,13 +29,16 @@ def probe(parsed: argparse.Namespace) -> int:
 
 
 def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> Exit:
-    """Apply the states up to the step, probe until the verdict is right, and print it."""
+    """Apply the states up to the step, probe until the verdict is right, and print it.
+
+    It never restarts the agents of the CNI.
+    """
     lack = cluster.capabilities.lacks(found.needs)
     if lack:
         raise ClusterError(lack)
     for each in found.steps[: found.steps.index(step) + 1]:
         print(f"step '{each.name}'", file=sys.stderr)
-        cluster.sync(each.state)
+        cluster.sync(replace(each.state, agent_restarts=0))
     wanted = _wanted(found, step, probe)
     observation = _settled(cluster, probe, wanted)
     print(f"{probe}  {observation.outcome}  ({observation.ended - observation.started:.3f} s)")

@@ -42,6 +42,7 @@ from harness.model.results import (
 from harness.model.scenarios import (
     FEATURES,
     ON_REQUEST,
+    AgentsRestarted,
     Applied,
     Cell,
     Change,
@@ -83,6 +84,7 @@ __all__ = [
     "RESERVED_NAMESPACES",
     "AbsoluteName",
     "Address",
+    "AgentsRestarted",
     "Applied",
     "Cell",
     "CellResult",

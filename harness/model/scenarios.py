@@ -139,7 +139,15 @@ class Restarted:
         return f"restart Pod {self.pod}"
 
 
-Change = Created | Applied | Refused | Deleted | Labelled | Restarted
+@dataclass(frozen=True, slots=True)
+class AgentsRestarted:
+    """A step restarts the agents of the CNI on all nodes."""
+
+    def __str__(self) -> str:
+        return "restart the agents of the CNI"
+
+
+Change = Created | Applied | Refused | Deleted | Labelled | Restarted | AgentsRestarted
 """One thing that a step does; ``str()`` says it in words, for people."""
 
 
@@ -208,6 +216,7 @@ FEATURES: Mapping[str, str] = {
     "ipblock-pod-ip": "ipBlock rules that match addresses of pods",
     "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
     "admission": "an API server that admits or refuses objects",
+    "agents": "agents of the CNI that the harness can restart",
 }
 
 ON_REQUEST: Mapping[str, str] = {

@@ -212,7 +212,8 @@ class State:
     that the API server must refuse; they never come to exist. ``networks`` are the ranges
     that the scenario sets; where it sets none, the cluster's own ranges must not overlap
     ``outside``: the scenario's outside hosts and its narrow ipBlocks, in CIDR notation.
-    Both are the same in all states of a scenario.
+    Both are the same in all states of a scenario. ``agent_restarts`` is how often the agents of
+    the CNI were restarted in this scope; a cluster restarts them when the number rises.
     """
 
     scope: str
@@ -225,6 +226,7 @@ class State:
     exact_names: bool = False
     networks: Networks = field(default_factory=Networks)
     outside: tuple[str, ...] = ()
+    agent_restarts: int = 0
 
     def namespace(self, name: str) -> Namespace | None:
         return next((item for item in self.namespaces if item.name == name), None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.model import (
+    AgentsRestarted,
     Applied,
     Cell,
     CellResult,
@@ -253,6 +254,8 @@ def _kind(change: Change) -> str:
             return f"{'Pod' if isinstance(target, PodRef) else 'Namespace'} relabelled"
         case Restarted():
             return "Pod restarted"
+        case AgentsRestarted():
+            return "agents restarted"
 
 
 def _turned(scenario: Scenario, index: int) -> tuple[int, int]:

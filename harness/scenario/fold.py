@@ -43,6 +43,9 @@ _LONGEST_PREFIX = 20
 
 _LONGEST_NAME = 63
 
+_AGENTS = "agents"
+"""What `restart` calls the agents of the CNI."""
+
 
 _Places = Mapping[tuple[Kind, str], tuple[Document, KeyPath]]
 
@@ -339,6 +342,9 @@ class StateReader:
 
     def _restart_all(self, step: StepWire, place: KeyPath) -> None:
         for index, text in enumerate(step.restart):
+            if text == _AGENTS:
+                self._builder.restart_agents()
+                continue
             namespace, _, name = text.partition("/")
             try:
                 self._builder.restart(PodRef(namespace, name))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from harness.model import (
     ON_REQUEST,
     Address,
+    AgentsRestarted,
     Cell,
     Family,
     Needs,
@@ -24,10 +25,13 @@ def needed(
 ) -> Needs:
     """Return what a scenario needs. ``words`` and ``nodes`` are those that its author wrote."""
     written = frozenset(words)
-    on_request = written & ON_REQUEST.keys()
+    restarts = {change for step in steps for change in step.changes} & {AgentsRestarted()}
+    on_request = (written & ON_REQUEST.keys()) | ({"disruptive"} if restarts else set())
     cells = [cell for step in steps for cell in step.table.cells]
     states = [step.state for step in steps]
     features = {*(written - on_request), *_features_of_states(states), *_features_of_cells(cells)}
+    if restarts:
+        features.add("agents")
     if Family.V6 in families:
         features.add("ipv6")
     objects = [manifest for state in states for manifest in state.policies]

@@ -243,7 +243,8 @@ class StepWire(_Wire):
         )
     )
     restart: Annotated[list[str], Texts("restart: [app1/client]")] = Field(
-        default_factory=list, description="Pods: ns/pod."
+        default_factory=list,
+        description="Pods: ns/pod; the word agents stands for the agents of the CNI.",
     )
     refused: list[_Manifest] = Field(
         default_factory=list, description="Manifests that the API server must refuse."

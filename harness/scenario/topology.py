@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.model import (
+    AgentsRestarted,
     Applied,
     Change,
     ContainerPort,
@@ -99,6 +100,7 @@ class TopologyBuilder:
         self._services = {(item.namespace, item.name): item for item in start.services}
         self._externals = {item.name: item for item in start.externals}
         self._policies = {_object_key(item): item for item in start.policies}
+        self._agent_restarts = start.agent_restarts
         self._refused: list[Manifest] = []
         self._changes: list[Change] = []
         self._nodes = itertools.cycle((1, 2))
@@ -124,6 +126,7 @@ class TopologyBuilder:
             externals=tuple(self._externals.values()),
             policies=tuple(self._policies.values()),
             refused=tuple(self._refused),
+            agent_restarts=self._agent_restarts,
         )
 
     def finish_step(self) -> StepState:
@@ -174,6 +177,8 @@ class TopologyBuilder:
                 self.label(target, key, value)
             case Restarted(ref):
                 self.restart(ref)
+            case AgentsRestarted():
+                self.restart_agents()
 
     def _add(self, item: Namespace | Pod | Service) -> None:
         match item:
@@ -326,6 +331,11 @@ class TopologyBuilder:
         pod = self.pod(ref)
         self._pods[ref] = replace(pod, incarnation=self._incarnation("pod", *_key(ref)))
         self._changes.append(Restarted(ref))
+
+    def restart_agents(self) -> None:
+        """Restart the agents of the CNI."""
+        self._agent_restarts += 1
+        self._changes.append(AgentsRestarted())
 
     # -------------------------------------------------------------- what must fit together
 

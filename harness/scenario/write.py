@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.model import (
+    AgentsRestarted,
     Applied,
     Change,
     ContainerPort,
@@ -179,7 +180,7 @@ def _needs(scenario: Scenario, placement: _Placement) -> Listed:
     nodes = [*placement.written, scenario.fixture.nodes if scenario.fixture else 1]
     shown = needed(scenario.steps, scenario.families, (), nodes)
     features = scenario.needs.features - shown.features
-    words: list[Node] = [*sorted(features), *sorted(scenario.needs.on_request)]
+    words: list[Node] = [*sorted(features), *sorted(scenario.needs.on_request - shown.on_request)]
     if scenario.needs.nodes > shown.nodes:
         words.append(Mapped((("nodes", scenario.needs.nodes),)))
     return Listed(tuple(words), Layout.LINE)
@@ -386,18 +387,22 @@ _VERBS: Mapping[type[Change], str] = {
     Labelled: "label",
     Refused: "refused",
     Restarted: "restart",
+    AgentsRestarted: "restart",
 }
 
 
 def _verbs(step: Step, placement: _Placement) -> _Entries:
     """Yield the verbs of a step in the order of its changes."""
     seen = set()
-    for kind, group in itertools.groupby(step.changes, type):
-        verb = _VERBS[kind]
+    for verb, group in itertools.groupby(step.changes, _verb_of):
         if verb in seen:
             raise Unwritable(f"step {step.name!r} has `{verb}` twice, with others between")
         seen.add(verb)
         yield verb, _verb(step, tuple(group), placement)
+
+
+def _verb_of(change: Change) -> str:
+    return _VERBS[type(change)]
 
 
 def _verb(step: Step, changes: Sequence[Change], placement: _Placement) -> Node:
@@ -411,11 +416,14 @@ def _verb(step: Step, changes: Sequence[Change], placement: _Placement) -> Node:
         case Deleted():
             deleted = (change for change in changes if isinstance(change, Deleted))
             return Listed(tuple(map(_reference, deleted)))
-        case Restarted():
-            pods = (change.pod for change in changes if isinstance(change, Restarted))
-            return Listed(tuple(map(str, pods)))
+        case Restarted() | AgentsRestarted():
+            return Listed(tuple(map(_restarted, changes)))
         case Labelled():
             return _label(step, [change for change in changes if isinstance(change, Labelled)])
+
+
+def _restarted(change: Change) -> str:
+    return str(change.pod) if isinstance(change, Restarted) else "agents"
 
 
 def _reference(deleted: Deleted) -> str:

@@ -7,6 +7,7 @@ content. Time is virtual: it passes only when somebody sleeps.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import threading
 from collections.abc import Callable, Iterator
@@ -173,6 +174,21 @@ class Controllers:
                 grace = item["spec"].get("terminationGracePeriodSeconds", 30)
                 metadata["deletionGracePeriodSeconds"] = grace
                 self._later(grace + delays.stopped, lambda: self._remove(key, uid))
+                self._replace_agent(item, grace + delays.stopped + delays.ready)
+
+    def _replace_agent(self, pod: Object, seconds: float) -> None:
+        """Let the DaemonSet of a pod, if it has one, make it again; until then it is not ready."""
+        owners = pod["metadata"].get("ownerReferences") or []
+        for key, item in self._state.objects.items():
+            if item["metadata"]["uid"] in [owner["uid"] for owner in owners]:
+                item["status"]["numberReady"] -= 1
+                self._later(seconds, functools.partial(self._make_agent, key, pod))
+
+    def _make_agent(self, key: Key, old: Object) -> None:
+        metadata = {**old["metadata"]}
+        metadata.pop("deletionTimestamp", None)
+        self._state.put(old | {"metadata": metadata})
+        self._state.objects[key]["status"]["numberReady"] += 1
 
     def changed(self, key: Key, item: Object) -> None:
         """Remove an object that only waited for its finalizers."""

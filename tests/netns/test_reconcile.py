@@ -242,6 +242,25 @@ for moment in ("before", "after"):
     print(*found)
 """
 
+RESTARTED_AGENTS = """
+beliefs, loads = [], []
+def observe(believed, now):
+    beliefs.append("nothing" if believed is None else "something")
+    return now
+
+def load(scripts):
+    loads.extend(["load"] if scripts else [])
+    kernel.run_nft(scripts)
+
+reconciler = Reconciler(loop, (Family.V4,), replace(PARTS, observe=observe, load=load))
+for scope, restarts in (("test", 0), ("test", 0), ("test", 1), ("test", 1), ("test", 0),
+                        ("other", 0), ("other", 1)):
+    beliefs.clear(), loads.clear()
+    reconciler.sync(replace(state, scope=scope, agent_restarts=restarts))
+    [outcome] = probe(Probe(client.ref, Destination(server.ref, 80)))
+    print(scope, restarts, *beliefs, *loads, outcome)
+"""
+
 
 def run(script: str) -> list[str]:
     done = subprocess.run(
@@ -322,4 +341,18 @@ def test_after_a_switch_that_failed_the_next_sync_is_right() -> None:
         denied_open_denied,
         "after the switch failed",
         denied_open_denied,
+    ]
+
+
+@pytest.mark.usefixtures("available")
+def test_restarted_agents_believe_nothing_and_load_all_rules_again() -> None:
+    """A cluster's first load takes one transaction, a load of rules in force two."""
+    assert run(RESTARTED_AGENTS) == [
+        "test 0 nothing load allowed",
+        "test 0 something allowed",
+        "test 1 nothing load load allowed",
+        "test 1 something allowed",
+        "test 0 something allowed",
+        "other 0 something allowed",
+        "other 1 nothing load load allowed",
     ]

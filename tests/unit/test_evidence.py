@@ -247,9 +247,9 @@ def test_the_control_visits_only_topologies_of_selected_steps() -> None:
     assert cluster.synced == [OPEN, SHUT]
 
 
-def test_the_control_restricts_nothing_and_refuses_nothing() -> None:
+def test_the_control_restricts_nothing_refuses_nothing_and_restarts_no_agents() -> None:
     cluster = FakeCluster(by_the_book)
-    state = replace(SHUT, refused=(replace(DENY_ALL, name="bad"),))
+    state = replace(SHUT, refused=(replace(DENY_ALL, name="bad"),), agent_restarts=1)
     ScenarioRun(cluster, made(step("shut", state, cell(TIMEOUT))), QUICK).run(0)
     assert cluster.synced == [OPEN, state]
 

@@ -16,6 +16,7 @@ from functools import cached_property
 
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell
 from harness.cluster.kube import diagnosis, leftovers
+from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api, resolve_context
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
 from harness.cluster.kube.heartbeat import Heartbeat
@@ -71,7 +72,8 @@ class KubeSettings:
     the pods.
 
     ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
-    that belongs on every node or of a Deployment; ``describe`` names those that are not ready.
+    that belongs on every node or of a Deployment; ``describe`` names those that are not ready,
+    and a disruptive scenario may restart the DaemonSets.
     """
 
     run: str
@@ -120,6 +122,7 @@ class KubeCluster(Cluster):
             Image(settings.image, settings.image_pull_secrets), settings.limits
         )
         self._inventory = Inventory(self._api, naming)
+        self._agents = Agents(self._api, settings.agents, settings.clock)
         factory = PodFactory(owned, naming, pod_settings, self._inventory, batches)
         heartbeat = Heartbeat(self._owned(naming), naming)
         self._prober = Prober(batches, self._inventory, factory)
@@ -137,6 +140,8 @@ class KubeCluster(Cluster):
         """What this cluster can do; ``KubeSettings.features`` adds what cannot be detected."""
         settings = self._settings
         features = {"hostnetwork", "nodeport", "endport", "admission"} | settings.features
+        if settings.agents:
+            features.add("agents")
         if self._outside is not None:
             features.add("external")
         if self._inventory.has_ipv6():
@@ -170,14 +175,25 @@ class KubeCluster(Cluster):
             )
 
     def sync(self, state: State) -> None:
-        """Make the cluster equal to ``state``, outside hosts included."""
+        """Make the cluster equal to ``state``, outside hosts included.
+
+        If agents are restarted, everything else changes while they start.
+        """
         if state.externals or self._reconciler.view.state.externals:
             if self._outside is None:
                 raise ClusterError(
                     "this cluster has no outside hosts", "write 'needs: [external]'"
                 )
             self._outside.sync(state.externals)
+        deleted = self._agents.restart() if self._restarts_agents(state) else frozenset()
         self._reconciler.sync(state)
+        if deleted:
+            self._agents.await_restarted(deleted)
+
+    def _restarts_agents(self, state: State) -> bool:
+        last = self._reconciler.view.state
+        known = last.agent_restarts if last.scope == state.scope else 0
+        return state.agent_restarts > known
 
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
         """Run a round; see ``belief`` for when a TIMEOUT is believed."""
@@ -185,8 +201,8 @@ class KubeCluster(Cluster):
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the network plugin and both ends of the probes; see ``diagnosis``."""
-        agents, view = self._settings.agents, self._reconciler.view
-        return diagnosis.describe(self._api, self._inventory, view, agents, probes)
+        view = self._reconciler.view
+        return diagnosis.describe(self._api, self._inventory, view, self._agents, probes)
 
     def close(self) -> tuple[str, ...]:
         """Remove all objects of this run, and name what is left."""

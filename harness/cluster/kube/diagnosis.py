@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from harness.cluster.kube import live
+from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import View
-from harness.cluster.kube.objects import Object
 from harness.errors import HarnessError
 from harness.model import PodRef, Probe
 
@@ -25,20 +25,19 @@ def describe(
     api: Api,
     inventory: Inventory,
     view: View,
-    agents: Sequence[str],
+    agents: Agents,
     probes: Sequence[Probe],
 ) -> str:
     """Describe the ends of the probes, the live policies and the pods of kube-system.
 
-    First about ``agents``, the network plugin's workloads as ``Kind/namespace/name``, with
-    ``*`` for any namespace: if they are not there, nothing else matters. Where none are
-    known, about any DaemonSet.
+    First about ``agents``: if they are not there, nothing else matters. Where none are known,
+    about any DaemonSet.
     """
     refs = dict.fromkeys(ref for probe in probes for ref in _ends(view, probe))
     names = dict.fromkeys(view.names[ref.namespace] for ref in refs if ref.namespace in view.names)
     parts = [
-        _part("the network plugin's workloads that are not ready", lambda: _agents(api, agents))
-        if agents
+        _part("the network plugin's workloads that are not ready", agents.faults)
+        if agents.names
         else _part("DaemonSets that are not ready", lambda: _daemon_sets(api)),
         _part("pods", lambda: _pods(inventory, view, refs)),
         _part("services", lambda: _services(inventory)),
@@ -62,32 +61,6 @@ def _part(title: str, lines: Callable[[], Iterable[str]]) -> str:
     except (HarnessError, KeyError, TypeError, ValueError) as error:
         found = [f"  cannot be read: {error}"]
     return "\n".join([f"{title}:", *found]) if found else ""
-
-
-def _agents(api: Api, agents: Sequence[str]) -> Iterable[str]:
-    nodes = len(api.find("v1", "Node"))
-    for agent in agents:
-        kind, namespace, name = agent.split("/")
-        anywhere = namespace == "*"
-        found = api.find("apps/v1", kind, namespace="" if anywhere else namespace)
-        item = next((item for item in found if item["metadata"]["name"] == name), None)
-        if fault := _fault(kind, item, nodes):
-            yield f"{kind} {name if anywhere else f'{namespace}/{name}'}: {fault}"
-
-
-def _fault(kind: str, item: Object | None, nodes: int) -> str | None:
-    """Return what an agent lacks, or None.
-
-    A DaemonSet is compared with the number of nodes, because its desired number is 0 if its
-    nodeSelector matches no node.
-    """
-    if item is None:
-        return "does not exist"
-    if kind == "DaemonSet":
-        ready = item["status"].get("numberReady", 0)
-        return None if ready >= nodes else f"ready on {ready} of {nodes} nodes"
-    ready, wanted = item["status"].get("readyReplicas", 0), item["spec"]["replicas"]
-    return None if 0 < wanted <= ready else f"{ready} of {wanted} replicas ready"
 
 
 def _daemon_sets(api: Api) -> Iterable[str]:

@@ -25,7 +25,15 @@ _SETTLE_S = 3.0
 _WATCH_INTERVAL_S = 0.05
 _SHUTDOWN_TIMEOUT_S = 5.0
 _ALWAYS = frozenset(
-    {"external", "hostnetwork", "nodeport", "endport", "ipblock-pod-ip", "ipblock-node-ip"}
+    {
+        "agents",
+        "external",
+        "hostnetwork",
+        "nodeport",
+        "endport",
+        "ipblock-pod-ip",
+        "ipblock-node-ip",
+    }
 )
 
 

@@ -80,6 +80,10 @@ class Reconciler:
     _believed: Snapshot | None = None
     _loaded: dict[tuple[int, str], tuple[Table, Slot]] = field(default_factory=dict)
     """The table in force and its slot, by node and name."""
+    _restarts: int = 0
+    """How often the agents of the CNI were restarted in the scope of the last state."""
+    _reload: bool = False
+    """Whether the agents have restarted and load every table again, also those in force."""
     _ports: dict[Hashable, SourcePorts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -101,11 +105,19 @@ class Reconciler:
         self._addresses = addresses
         desired = _desired(state, addresses)
         self._remove(desired)
+        self._restart_agents(state)
         # Rules before pods: a new pod must not be open for a moment.
         self._load_rules(Snapshot(state, addresses))
         self._add([item for source, item in desired.items() if source not in self._running])
         view = ClusterView(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
+
+    def _restart_agents(self, state: State) -> None:
+        """Forget what the agents believe, and load all rules again, if they are restarted."""
+        same_scope = self.view is not None and self.view.state.scope == state.scope
+        if state.agent_restarts > (self._restarts if same_scope else 0):
+            self._believed, self._reload = None, True
+        self._restarts = state.agent_restarts
 
     def _replace_network(self, addresses: Addresses) -> None:
         """Create the nodes again, with addresses in other ranges; nothing else stays."""
@@ -174,7 +186,7 @@ class Reconciler:
             netns = self._network.nodes[node].netns
             for table in all_tables:
                 old, used = self._loaded.get((node, table.name), (None, 1))
-                if old == table:
+                if old == table and not self._reload:
                     continue
                 slot: Slot = 0 if used else 1
                 texts = (
@@ -190,6 +202,7 @@ class Reconciler:
         for step in steps:
             self.parts.load({netns: text for netns, text in step.items() if text})
         self._loaded.update(loaded)
+        self._reload = False
 
     def _add(self, desired: list[_Desired]) -> None:
         def number(item: _Desired) -> int:

@@ -489,6 +489,17 @@ def test_probe_waits_until_the_policies_are_in_force(
     assert capsys.readouterr().out.startswith("shop/stranger -> shop/database:5432  TIMEOUT  (")
 
 
+def test_probe_restarts_no_agents(example: Path) -> None:
+    text = example.read_text("utf-8")
+    example.write_text(text.replace("    expect:", "    restart: [agents]\n    expect:", 1))
+    found = scenario.read(example)
+    assert found.steps[0].state.agent_restarts == 1
+    cluster = fakes.FakeCluster(fakes.by_the_book)
+    probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
+    assert probe_step(cluster, found, found.steps[1], probe) == Exit.OK
+    assert [state.agent_restarts for state in cluster.synced] == [0, 0]
+
+
 def test_probe_that_stays_wrong(example: Path, capsys: pytest.CaptureFixture[str]) -> None:
     never = replace(fakes.EVERYTHING, settle_s=0.0)
     cluster = fakes.FakeCluster(fakes.allows_all, never)

@@ -72,6 +72,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
             {
                 "ipblock-pod-ip",  # written
                 "admission",
+                "agents",
                 "endport",
                 "external",
                 "hostnetwork",
@@ -84,7 +85,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
         kinds=frozenset({"cilium.io/v2/CiliumNetworkPolicy"}),
         networks=Networks(("10.244.0.0/16",), ("10.96.0.0/16", "fd00:96::/112"), ("10.0.0.0/24",)),
         outside=("10.10.0.5/32", "10.60.0.5/32", "2001:db8::5/128"),
-        on_request=frozenset({"scale"}),
+        on_request=frozenset({"disruptive", "scale"}),
     )
     assert everything.steps[0].state.networks == everything.needs.networks
 
@@ -370,6 +371,7 @@ def test_actions_are_the_verbs_in_the_order_of_the_file(everything: Scenario) ->
         "create Pod late/c",
         "create Pod n/more",
         "restart Pod n/client",
+        "restart the agents of the CNI",
         "see Pod db/privileged refused",
     )
     assert everything.steps[2].actions == (
