@@ -24,6 +24,7 @@ from harness.scenario.syntax import (
     NamespaceName,
     NetworkRange,
     NodeNumber,
+    PodName,
     PortName,
     PortNumber,
     PortText,
@@ -149,7 +150,9 @@ class NamespaceWire(_Wire):
     """A namespace with its pods and Services."""
 
     labels: Annotated[_Labels, _LABELS] = Field(default_factory=dict)
-    pods: Annotated[dict[Name, PodWire], Texts("pods: {client: {}}")] = Field(default_factory=dict)
+    pods: Annotated[dict[PodName, PodWire], Texts("pods: {client: {}}")] = Field(
+        default_factory=dict
+    )
     services: dict[ServiceName, ServiceWire] = Field(default_factory=dict)
 
 

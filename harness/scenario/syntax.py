@@ -47,6 +47,11 @@ def _namespace(text: str) -> str:
     return _dns_label(text)
 
 
+def _pod(text: str) -> str:
+    _refuse(selectors.dns_subdomain(text))
+    return text
+
+
 def _service(text: str) -> str:
     _dns_label(text)
     if text[0].isdigit():
@@ -197,6 +202,7 @@ Text = Annotated[str, AfterValidator(_sentence)]
 Title = Annotated[str, AfterValidator(_title)]
 StepTitle = Annotated[str, AfterValidator(_step_title)]
 Name = Annotated[str, AfterValidator(_dns_label)]
+PodName = Annotated[str, AfterValidator(_pod)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
 ServiceName = Annotated[str, AfterValidator(_service)]
 LabelKey = Annotated[str, AfterValidator(_own_label_key)]
