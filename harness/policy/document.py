@@ -69,7 +69,8 @@ class Inspection:
     """
 
     def __init__(self, kind: str, document: object, elsewhere: Mapping[str, str]) -> None:
-        self._called = _called(kind, document)
+        self._kind = kind
+        self._document = document
         self._elsewhere = elsewhere
         self.found: list[Fault] = []
 
@@ -83,7 +84,8 @@ class Inspection:
 
     def _holder(self, path: Path) -> str:
         """Name the mapping or list at ``path``."""
-        return f"{_dotted(path)} of {self._called}" if path else self._called
+        called = _called(self._kind, self._document)
+        return f"{_dotted(path)} of {called}" if path else called
 
     # -- shapes: each returns the value if it has the shape, else records a fault
 
@@ -102,10 +104,10 @@ class Inspection:
         if not self.typed(value, path, dict):
             return {}
         assert isinstance(value, dict)  # noqa: S101  # told by typed()
-        for key in value:
-            if key not in keys:
-                self.add((*path, key), f"unknown key {key!r}", self._hint(key, keys, path))
-        return {key: item for key, item in value.items() if key in keys}
+        unknown = [key for key in value if key not in keys]
+        for key in unknown:
+            self.add((*path, key), f"unknown key {key!r}", self._hint(key, keys, path))
+        return {key: item for key, item in value.items() if key in keys} if unknown else value
 
     def items(self, value: object, path: Path) -> Iterator[tuple[Any, Path]]:
         """Return the items of a list with their paths; a list that is not there has none."""

@@ -18,7 +18,7 @@ from harness.scenario.schema import FixtureWire
 from harness.scenario.source import documents, read_text
 from harness.scenario.validation import validate
 
-_KEY = re.compile(r"\bfixture\b")
+_KEY = "fixture"
 _SLUG = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -52,7 +52,7 @@ def load(path: Path) -> Fixture | None:
     shown, problems = display(path), Problems()
     start = Location(shown, 1, 1)
     text = read_text(path, start, Problems())
-    if text is None or not _KEY.search(text):
+    if text is None or _KEY not in text:
         return None
     if not any(is_fixture(item.value) for item in documents(shown, text, Problems())):
         return None

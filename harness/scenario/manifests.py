@@ -166,7 +166,7 @@ class Manifests:
             return None
         if context.verb == "apply":
             body = self._cleaned(source, body)
-            source = replace(source, value=body)
+            source = _Source(source.document, source.base, body)
             if body.get("kind") == "Namespace" and body.get("apiVersion") == "v1":
                 self._compare_namespace(source, body, context)
                 return None
@@ -188,7 +188,7 @@ class Manifests:
             )
         if self.problems.met > before:
             return None
-        namespace = self._namespace(source, body, context)
+        namespace = self._namespace(source, body, policy, context)
         if namespace is None:
             return None
         if not context.exact_names and not policy:
@@ -283,12 +283,15 @@ class Manifests:
             source.add(self.problems, ("metadata", "namespace"), fact, "quote it")
 
     def _namespace(
-        self, source: _Source, body: Mapping[str, Any], context: ManifestContext
+        self,
+        source: _Source,
+        body: Mapping[str, Any],
+        policy: PolicyKind | None,
+        context: ManifestContext,
     ) -> str | None:
         """The namespace the object belongs to, ``""`` for a cluster-scoped kind, or None."""
         kind, metadata = str(body["kind"]), body["metadata"]
         own = metadata.get("namespace") or ""
-        policy = kinds.meant(body["apiVersion"], kind)
         if kind in CLUSTER_SCOPED or (policy and policy.scope is Scope.CLUSTER):
             if own:
                 fact = f"{kind} {metadata['name']!r} is in no namespace"

@@ -23,17 +23,22 @@ class Problems:
     found: list[Problem] = field(default_factory=list)
     met: int = 0
     """How often something wrong was met, repetitions included."""
-    _lines: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict)
+    _lines: dict[str, list[str]] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     _known: set[tuple[Location, str]] = field(default_factory=set)
 
     def register(self, path: str, text: str) -> None:
         """Make the lines of a file known, for the excerpts."""
-        self._lines[path] = tuple(lines_of(text))
+        self._texts[path] = text
+        self._lines.pop(path, None)
 
     def line(self, location: Location) -> str:
         """Return the line at a location, as written; empty where there is none."""
-        lines = self._lines.get(location.path, ())
+        path = location.path
+        if path not in self._lines:
+            self._lines[path] = lines_of(self._texts.get(path, ""))
+        lines = self._lines[path]
         return lines[location.line - 1] if location.line <= len(lines) else ""
 
     def excerpt(self, location: Location) -> str:

@@ -77,7 +77,10 @@ _TABLE = "expect: allowed, or `expect: |2` and a table below"
 
 
 class _Wire(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    # A model that others contain is built within them, and those of fixtures are often not used.
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, populate_by_name=False, defer_build=True
+    )
 
 
 class NamedPort(_Wire):

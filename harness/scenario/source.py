@@ -109,10 +109,10 @@ class Document:
                         if isinstance(key, yaml.ScalarNode):
                             known.setdefault(key.value, (key, value))
             return known.get(str(step))
-        is_item = isinstance(node, yaml.SequenceNode) and isinstance(step, int)
-        if is_item and 0 <= int(step) < len(node.value):
-            return node.value[int(step)], node.value[int(step)]
-        return None
+        if not isinstance(node, yaml.SequenceNode) or not isinstance(step, int):
+            return None
+        item = node.value[step] if 0 <= step < len(node.value) else None
+        return None if item is None else (item, item)
 
 
 def _is_merge(key: yaml.Node) -> bool:
@@ -211,7 +211,7 @@ class _Measured(_Fast):  # type: ignore[misc, valid-type]
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._count = self._depth = 0
-        self._tags: dict[str, str] = {}
+        self._tags: dict[object, str] = {}
 
     def descend_resolver(self, parent: yaml.Node | None, key: object) -> None:
         self._depth += 1
@@ -229,12 +229,12 @@ class _Measured(_Fast):  # type: ignore[misc, valid-type]
     def resolve(
         self, kind: type[yaml.Node], value: str | None, implicit: tuple[bool, bool] | bool
     ) -> str:
-        """Return the tag of a node; that of a plain scalar is found out once for each text."""
-        if kind is not yaml.ScalarNode or value is None or not (implicit and implicit[0]):  # type: ignore[index]
-            return super().resolve(kind, value, implicit)  # type: ignore[no-any-return]
-        tag = self._tags.get(value)
+        """Return the tag of a node: the same for each kind, and for each text without quotes."""
+        is_plain = kind is yaml.ScalarNode and implicit[0]  # type: ignore[index]
+        known = value if is_plain else kind
+        tag = self._tags.get(known)
         if tag is None:
-            tag = self._tags[value] = super().resolve(kind, value, implicit)
+            tag = self._tags[known] = super().resolve(kind, value, implicit)
         return tag
 
 
@@ -331,7 +331,7 @@ class _Reader:
 
     def mapping(self, node: yaml.MappingNode) -> dict[str, object]:
         found: dict[str, object] = {}
-        lines: dict[str, int] = {}
+        keys: dict[str, yaml.ScalarNode] = {}
         merges = False
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
@@ -341,14 +341,16 @@ class _Reader:
                 self._check_merge(key, value)
                 merges = True
                 continue
+            text: str = key.value
             if not self.check_unicode(key):
                 continue
-            if key.value in found:
-                fact = f"key {key.value!r} stands here and in line {lines[key.value]}"
+            if text in found:
+                first = location_of(self.path, keys[text].start_mark)
+                fact = f"key {text!r} stands here and in line {first.line}"
                 self.add(key, fact, "the second would silently win; remove one of them")
                 continue
-            found[key.value] = self.value(value)
-            lines[key.value] = key.start_mark.line + 1 if key.start_mark else 0
+            found[text] = self.value(value)
+            keys[text] = key
         for merged in _merged_into(node) if merges else ():
             inner = self.value(merged)
             if isinstance(inner, dict):
@@ -386,8 +388,10 @@ class _Reader:
     def check_unicode(self, node: yaml.ScalarNode) -> bool:
         """Record an escape that is half of a surrogate pair; return whether there is none."""
         text: str = node.value
+        if text.isascii():
+            return True
         try:
-            _ = text.isascii() or text.encode()
+            text.encode()
         except UnicodeEncodeError as error:
             escape = f"\\u{ord(text[error.start]):04x}"
             fact = f"the escape {escape} is half of a surrogate pair, not a character"

@@ -239,7 +239,9 @@ class TopologyBuilder:
         key = _object_key(manifest)
         known = self._policies.get(key)
         incarnation = known.incarnation if known else self._incarnation("object", *key)
-        made = replace(manifest, incarnation=incarnation)
+        made = manifest
+        if incarnation != manifest.incarnation:
+            made = replace(manifest, incarnation=incarnation)
         self._policies[key] = made
         self._changes.append(Applied(made, updates=known is not None))
 
