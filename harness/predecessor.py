@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from harness.cluster import Cluster
-from harness.model import Manifest, Namespace, Pod, Scenario, State
+from harness.model import CompletedPod, Manifest, Namespace, Pod, Scenario, State
 
-_Item = TypeVar("_Item", Namespace, Pod, Manifest)
+_Item = TypeVar("_Item", Namespace, Pod, CompletedPod, Manifest)
 _Key = tuple[str, ...]
 
 
@@ -52,6 +52,7 @@ class Syncing:
             state,
             namespaces=self._moved(state.namespaces),
             pods=self._moved(state.pods),
+            completed=self._moved(state.completed),
             policies=self._moved(state.policies),
         )
         # Recorded first: after an error, the cluster may have a part of it.
@@ -61,7 +62,14 @@ class Syncing:
     def remove_all(self, state: State) -> None:
         """Remove everything that is in the scope of the state."""
         nothing = replace(
-            state, namespaces=(), pods=(), services=(), externals=(), policies=(), refused=()
+            state,
+            namespaces=(),
+            pods=(),
+            completed=(),
+            services=(),
+            externals=(),
+            policies=(),
+            refused=(),
         )
         self.sync(nothing)
 
@@ -73,19 +81,19 @@ class Syncing:
 
 
 def _incarnations(state: State) -> dict[_Key, int]:
-    items: tuple[Namespace | Pod | Manifest, ...] = (
+    items: tuple[Namespace | Pod | CompletedPod | Manifest, ...] = (
         *state.namespaces,
-        *state.pods,
+        *state.pod_objects,
         *state.policies,
     )
     return {_key(item): item.incarnation for item in items if item.incarnation}
 
 
-def _key(item: Namespace | Pod | Manifest) -> _Key:
+def _key(item: Namespace | Pod | CompletedPod | Manifest) -> _Key:
     match item:
         case Namespace(name):
             return ("Namespace", name)
-        case Pod(namespace, name):
+        case Pod(namespace, name) | CompletedPod(namespace, name):
             return ("Pod", namespace, name)
         case Manifest():
             return item.key

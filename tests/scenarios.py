@@ -17,6 +17,7 @@ from harness.model import (
     AbsoluteName,
     Address,
     Cell,
+    CompletedPod,
     ContainerPort,
     Destination,
     External,
@@ -122,13 +123,18 @@ class _World:
     """The nodes that the file says."""
 
     def pod(self, namespace: str, name: str, ports: tuple[ContainerPort, ...]) -> None:
-        if self.builder.state().pod(PodRef(namespace, name)):
+        known = self.builder.state().pod_objects
+        if PodRef(namespace, name) in {pod.ref for pod in known}:
             return
         node = self.builder.next_node() if self.alternate else self.draw(st.integers(1, 3))
         # Two on one node would want the same ports.
         alone = not any(pod.host_network for pod in self.builder.state().pods)
         on_host = alone and self.draw(st.booleans())
-        self.builder.add_pod(Pod(namespace, name, self.draw(_LABELS), ports, node, on_host))
+        labels = self.draw(_LABELS)
+        if len(self.builder.state().pods) > 1 and self.draw(st.integers(0, 2)) == 2:
+            self.builder.add_pod(CompletedPod(namespace, name, labels, node))
+        else:
+            self.builder.add_pod(Pod(namespace, name, labels, ports, node, on_host))
         if not self.alternate:
             self.nodes.append(node)
 
@@ -182,7 +188,7 @@ class _World:
     def delete(self) -> None:
         state = self.builder.state()
         known: list[tuple[str, str, str]] = []
-        known += [("Pod", pod.namespace, pod.name) for pod in state.pods[2:]]
+        known += [("Pod", pod.namespace, pod.name) for pod in state.pod_objects[2:]]
         known += [("Service", item.namespace, item.name) for item in state.services]
         known += [(item.kind, item.namespace, item.name) for item in state.policies]
         known += [("Namespace", "", item.name) for item in state.namespaces[2:]]
@@ -192,7 +198,7 @@ class _World:
 
     def label(self) -> None:
         state = self.builder.state()
-        targets: list[PodRef | NamespaceRef] = [pod.ref for pod in state.pods]
+        targets: list[PodRef | NamespaceRef] = [pod.ref for pod in state.pod_objects]
         targets += [NamespaceRef(item.name) for item in state.namespaces]
         for target in self.draw(st.lists(st.sampled_from(targets), max_size=2, unique=True)):
             wanted = st.dictionaries(_KEYS, st.none() | _VALUES, max_size=2)
@@ -200,7 +206,7 @@ class _World:
                 _try(lambda: self.builder.label(target, key, value))  # noqa: B023
 
     def restart(self) -> None:
-        refs = [pod.ref for pod in self.builder.state().pods]
+        refs = [pod.ref for pod in self.builder.state().pod_objects]
         for ref in self.draw(st.lists(st.sampled_from(refs), max_size=2)):
             self.builder.restart(ref)
 

@@ -95,6 +95,9 @@ def require_ends(steps: Sequence[Step], probe: Probe) -> None:
     known |= {f"external/{item.name}" for step in steps for item in step.state.externals}
     for end in (probe.source, probe.destination.host):
         if isinstance(end, PodRef | ExternalRef) and str(end) not in known:
+            if any(end == pod.ref for step in steps for pod in step.state.completed):
+                fact = f"pod {str(end)!r} completes, and is no end of a connection"
+                raise UsageError(fact, "name a pod that runs")
             hint = nearest(str(end), known) or f"it has {', '.join(sorted(known))}"
             raise UsageError(f"{str(end)!r} is in no step of this scenario", hint)
 

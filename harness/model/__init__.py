@@ -61,6 +61,7 @@ from harness.model.scenarios import (
 )
 from harness.model.topology import (
     RESERVED_NAMESPACES,
+    CompletedPod,
     ContainerPort,
     External,
     ExternalTrafficPolicy,
@@ -90,6 +91,7 @@ __all__ = [
     "CellResult",
     "CellStatus",
     "Change",
+    "CompletedPod",
     "ContainerPort",
     "Created",
     "Deleted",

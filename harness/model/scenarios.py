@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness.errors import Location
 from harness.model.probes import Destination, Probe
 from harness.model.topology import (
+    CompletedPod,
     Manifest,
     Namespace,
     NamespaceRef,
@@ -69,7 +70,7 @@ class TruthTable:
 class Created:
     """A step creates a namespace, a pod or a Service."""
 
-    item: Namespace | Pod | Service
+    item: Namespace | Pod | CompletedPod | Service
 
     def __str__(self) -> str:
         match self.item:
@@ -77,6 +78,8 @@ class Created:
                 return f"create namespace {name}"
             case Pod(namespace, name):
                 return f"create Pod {namespace}/{name}"
+            case CompletedPod(namespace, name):
+                return f"create Pod {namespace}/{name}, which completes"
             case Service(namespace, name):
                 return f"create Service {namespace}/{name}"
 

@@ -111,6 +111,25 @@ class Pod:
         return PodRef(self.namespace, self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class CompletedPod:
+    """A pod that runs to its end: phase ``Succeeded``.
+
+    Its object and labels stay. It is no end of a probe, and no policy applies to it; its address
+    may be given to another pod. ``node`` and ``incarnation`` are as in Pod.
+    """
+
+    namespace: str
+    name: str
+    labels: Labels = field(default_factory=Labels)
+    node: int = 1
+    incarnation: int = 0
+
+    @property
+    def ref(self) -> PodRef:
+        return PodRef(self.namespace, self.name)
+
+
 class ServiceType(enum.StrEnum):
     """How a Service is reached."""
 
@@ -206,6 +225,7 @@ class Networks:
 class State:
     """All that a cluster shall hold at one moment, under logical names.
 
+    ``pods`` are those that run, and ``completed`` those that have run to their end.
     ``scope`` is the slug of the scenario, or of its fixture: states of different scopes never
     share objects.
     ``exact_names`` asks for the namespaces under their own names. ``refused`` are objects
@@ -227,12 +247,18 @@ class State:
     networks: Networks = field(default_factory=Networks)
     outside: tuple[str, ...] = ()
     agent_restarts: int = 0
+    completed: tuple[CompletedPod, ...] = ()
 
     def namespace(self, name: str) -> Namespace | None:
         return next((item for item in self.namespaces if item.name == name), None)
 
     def pod(self, ref: PodRef) -> Pod | None:
         return next((item for item in self.pods if item.ref == ref), None)
+
+    @property
+    def pod_objects(self) -> tuple[Pod | CompletedPod, ...]:
+        """The pods that run, then those that have completed."""
+        return (*self.pods, *self.completed)
 
     def service(self, namespace: str, name: str) -> Service | None:
         return next((s for s in self.services if (s.namespace, s.name) == (namespace, name)), None)

@@ -16,6 +16,7 @@ from harness.model import (
     CellResult,
     CellStatus,
     Change,
+    CompletedPod,
     Created,
     Deleted,
     Labelled,
@@ -242,6 +243,8 @@ def kind_of(changes: Sequence[Change]) -> str:
 
 def _kind(change: Change) -> str:
     match change:
+        case Created(CompletedPod()):
+            return "Pod created"
         case Created(item):
             return f"{type(item).__name__} created"
         case Applied(manifest, updates):

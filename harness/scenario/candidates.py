@@ -182,6 +182,9 @@ class Candidates:
 
     def _check_exists(self, host: Source | Host) -> None:
         match host:
+            case PodRef() if any(host == pod.ref for pod in self.state.completed):
+                fact = f"pod '{host}' completes, and is no end of a connection"
+                raise UsageError(fact, "leave it out: nothing probes a completed pod")
             case PodRef(namespace, _) if host not in self._pods:
                 hint = nearest_or_all(str(host), map(str, self._refs()), "pods")
                 if (namespace, host.name) in self._services:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from harness.model import (
+    CompletedPod,
     ContainerPort,
     External,
     ExternalTrafficPolicy,
@@ -190,15 +191,24 @@ class StateReader:
 
     def _add_pod(self, ref: PodRef, wire: PodWire, place: KeyPath) -> None:
         node = self._builder.next_node() if wire.node is None else wire.node
-        ports = tuple(map(_container_port, wire.ports))
-        labels = Labels(wire.labels)
-        pod = Pod(ref.namespace, ref.name, labels, ports, node, wire.host_network)
         try:
-            self._builder.add_pod(pod)
+            self._builder.add_pod(self._pod(ref, wire, node, place))
         except Conflict as conflict:
             self._exists(conflict, place)
         else:
             self._places[Kind.POD, str(ref)] = (self._document, place)
+
+    def _pod(self, ref: PodRef, wire: PodWire, node: int, place: KeyPath) -> Pod | CompletedPod:
+        labels = Labels(wire.labels)
+        if not wire.completes:
+            ports = tuple(map(_container_port, wire.ports))
+            return Pod(ref.namespace, ref.name, labels, ports, node, wire.host_network)
+        for key, useless in (("ports", bool(wire.ports)), ("hostNetwork", wire.host_network)):
+            if useless:
+                fact = f"pod {ref} completes, and has {key}"
+                hint = f"remove {key} or completes; nothing connects to a completed pod"
+                self._add_at_key((*place, key), fact, hint)
+        return CompletedPod(ref.namespace, ref.name, labels, node)
 
     def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: KeyPath) -> None:
         kind = ServiceType(wire.type)
@@ -307,7 +317,7 @@ class StateReader:
             case Kind.SERVICE:
                 return (f"{item.namespace}/{item.name}" for item in state.services)
             case _:
-                return (str(item.ref) for item in state.pods)
+                return (str(item.ref) for item in state.pod_objects)
 
     def _missing(self, kind: Kind, name: str) -> tuple[str, str | None]:
         hint = nearest_or_all(name, self._named(kind), f"{kind}s")
@@ -404,7 +414,8 @@ class StateReader:
         )
 
     def _host_port_taken(self, conflict: Conflict) -> tuple[str, str]:
-        pod = self._builder.pod(PodRef(*conflict.name.split("/")))
+        pods = self._builder.state().pods
+        pod = next(item for item in pods if str(item.ref) == conflict.name)
         number = pod.ports[conflict.port].number
         fact = f"port {number} of node {pod.node} is {conflict.detail}'s already"
         return fact, "pods with hostNetwork share the node's ports"

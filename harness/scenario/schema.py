@@ -110,6 +110,7 @@ class PodWire(_Wire):
     )
     node: NodeNumber | None = Field(None, description="The number of its worker node, from 1.")
     host_network: bool = Field(False, alias="hostNetwork", description="Use the node's network.")
+    completes: bool = Field(False, description="It runs to its end; its object stays.")
 
 
 class NamedServicePort(_Wire):

@@ -16,6 +16,7 @@ from harness.model import (
     AgentsRestarted,
     Applied,
     Change,
+    CompletedPod,
     ContainerPort,
     Created,
     Deleted,
@@ -96,7 +97,9 @@ class TopologyBuilder:
     def __init__(self, start: State) -> None:
         self._start = start
         self._namespaces = {item.name: item for item in start.namespaces}
-        self._pods = {item.ref: item for item in start.pods}
+        self._pods: dict[PodRef, Pod | CompletedPod] = {
+            item.ref: item for item in start.pod_objects
+        }
         self._services = {(item.namespace, item.name): item for item in start.services}
         self._externals = {item.name: item for item in start.externals}
         self._policies = {_object_key(item): item for item in start.policies}
@@ -121,7 +124,8 @@ class TopologyBuilder:
         return replace(
             self._start,
             namespaces=tuple(self._namespaces.values()),
-            pods=tuple(self._pods.values()),
+            pods=tuple(item for item in self._pods.values() if isinstance(item, Pod)),
+            completed=tuple(i for i in self._pods.values() if isinstance(i, CompletedPod)),
             services=tuple(self._services.values()),
             externals=tuple(self._externals.values()),
             policies=tuple(self._policies.values()),
@@ -138,7 +142,7 @@ class TopologyBuilder:
     def has_namespace(self, name: str) -> bool:
         return name in self._namespaces
 
-    def pod(self, ref: PodRef) -> Pod:
+    def pod(self, ref: PodRef) -> Pod | CompletedPod:
         """Return a pod. Raises Conflict."""
         pod = self._pods.get(ref)
         if pod is None:
@@ -180,11 +184,11 @@ class TopologyBuilder:
             case AgentsRestarted():
                 self.restart_agents()
 
-    def _add(self, item: Namespace | Pod | Service) -> None:
+    def _add(self, item: Namespace | Pod | CompletedPod | Service) -> None:
         match item:
             case Namespace(name, labels):
                 self.add_namespace(name, labels)
-            case Pod():
+            case Pod() | CompletedPod():
                 self.add_pod(item)
             case Service():
                 self.add_service(item)
@@ -199,7 +203,7 @@ class TopologyBuilder:
         self._namespaces[name] = made
         self._changes.append(Created(made))
 
-    def add_pod(self, pod: Pod) -> None:
+    def add_pod(self, pod: Pod | CompletedPod) -> None:
         """Create a pod; the builder sets its incarnation. Raises Conflict."""
         if pod.ref in self._pods:
             raise Conflict(Kind.POD, str(pod.ref), Fact.EXISTS)
@@ -314,11 +318,11 @@ class TopologyBuilder:
         match item:
             case Namespace():
                 self._namespaces[item.name] = replace(item, labels=Labels(labels))
-            case Pod():
+            case Pod() | CompletedPod():
                 self._pods[item.ref] = replace(item, labels=Labels(labels))
         self._changes.append(Labelled(target, key, value))
 
-    def _labelled(self, target: NamespaceRef | PodRef) -> Namespace | Pod:
+    def _labelled(self, target: NamespaceRef | PodRef) -> Namespace | Pod | CompletedPod:
         match target:
             case NamespaceRef(name):
                 namespace = self._namespaces.get(name)
@@ -372,8 +376,10 @@ class TopologyBuilder:
                     yield Conflict(Kind.EXTERNAL, name, Fact.ADDRESS_TAKEN, word)
 
 
-def _port_conflicts(item: Namespace | Pod | Service | External) -> Iterator[Conflict]:
-    if isinstance(item, Namespace):
+def _port_conflicts(
+    item: Namespace | Pod | CompletedPod | Service | External,
+) -> Iterator[Conflict]:
+    if isinstance(item, Namespace | CompletedPod):
         return
     kind = _KINDS[type(item)]
     if isinstance(item, Service) and not item.ports and item.type is not ServiceType.HEADLESS:
@@ -417,7 +423,7 @@ def _taken_host_ports(pods: Iterable[Pod]) -> Iterator[Conflict]:
 _KINDS = {Pod: Kind.POD, Service: Kind.SERVICE, External: Kind.EXTERNAL}
 
 
-def _name(item: Namespace | Pod | Service | External) -> str:
+def _name(item: Namespace | Pod | CompletedPod | Service | External) -> str:
     if isinstance(item, Namespace | External):
         return item.name
     return f"{item.namespace}/{item.name}"

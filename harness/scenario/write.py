@@ -18,6 +18,7 @@ from harness.model import (
     AgentsRestarted,
     Applied,
     Change,
+    CompletedPod,
     ContainerPort,
     Created,
     Deleted,
@@ -51,6 +52,7 @@ from harness.scenario.write_table import Exemptions, Unwritable, expectation
 from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
 
 _Entries = Iterator[tuple[str, Node]]
+_Item = Namespace | Pod | CompletedPod | Service
 
 
 def write(scenario: Scenario) -> str:
@@ -67,7 +69,7 @@ def write(scenario: Scenario) -> str:
 def _check(start: State, steps: Iterable[Step]) -> None:
     """Raise Unwritable unless each state is what the changes of its step lead to."""
     made = [item.incarnation for item in start.namespaces]
-    made += [item.incarnation for item in start.pods]
+    made += [item.incarnation for item in start.pod_objects]
     if start.policies or start.refused or any(made):
         fact = "the state before the first step has objects, or things that were created twice"
         raise Unwritable(fact)
@@ -92,6 +94,7 @@ def _check_fixture(fixture: Fixture | None, start: State) -> None:
         and base.networks == start.networks
         and start.namespaces[: len(base.namespaces)] == base.namespaces
         and start.pods[: len(base.pods)] == base.pods
+        and start.completed[: len(base.completed)] == base.completed
         and start.services[: len(base.services)] == base.services
         and start.externals[: len(base.externals)] == base.externals
     )
@@ -105,6 +108,7 @@ def _file(scenario: Scenario, start: State) -> _Entries:
     added = _in_one_order(
         start.namespaces[len(base.namespaces) :],
         start.pods[len(base.pods) :],
+        start.completed[len(base.completed) :],
         start.services[len(base.services) :],
     )
     topology = _topology(added, placement)
@@ -141,19 +145,13 @@ def _file(scenario: Scenario, start: State) -> _Entries:
     yield "steps", Listed(tuple(steps), Layout.OPEN, gap=1)
 
 
-def _in_one_order(
-    namespaces: Sequence[Namespace], pods: Sequence[Pod], services: Sequence[Service]
-) -> list[Namespace | Pod | Service]:
+def _in_one_order(*kinds: Sequence[_Item]) -> list[_Item]:
     """Return all, sorted so that the things of a namespace stand together.
 
-    The namespaces, and the pods and Services by their namespaces, keep their order.
+    The namespaces, and the things of each kind by their namespaces, keep their order.
     """
     order: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
-    for names in (
-        [item.name for item in namespaces],
-        [item.namespace for item in pods],
-        [item.namespace for item in services],
-    ):
+    for names in ([_home(item) for item in items] for items in kinds):
         once = list(dict.fromkeys(names))
         for name in once:
             order.add(name)
@@ -164,10 +162,12 @@ def _in_one_order(
     except graphlib.CycleError:
         raise Unwritable("no order of the namespaces gives this order of their pods") from None
 
-    def place(item: Namespace | Pod | Service) -> int:
-        return places[item.name if isinstance(item, Namespace) else item.namespace]
+    return sorted(itertools.chain(*kinds), key=lambda item: places[_home(item)])
 
-    return sorted((*namespaces, *pods, *services), key=place)
+
+def _home(item: _Item) -> str:
+    """Return the namespace of an item; that of a namespace is itself."""
+    return item.name if isinstance(item, Namespace) else item.namespace
 
 
 def _unless_empty(key: str, value: Mapped | Listed) -> _Entries:
@@ -226,7 +226,7 @@ class _Placement:
     written: list[int] = field(default_factory=list)
     next: int = 1
 
-    def of(self, pod: Pod) -> _Entries:
+    def of(self, pod: Pod | CompletedPod) -> _Entries:
         """Yield the node of the next pod in the file, if it is written."""
         if not self.always and pod.node == self.next:
             self.next = 3 - self.next
@@ -240,18 +240,18 @@ class _Contents:
     """What is created in one namespace."""
 
     labels: Labels = field(default_factory=Labels)
-    pods: list[Pod] = field(default_factory=list)
+    pods: list[Pod | CompletedPod] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
 
 
-def _topology(items: Iterable[Namespace | Pod | Service], placement: _Placement) -> Mapped:
+def _topology(items: Iterable[_Item], placement: _Placement) -> Mapped:
     """Return namespaces with what is created in them."""
     found: dict[str, _Contents] = {}
     for item in items:
         match item:
             case Namespace(name, labels):
                 found.setdefault(name, _Contents()).labels = labels
-            case Pod():
+            case Pod() | CompletedPod():
                 found.setdefault(item.namespace, _Contents()).pods.append(item)
             case Service():
                 found.setdefault(item.namespace, _Contents()).services.append(item)
@@ -278,12 +278,14 @@ def _labels(labels: Labels) -> Mapped:
     return Mapped(tuple(labels.items()))
 
 
-def _pod(pod: Pod, placement: _Placement) -> Mapped:
+def _pod(pod: Pod | CompletedPod, placement: _Placement) -> Mapped:
     entries: list[tuple[str, Node]] = []
     entries += _unless_empty("labels", _labels(pod.labels))
-    if pod.host_network:
-        entries.append(("hostNetwork", True))
-    entries += _unless_empty("ports", Listed(tuple(map(_container_port, pod.ports))))
+    if isinstance(pod, CompletedPod):
+        entries.append(("completes", True))
+    else:
+        entries += [("hostNetwork", True)] if pod.host_network else []
+        entries += _unless_empty("ports", Listed(tuple(map(_container_port, pod.ports))))
     entries += placement.of(pod)
     return Mapped(tuple(entries))
 

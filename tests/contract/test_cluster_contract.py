@@ -13,6 +13,7 @@ import pytest
 
 from harness.cluster import Cluster
 from harness.model import (
+    CompletedPod,
     ContainerPort,
     Destination,
     Labels,
@@ -135,6 +136,25 @@ def test_a_label_opens_the_door_and_shuts_it(cluster: Cluster) -> None:
     settles(cluster, {CLIENT_TCP: ALLOWED})
     cluster.sync(state)
     settles(cluster, {CLIENT_TCP: TIMEOUT})
+
+
+def test_a_completed_pod_is_neither_subject_nor_peer_nor_endpoint(cluster: Cluster) -> None:
+    job = CompletedPod("a", "job", Labels({"app": "client"}), node=1)
+    serving = CompletedPod("a", "was-server", Labels({"app": "server"}), node=2)
+    ended = replace(with_policies(FROM_CLIENT), completed=(job, serving))
+    cluster.sync(ended)
+    service = Probe(CLIENT, Destination(ServiceRef("a", "web"), 8080))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT, service: ALLOWED})
+    # A cluster may give it the address of one that completed; on netns it does.
+    new = Pod("a", "new", Labels({"app": "new"}), (TCP,), node=1)
+    cluster.sync(replace(ended, pods=(*ended.pods, new)))
+    reached, reaching = (
+        Probe(OTHER, Destination(new.ref, 80)),
+        Probe(new.ref, CLIENT_TCP.destination),
+    )
+    settles(cluster, {CLIENT_TCP: ALLOWED, reached: ALLOWED, reaching: TIMEOUT})
+    cluster.sync(replace(with_policies(FROM_CLIENT), pods=(*ended.pods, new)))
+    settles(cluster, {CLIENT_TCP: ALLOWED, reached: ALLOWED, reaching: TIMEOUT})
 
 
 def test_namespace_labels_are_followed(cluster: Cluster) -> None:

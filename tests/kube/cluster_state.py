@@ -109,6 +109,8 @@ class ClusterState:
 
     clock: VirtualClock = field(default_factory=VirtualClock)
     delays: Delays = field(default_factory=Delays)
+    ends_as: str = "Succeeded"
+    """The phase of a pod that has ended, and is never restarted."""
     objects: dict[Key, Object] = field(default_factory=dict)
     _version: int = 100
     _serial: Iterator[int] = field(default_factory=lambda: itertools.count(1))

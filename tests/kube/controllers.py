@@ -42,6 +42,7 @@ class Delays:
     account: float = 0.3  # until a namespace has its default service account
     scheduled: float = 0.1  # until a pod has a node
     ready: float = 1.0  # until it is ready; ``inf`` for never
+    completed: float = 1.0  # until a pod that is never restarted has ended
     stopped: float = 0.5  # until the kubelet has stopped a pod, beside its grace
     emptied: float = 1.0  # until the content of a deleted namespace is gone
     removed: float = 2.0  # until the namespace is
@@ -117,6 +118,15 @@ class Controllers:
             "conditions": [{"type": "Ready", "status": "True"}],
         }
         self._state.store(key, pod)
+        if pod["spec"].get("restartPolicy") == "Never":
+            self._later(self._state.delays.completed, lambda: self._complete(key, uid))
+
+    def _complete(self, key: Key, uid: str) -> None:
+        pod = self._live(key, uid)
+        if pod is not None:
+            done = {"type": "Ready", "status": "False", "reason": "PodCompleted"}
+            pod["status"] |= {"phase": self._state.ends_as, "conditions": [done]}
+            self._state.store(key, pod)
 
     def _allocate(self, spec: Object) -> None:
         number = self._state.serial()
@@ -144,6 +154,7 @@ class Controllers:
             and chosen.items() <= (pod["metadata"].get("labels") or {}).items()
             and "podIP" in (pod.get("status") or {})
             and "deletionTimestamp" not in pod["metadata"]
+            and pod["status"].get("phase") not in {"Succeeded", "Failed"}
         ]
         labels = {**(metadata.get("labels") or {}), "kubernetes.io/service-name": key.name}
         return {

@@ -28,6 +28,7 @@ from harness.cluster.kube.objects import OWNER_LABEL, RUN_LABEL, WORKER_LABEL
 from harness.cluster.kube.owned import Ref
 from harness.errors import HarnessError
 from harness.model import (
+    CompletedPod,
     Destination,
     Labels,
     Manifest,
@@ -108,6 +109,7 @@ NAMES = st.sampled_from([*["a", "d", "e"] * 3, "b", "c", "production"])
 """The last three may belong to others, depending on scope and ``exact names``."""
 INCARNATIONS = st.sampled_from([0, 0, 0, 0, 1, 2])
 LABELS = st.sampled_from([Labels(), Labels({"app": "x"}), Labels({"app": "y", "tier": "z"})])
+KINDS_OF_POD = st.sampled_from([Pod, Pod, Pod, CompletedPod])
 SERVICE_TYPES = st.sampled_from(list(ServiceType))
 
 
@@ -139,11 +141,11 @@ def states(draw: st.DrawFn, exact_names: bool) -> State:
     """Draw a State that mostly has ``exact_names`` or not, as the others of its trial."""
     names = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
     spaces = tuple(Namespace(name, draw(LABELS), draw(INCARNATIONS)) for name in names)
-    pods = tuple(
-        Pod(name, pod, draw(LABELS), incarnation=draw(INCARNATIONS))
+    pods = [
+        draw(KINDS_OF_POD)(name, pod, draw(LABELS), incarnation=draw(INCARNATIONS))
         for name in names
         for pod in draw(st.lists(st.sampled_from(["p", "q"]), max_size=2, unique=True))
-    )
+    ]
     services = tuple(
         Service(name, "s", draw(LABELS), (ServicePort(80, draw(st.integers(80, 81))),), kind)
         for name in names
@@ -160,7 +162,8 @@ def states(draw: st.DrawFn, exact_names: bool) -> State:
     return State(
         scope=draw(st.sampled_from(["s", "s", "s", "t"])),
         namespaces=spaces,
-        pods=pods,
+        pods=tuple(pod for pod in pods if isinstance(pod, Pod)),
+        completed=tuple(pod for pod in pods if isinstance(pod, CompletedPod)),
         services=services,
         policies=tuple(replace(p, incarnation=draw(INCARNATIONS)) for p in policies.values()),
         refused=draw(refusals),

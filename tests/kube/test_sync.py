@@ -13,7 +13,16 @@ from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.objects import Naming
 from harness.errors import ClusterError, Location, NotRefused
-from harness.model import Labels, Manifest, Namespace, Pod, Service, ServicePort, State
+from harness.model import (
+    CompletedPod,
+    Labels,
+    Manifest,
+    Namespace,
+    Pod,
+    Service,
+    ServicePort,
+    State,
+)
 
 from .apiserver import ApiServer, Call, DirectApi
 from .test_no_harm import NODE, thing
@@ -468,6 +477,82 @@ def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, wo
         failing(KubeCluster(settings, api=Stuck(server)), replace(STATE, pods=(Pod("db", "a"),)))
         == words
     )
+
+
+JOB = CompletedPod("db", "job", Labels({"app": "db"}))
+WITH_JOB = replace(STATE, completed=(JOB,))
+
+
+def test_a_pod_that_completes_is_awaited_and_stays(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    service = Service("db", "s", Labels({"app": "db"}), (ServicePort(80, 80),))
+    cluster.sync(replace(WITH_JOB, pods=(Pod("db", "web"),), services=(service,)))
+    made = server.state.found("v1", "Pod", REAL, "job")
+    assert made
+    assert (made["spec"]["restartPolicy"], made["status"]["phase"]) == ("Never", "Succeeded")
+    server.calls.clear()
+    cluster.sync(replace(WITH_JOB, pods=(Pod("db", "web"),), services=(service,)))
+    assert [call for call in changes(server) if call.kind == "Pod"] == []
+
+
+def test_a_completed_pod_can_be_relabelled_restarted_and_deleted(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    def found() -> dict[str, Any] | None:
+        return server.state.found("v1", "Pod", REAL, "job")
+
+    cluster.sync(WITH_JOB)
+    first = found()
+    cluster.sync(replace(WITH_JOB, completed=(replace(JOB, labels=Labels({"app": "web"})),)))
+    relabelled = found()
+    assert first
+    assert relabelled
+    assert relabelled["metadata"]["uid"] == first["metadata"]["uid"]
+    assert relabelled["metadata"]["labels"]["app"] == "web"
+    cluster.sync(replace(WITH_JOB, completed=(replace(JOB, incarnation=1),)))
+    again = found()
+    assert again
+    assert again["metadata"]["uid"] != first["metadata"]["uid"]
+    cluster.sync(replace(STATE, pods=(Pod("db", "job"),)))
+    running = found()
+    assert running
+    assert "restartPolicy" not in running["spec"]
+    cluster.sync(STATE)
+    assert not (left := found()) or "deletionTimestamp" in left["metadata"]
+
+
+def test_a_completed_pod_that_someone_deleted_is_created_again(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    cluster.sync(WITH_JOB)
+    server.state.drop("v1", "Pod", REAL, "job")
+    cluster.sync(WITH_JOB)
+    assert server.state.found("v1", "Pod", REAL, "job")
+
+
+@pytest.mark.parametrize(
+    ("ends_as", "completed", "words"),
+    [
+        ("Failed", 1.0, "pod db/job does not complete: phase Failed"),
+        (
+            "Succeeded",
+            math.inf,
+            "timed out after 120 s waiting for pods to complete: 1 of 1 have not completed\n"
+            "db/job: phase Running",
+        ),
+    ],
+)
+def test_pods_that_do_not_complete(
+    cluster: KubeCluster, server: ApiServer, ends_as: str, completed: float, words: str
+) -> None:
+    server.state.ends_as, server.state.delays.completed = ends_as, completed
+    assert failing(cluster, WITH_JOB) == words
+    server.state.ends_as, server.state.delays.completed = "Succeeded", 1.0
+    cluster.sync(WITH_JOB)
+    again = server.state.found("v1", "Pod", REAL, "job")
+    assert again
+    assert again["status"]["phase"] == "Succeeded"
 
 
 def test_a_secret_is_copied_beside_the_pods(server: ApiServer) -> None:

@@ -13,6 +13,7 @@ from harness.cluster.netns.addresses import (
     with_implied,
 )
 from harness.model import (
+    CompletedPod,
     External,
     Family,
     Labels,
@@ -96,6 +97,30 @@ def test_an_address_is_not_given_twice_soon() -> None:
         addresses = given(pods(STATE, Pod("x", "a", incarnation=incarnation)), addresses)
         assert not seen & set(addresses.pods[A])
         seen |= set(addresses.pods[A])
+
+
+def test_a_new_pod_gets_the_address_of_a_pod_that_completed_before() -> None:
+    ended = replace(STATE, completed=(CompletedPod("x", "job"), CompletedPod("x", "far", node=2)))
+    first = given(ended)
+    job = first.completed[PodRef("x", "job")]
+    assert not [ref for ref, ips in first.pods.items() if set(ips) & set(job)]
+    new = Pod("x", "new"), Pod("x", "next")
+    second = given(replace(ended, pods=(*ended.pods, *new)), first)
+    assert second.completed == first.completed
+    assert second.pods[new[0].ref] == job
+    held = [ip for ips in second.pods.values() for ip in ips]
+    assert set(second.pods[new[1].ref]).isdisjoint(job)
+    assert len(held) == len(set(held))
+    third = given(replace(STATE, pods=(*STATE.pods, *new)), second)
+    assert third.pods == second.pods
+
+
+def test_a_pod_that_completes_again_has_a_fresh_address() -> None:
+    first = given(replace(STATE, completed=(CompletedPod("x", "job"),)))
+    second = given(replace(STATE, completed=(CompletedPod("x", "job", incarnation=1),)), first)
+    assert set(second.completed[PodRef("x", "job")]).isdisjoint(
+        first.completed[PodRef("x", "job")]
+    )
 
 
 def test_a_deleted_pod_leaves_its_address_alone() -> None:

@@ -9,8 +9,17 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import ClusterError
-from harness.model import Labels, Probe, ProbeError, Scenario, State, StepResult, Verdict
-from harness.predecessor import Predecessor
+from harness.model import (
+    CompletedPod,
+    Labels,
+    Probe,
+    ProbeError,
+    Scenario,
+    State,
+    StepResult,
+    Verdict,
+)
+from harness.predecessor import Predecessor, Syncing
 from harness.runner import ScenarioRun
 from harness.settle import Timing
 from tests.fakes import EVERYTHING, FakeCluster, FakeTime, by_the_book
@@ -242,3 +251,18 @@ def test_what_was_seen_before_the_rebuild_proves_nothing(shared: dict[str, Scena
     assert suite.rebuilt.endswith("other/client -> app/server:80 TIMEOUT for 30 s")
     unproven = [str(item.cell.probe) for item in results[0].reachability.unproven]
     assert unproven == [by_name]
+
+
+def test_a_completed_pod_of_a_scenario_does_not_run_again_for_the_next(
+    shared: dict[str, Scenario],
+) -> None:
+    cluster, predecessor = FakeCluster(), Predecessor()
+    scenario = shared["deny"]
+    state = scenario.steps[0].state
+    ended = replace(state, completed=(CompletedPod("x", "job", incarnation=1),))
+    Syncing(cluster, scenario, predecessor).sync(ended)
+    later = Syncing(cluster, scenario, predecessor)
+    later.sync(replace(state, completed=(CompletedPod("x", "job"),)))
+    assert cluster.synced[-1].completed == cluster.synced[0].completed
+    later.remove_all(ended)
+    assert cluster.synced[-1].completed == ()

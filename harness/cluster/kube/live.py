@@ -152,6 +152,12 @@ def is_ready(pod: Object) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
+def has_completed(pod: Object) -> bool:
+    """Whether the pod has run to its end, and stays."""
+    deleted = pod["metadata"].get("deletionTimestamp")
+    return pod.get("status", {}).get("phase") == "Succeeded" and not deleted
+
+
 def is_dead(pod: Object) -> bool:
     """Whether the pod will never run again."""
     return pod.get("status", {}).get("phase") in {"Failed", "Succeeded"}

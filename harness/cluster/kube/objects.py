@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import ClusterError
 from harness.model import (
+    CompletedPod,
     ContainerPort,
     Manifest,
     Namespace,
@@ -202,6 +203,17 @@ def pod(item: Pod, naming: Naming, real_namespace: str, hostname: str, image: Im
         },
         "spec": spec,
     }
+
+
+def completed_pod(
+    item: CompletedPod, naming: Naming, real_namespace: str, hostname: str, image: Image
+) -> Object:
+    """Return a pod that completes after a second, in which the CNI sees it with an address."""
+    running = Pod(item.namespace, item.name, item.labels)
+    made = pod(running, naming, real_namespace, hostname, image)
+    made["spec"]["restartPolicy"] = "Never"
+    made["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", "sleep 1"]
+    return made
 
 
 def _pod_security(item: Pod) -> Object:

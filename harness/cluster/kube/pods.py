@@ -15,7 +15,7 @@ from harness.cluster.kube.objects import AGNHOST, Image, Naming, Object
 from harness.cluster.kube.owned import Owned, ref_of
 from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError
-from harness.model import NodeRef, Pod, PodRef
+from harness.model import CompletedPod, NodeRef, Pod, PodRef
 
 _SERVE_S = 15.0  # for a ready pod to serve its ports
 
@@ -57,15 +57,18 @@ class PodFactory:
         self._on_nodes: dict[NodeRef, LivePod] = {}
         self._lock = threading.Lock()
 
-    def create(self, item: Pod, namespace: str, node: LiveNode) -> None:
+    def create(self, item: Pod | CompletedPod, namespace: str, node: LiveNode) -> None:
         """Create a pod of the State in a real namespace; does not wait."""
-        wanted = objects.pod(item, self._naming, namespace, node.hostname, self._image)
-        self._create(wanted, item.ref)
+        self._create(self._object(item, namespace, node.hostname), item.ref)
 
-    def relabel(self, item: Pod, namespace: str, removed: Iterable[str]) -> None:
+    def relabel(self, item: Pod | CompletedPod, namespace: str, removed: Iterable[str]) -> None:
         """Set the labels of a pod that exists, and remove others. Raises ClusterError."""
-        wanted = objects.pod(item, self._naming, namespace, "", self._image)
-        self._owned.relabel(wanted, removed)
+        self._owned.relabel(self._object(item, namespace, ""), removed)
+
+    def _object(self, item: Pod | CompletedPod, namespace: str, hostname: str) -> Object:
+        if isinstance(item, CompletedPod):
+            return objects.completed_pod(item, self._naming, namespace, hostname, self._image)
+        return objects.pod(item, self._naming, namespace, hostname, self._image)
 
     def _create(self, wanted: Object, ref: PodRef | NodeRef) -> None:
         def is_early(error: ApiError) -> bool:
@@ -118,13 +121,40 @@ class PodFactory:
         try:
             self._until(missing, self._limits.ready_s, "pods to become ready")
         except TimedOut as error:
-            lines = [
-                f"{pod.ref}: {self._why_not_ready(last.get(name))}"
-                for name, pod in waiting.items()
-                if pod.ref not in ready
-            ]
-            raise ClusterError("\n".join([error.message, *lines])) from None
+            late = {
+                pod.ref: last.get(name) for name, pod in waiting.items() if pod.ref not in ready
+            }
+            raise self._with_reasons(error, late) from None
         return ready
+
+    def _with_reasons(self, error: TimedOut, late: Mapping[PodRef, Object | None]) -> ClusterError:
+        lines = [f"{ref}: {self._why_not_ready(found)}" for ref, found in late.items()]
+        return ClusterError("\n".join([error.message, *lines]))
+
+    def await_completed(self, waiting: Mapping[tuple[str, str], CompletedPod]) -> None:
+        """Wait until the pods, by real namespace and name, have run to their end.
+
+        Raises ClusterError that describes each pod which has not.
+        """
+        late: dict[PodRef, Object | None] = {}
+
+        def missing() -> str | None:
+            now = self._inventory.pods()
+            late.clear()
+            for name, pod in waiting.items():
+                found = now.get(name)
+                if found is not None and live.has_completed(found):
+                    continue
+                if found is not None and live.is_hopeless(found):
+                    why = self._why_not_ready(found)
+                    raise ClusterError(f"pod {pod.ref} does not complete: {why}")
+                late[pod.ref] = found
+            return f"{len(late)} of {len(waiting)} have not completed" if late else None
+
+        try:
+            self._until(missing, self._limits.ready_s, "pods to complete")
+        except TimedOut as error:
+            raise self._with_reasons(error, late) from None
 
     def await_ports(self, found: LivePod, pod: Pod) -> None:
         """Wait until a ready pod serves its ports."""

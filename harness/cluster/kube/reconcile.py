@@ -22,10 +22,11 @@ from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
 from harness.cluster.kube.pods import Limits, PodFactory
 from harness.cluster.waiting import Wait
 from harness.errors import ClusterError, NotRefused
-from harness.model import Manifest, Namespace, Pod, PodRef, Service, State
+from harness.model import CompletedPod, Manifest, Namespace, Pod, PodRef, Service, State
 
 _READ_S = 30.0  # for an answer that a sync needs
 _T = TypeVar("_T")
+_Pod = TypeVar("_Pod", Pod, CompletedPod)
 
 Key = tuple[str, str, str, str]
 """API version, kind, logical namespace and name of an object of the scenario."""
@@ -54,7 +55,7 @@ class Reconciler:
         self._factory = factory
         self._limits = limits
         self._namespaces: dict[str, Namespace] = {}
-        self._pods: dict[PodRef, Pod] = {}
+        self._pods: dict[PodRef, Pod | CompletedPod] = {}
         self._services: dict[tuple[str, str], Service] = {}
         self._manifests: dict[Key, Manifest] = {}
         self._refs: dict[Key, Ref] = {}
@@ -86,7 +87,7 @@ class Reconciler:
         self._apply_manifests(manifests, wanted)
         self._try_refused(state.refused, refused)
         self._make_services(state.services)
-        self._make_pods(state.pods)
+        self._make_pods(state)
         self._await_endpoints(state)
 
     def _check_names(self, state: State) -> None:
@@ -132,15 +133,22 @@ class Reconciler:
         if not self._pods:
             return
         now = self._read(self._inventory.pods, "the pods")
-        for ref in list(self._pods):
-            found = self.view.pods.get(ref)
-            if found is None or found.fault(now.get((found.namespace, found.name))):
+        for ref, pod in list(self._pods.items()):
+            found = now.get((self._naming.namespace(ref.namespace), ref.name))
+            if self._is_lost(pod, found):
                 self._delete(Ref("v1", "Pod", self._naming.namespace(ref.namespace), ref.name))
                 del self._pods[ref]
 
+    def _is_lost(self, item: Pod | CompletedPod, now: Object | None) -> bool:
+        """Whether a pod is not what it was after the last sync. ``now`` is its object, if any."""
+        if isinstance(item, CompletedPod):
+            return now is None or not live.has_completed(now)
+        made = self.view.pods.get(item.ref)
+        return made is None or made.fault(now) is not None
+
     def _remove(self, state: State, manifests: dict[Key, Manifest]) -> None:
         self._remove_manifests(manifests)
-        wanted = {pod.ref: pod for pod in state.pods}
+        wanted = {pod.ref: pod for pod in state.pod_objects}
         for ref, pod in list(self._pods.items()):
             if ref not in wanted or not _same_pod(pod, wanted[ref]):
                 self._delete(Ref("v1", "Pod", self._naming.namespace(ref.namespace), ref.name))
@@ -250,30 +258,35 @@ class Reconciler:
 
     # ------------------------------------------------------------------ pods
 
-    def _make_pods(self, pods: Iterable[Pod]) -> None:
+    def _make_pods(self, state: State) -> None:
         old = dict(self._pods)
-        fresh = [pod for pod in pods if pod.ref not in old]
-        self._each(self._create_pod, fresh)
-        for pod in pods:
+        fresh = [pod for pod in state.pods if pod.ref not in old]
+        ending = [pod for pod in state.completed if pod.ref not in old]
+        self._each(self._create_pod, (*fresh, *ending))
+        for pod in state.pod_objects:
             if pod.ref in old and old[pod.ref] != pod:
                 self._relabel(old[pod.ref], pod)
         if fresh:
             self._await_pods(fresh)
+        if ending:
+            self._factory.await_completed(self._by_real_name(ending))
 
-    def _create_pod(self, item: Pod) -> None:
+    def _by_real_name(self, pods: Iterable[_Pod]) -> dict[tuple[str, str], _Pod]:
+        return {(self._naming.namespace(pod.namespace), pod.name): pod for pod in pods}
+
+    def _create_pod(self, item: Pod | CompletedPod) -> None:
         real = self._naming.namespace(item.namespace)
         self._factory.create(item, real, self.view.node(item.node))
         self._pods[item.ref] = item
 
-    def _relabel(self, old: Pod, new: Pod) -> None:
+    def _relabel(self, old: Pod | CompletedPod, new: Pod | CompletedPod) -> None:
         real = self._naming.namespace(new.namespace)
         self._factory.relabel(new, real, old.labels.keys() - new.labels.keys())
         self._pods[new.ref] = new
 
     def _await_pods(self, pods: list[Pod]) -> None:
         """Wait until the pods are ready, and then until they serve their ports."""
-        waiting = {(self._naming.namespace(pod.namespace), pod.name): pod for pod in pods}
-        ready = self._factory.await_ready(waiting)
+        ready = self._factory.await_ready(self._by_real_name(pods))
         self._each(lambda pod: self._factory.await_ports(ready[pod.ref], pod), pods)
         self.view = replace(self.view, pods={**self.view.pods, **ready})
 
@@ -366,7 +379,7 @@ class Reconciler:
         Wait(limit_s, clock=self._owned.clock).until(missing, what)
 
 
-def _same_pod(old: Pod, new: Pod) -> bool:
+def _same_pod(old: Pod | CompletedPod, new: Pod | CompletedPod) -> bool:
     """Whether the two pods differ in labels only."""
     return replace(old, labels=new.labels) == new
 

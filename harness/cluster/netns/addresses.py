@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from harness.cluster.netns.ranges import Ranges, ranges
 from harness.errors import ClusterError
 from harness.model import (
+    CompletedPod,
     ContainerPort,
     Family,
     Labels,
@@ -47,12 +48,14 @@ DNS_LABELS = Labels({"k8s-app": "kube-dns"})
 class Addresses:
     """The addresses of one State, IPv4 before IPv6.
 
-    ``pods`` gives a hostNetwork pod its node's addresses. ``services`` holds ClusterIPs; a
-    headless Service has none. ``node_of`` and ``nodes`` count the workers from 1.
+    ``pods`` gives a hostNetwork pod its node's addresses. ``completed`` holds the addresses that
+    completed pods had, which a pod may have now. ``services`` holds ClusterIPs; a headless
+    Service has none. ``node_of`` and ``nodes`` count the workers from 1.
     """
 
     ranges: Ranges
     pods: Mapping[PodRef, tuple[str, ...]]
+    completed: Mapping[PodRef, tuple[str, ...]]
     nodes: Mapping[int, tuple[str, ...]]
     node_of: Mapping[PodRef, int]
     externals: Mapping[str, tuple[str, ...]]
@@ -99,7 +102,7 @@ def with_implied(state: State) -> State:
     )
 
 
-def pod_identity(state: State, pod: Pod) -> Hashable:
+def pod_identity(state: State, pod: Pod | CompletedPod) -> Hashable:
     """What makes a pod the same pod: all but its labels."""
     namespace = state.namespace(pod.namespace)
     scope = "" if pod.namespace == DNS_SERVICE[0] else state.scope
@@ -115,8 +118,10 @@ def allocate(
     """Return the addresses of everything in ``state`` (with what is implied).
 
     What existed before keeps its own; what is new, or created again, gets fresh ones, and an
-    address is not given twice until its range is used up. In other ranges than before,
-    everything is new. Raises ClusterError when a range has none left, or no range is free.
+    address is not given twice until its range is used up. But a new pod gets the addresses of a
+    pod of its node that completed before, if no pod has them: so it is certain that they are used
+    again. In other ranges than before, everything is new. Raises ClusterError when a range has
+    none left, or no range is free.
     """
     found = ranges(state.networks, state.outside)
     if previous and previous.ranges != found:
@@ -142,13 +147,16 @@ class _Allocation:
         self.serials: dict[str, int] = dict(previous.serials) if previous else {}
         self.taken = {ip for host in state.externals for ip in host.addresses}
         self.taken.update(found.dns)
+        self.freed: dict[int, list[tuple[str, ...]]] = {}
+        """The addresses of pods that completed before, by node; some may be taken again."""
         if previous:
             for held in (*previous.pods.values(), *previous.services.values()):
                 self.taken.update(held)
 
     def run(self) -> Addresses:
         nodes = {index: self._offered(ips) for index, ips in self.ranges.nodes.items()}
-        node_of = {pod.ref: node_index(pod.node) for pod in self.state.pods}
+        node_of = {pod.ref: node_index(pod.node) for pod in self.state.pod_objects}
+        completed = {pod.ref: self._completed(pod) for pod in self.state.completed}
         pods = {
             pod.ref: nodes[node_of[pod.ref]] if pod.host_network else self._pod(pod)
             for pod in self.state.pods
@@ -157,6 +165,7 @@ class _Allocation:
         return Addresses(
             ranges=self.ranges,
             pods=pods,
+            completed=completed,
             nodes=nodes,
             node_of=node_of,
             externals={host.name: self._offered(host.addresses) for host in self.state.externals},
@@ -183,6 +192,21 @@ class _Allocation:
     def _pod(self, pod: Pod) -> tuple[str, ...]:
         if self._keeps(pod.ref, pod_identity(self.state, pod)) and self.previous:
             return self.previous.pods[pod.ref]
+        node = node_index(pod.node)
+        return self._freed(node) or self._fresh(self.ranges.pods[node])
+
+    def _freed(self, node: int) -> tuple[str, ...]:
+        """Take the addresses of a completed pod; none if all are taken."""
+        free = (ips for ips in self.freed.get(node, ()) if not self.taken.intersection(ips))
+        found = next(free, ())
+        self.taken.update(found)
+        return found
+
+    def _completed(self, pod: CompletedPod) -> tuple[str, ...]:
+        if self._keeps(pod.ref, pod_identity(self.state, pod)) and self.previous:
+            kept = self.previous.completed[pod.ref]
+            self.freed.setdefault(node_index(pod.node), []).append(kept)
+            return kept
         return self._fresh(self.ranges.pods[node_index(pod.node)])
 
     def _service_owner(self, service: Service) -> Hashable:

@@ -387,6 +387,27 @@ def test_an_end_that_is_not_there_is_not_explained_at_length(
     assert capsys.readouterr() == ("", said)
 
 
+@pytest.mark.parametrize("verb", [["explain"], ["probe", "1"]])
+def test_a_completed_pod_is_not_explained(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "jobs.yaml"
+    file.write_text(
+        """scenario: A job completes
+why: It has no cells.
+topology: {x: {pods: {a: {ports: [80]}, b: {}, job: {completes: true}}}}
+proves: nothing-changes
+steps: [{step: nothing is restricted, expect: allowed}]
+""",
+        "utf-8",
+    )
+    assert main([verb[0], str(file), *verb[1:], "x/job", "x/a:80"]) == Exit.USAGE
+    assert capsys.readouterr() == (
+        "",
+        "pod 'x/job' completes, and is no end of a connection\nhint: name a pod that runs\n",
+    )
+
+
 def test_a_defect_of_ours_gives_a_short_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

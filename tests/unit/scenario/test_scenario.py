@@ -14,6 +14,7 @@ from harness.errors import Location, ScenarioError, UsageError
 from harness.model import (
     AbsoluteName,
     Address,
+    CompletedPod,
     ContainerPort,
     Destination,
     ExternalRef,
@@ -314,6 +315,18 @@ proves: nothing-changes
         Labelled(PodRef("a", "x"), "app", "x"),
         Restarted(PodRef("a", "y")),
     )
+
+
+def test_pods_that_complete_are_apart_from_those_that_run() -> None:
+    first, second = (
+        step.state for step in scenario.read(DATA / "valid/completed-pods.yaml").steps
+    )
+    assert [str(pod.ref) for pod in first.pods] == ["x/a", "x/b"]
+    later = CompletedPod("x", "later", node=2, incarnation=1)
+    assert first.completed == (CompletedPod("x", "job", Labels({"app": "job"}), node=2), later)
+    assert second.completed == (later,)
+    assert first.endpoints(first.services[0]) == (first.pods[0],)
+    assert [str(pod.ref) for pod in first.pod_objects] == ["x/a", "x/b", "x/job", "x/later"]
 
 
 def test_pods_without_a_node_alternate_in_the_order_of_the_file(everything: Scenario) -> None:

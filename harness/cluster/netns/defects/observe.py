@@ -214,6 +214,23 @@ def address_change_ignored(believed: Snapshot | None, now: Snapshot) -> Snapshot
     return replace(now, addresses=replace(now.addresses, pods=seen))
 
 
+def ip_owner_stale(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG001
+    """A pod with the address of a completed pod is taken for that pod."""
+    addresses = now.addresses
+    owners = {addresses.completed[pod.ref]: pod for pod in now.state.completed}
+    held = dict(addresses.pods)
+
+    def seen(pod: Pod) -> Pod:
+        owner = owners.get(addresses.pods[pod.ref])
+        if owner is None:
+            return pod
+        held[owner.ref] = addresses.pods[pod.ref]
+        return replace(pod, namespace=owner.namespace, name=owner.name, labels=owner.labels)
+
+    mistaken = _pods(now, map(seen, now.state.pods))
+    return replace(mistaken, addresses=replace(addresses, pods=held))
+
+
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
@@ -238,5 +255,6 @@ DEFECTS = (
     _defect("namespace-rules-kept", "B75", namespace_rules_kept),
     _defect("pods-at-policy-events", "B80", pods_at_policy_events),
     _defect("address-change-ignored", "B73", address_change_ignored),
+    _defect("ip-owner-stale", "B71", ip_owner_stale),
     _defect("odd-names-skipped", "B83", odd_names_skipped),
 )
