@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import importlib.resources
+import itertools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class KnownDefect:
     """What network plugins have got wrong.
 
     ``name`` switches it on in the embedded cluster, where it does what ``effect`` says;
-    ``not_here`` is the reason why the embedded cluster cannot reproduce it.
+    ``not_here`` is the reason why the embedded cluster cannot reproduce it. ``seen`` are the
+    public reports, by network plugin: ``owner/repository#number`` or ``owner/repository@commit``.
     """
 
     id: str
@@ -72,6 +74,12 @@ class KnownDefect:
     name: str | None
     effect: Effect | None
     not_here: str | None
+    seen: Mapping[str, tuple[str, ...]]
+
+    @property
+    def reports(self) -> frozenset[str]:
+        """All reports, whatever the network plugin."""
+        return frozenset(report for found in self.seen.values() for report in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,7 @@ def _catalogue() -> _Catalogue:
                 entry.get("name"),
                 Effect(entry["effect"]) if "effect" in entry else None,
                 entry.get("not_here"),
+                {plugin: tuple(found) for plugin, found in entry.get("seen", {}).items()},
             )
             for id_, entry in read["defects"].items()
         },
@@ -111,3 +120,16 @@ def requirements() -> Mapping[str, Requirement]:
 def defects() -> Mapping[str, KnownDefect]:
     """Return every known defect by its id, in order."""
     return _catalogue().defects
+
+
+def pairs() -> tuple[tuple[KnownDefect, KnownDefect], ...]:
+    """Return the pairs of defects that one report describes, of those that can be switched on.
+
+    A plugin that enforces nothing (B01) has no other defect that could be seen.
+    """
+    switched = [entry for entry in defects().values() if entry.name and entry.id != "B01"]
+    return tuple(
+        (one, other)
+        for one, other in itertools.combinations(switched, 2)
+        if one.reports & other.reports
+    )

@@ -155,7 +155,7 @@ CLUSTER_OPTIONS = (
         name="defect",
         metavar="NAME",
         only_with=("netns",),
-        help="netns: switch on one known defect of a CNI",
+        help="netns: switch on a known defect of a CNI, or two as ONE+OTHER",
     ),
 )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import catalogue
+from harness.catalogue import KnownDefect
 from harness.cluster.kind.installation import installation
 from harness.cluster.profiles import DEFAULT, Profile, profile, profile_names
 from harness.cluster.profiles.reading import INSTALL, has_section
@@ -68,14 +69,26 @@ def defects() -> str:
     """Return the table of known defects, by their ids."""
     rows = [
         f"| {entry.id} | {entry.text} | {entry.stage or ''} | {entry.effect or ''} "
-        f"| {_code(entry.name) or entry.not_here or ''} |"
+        f"| {_code(entry.name) or entry.not_here or ''} | {_seen(entry)} |"
         for entry in catalogue.defects().values()
     ]
     head = (
-        "| id | what goes wrong | stage | effect | `--defect`, or why not |",
-        "|---|---|---|---|---|",
+        "| id | what goes wrong | stage | effect | `--defect`, or why not | reported for |",
+        "|---|---|---|---|---|---|",
     )
     return "\n".join((*head, *rows))
+
+
+def _seen(entry: KnownDefect) -> str:
+    return "<br>".join(
+        f"{plugin} {', '.join(map(_report, reports))}" for plugin, reports in entry.seen.items()
+    )
+
+
+def _report(report: str) -> str:
+    """Return a link to an issue, a pull request or a commit on GitHub."""
+    place = report.replace("#", "/issues/").replace("@", "/commit/")
+    return f"[{report.partition('/')[2]}](https://github.com/{place})"
 
 
 def _code(text: str | None) -> str:

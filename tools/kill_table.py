@@ -7,8 +7,9 @@
 A scenario kills a defect if all of its cells are right and proven without the defect and, with it,
 a cell is wrong in the direction of the defect: a denied pair connects, or an allowed pair is
 denied.
-A claim that does not kill, and a defect that no scenario kills, are failures. The verdicts are
-those of packets: the oracle has no part in it.
+A claim that does not kill, and a defect that no scenario kills, are failures. So is a defect that
+another one hides, of the pairs that one public report describes. The verdicts are those of
+packets: the oracle has no part in it.
 """
 
 from __future__ import annotations
@@ -41,10 +42,16 @@ SETTLE_S = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A scenario to be run with a defect, or without one."""
+    """A scenario to be run with a defect, or without one; ``beside`` is another one that is on."""
 
     path: Path
     defect: str | None
+    beside: str | None = None
+
+    @property
+    def switched_on(self) -> str | None:
+        """What ``--defect`` is given."""
+        return "+".join(filter(None, (self.defect, self.beside))) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +116,7 @@ def tried(trial: Trial) -> Outcome:
     if read.needs.on_request - INCLUDED:
         return Outcome(trial, skipped="runs only where it is asked for")
     try:
-        with NetnsCluster(defect=trial.defect) as cluster:
+        with NetnsCluster(defect=trial.switched_on) as cluster:
             lacks = cluster.capabilities.lacks(read.needs)
             return Outcome(trial, skipped=lacks) if lacks else _run(trial, read, cluster)
     except HarnessError as error:
@@ -145,6 +152,20 @@ def trials(read: Mapping[Path, Scenario], *, everything: bool) -> Iterator[Trial
         yield from (Trial(path, name) for name in names if name)
 
 
+def trials_of_pairs(read: Mapping[Path, Scenario]) -> Iterator[Trial]:
+    """Yield the claims about each defect of a pair, with the other one on as well."""
+    for judged, beside in _in_pairs():
+        for path, found in read.items():
+            if judged.id in found.catches:
+                yield Trial(path, judged.name, beside.name)
+
+
+def _in_pairs() -> Iterator[tuple[KnownDefect, KnownDefect]]:
+    """Yield each defect of a pair with the other one."""
+    for one, other in catalogue.pairs():
+        yield from ((one, other), (other, one))
+
+
 def _is_right(outcome: Outcome) -> bool:
     return not (outcome.killed_by or outcome.skipped or outcome.failed)
 
@@ -152,7 +173,23 @@ def _is_right(outcome: Outcome) -> bool:
 def kills(found: Mapping[Trial, Outcome]) -> Mapping[Trial, Outcome]:
     """Return the kills: a scenario must be right without the defect."""
     right = {t.path for t, o in found.items() if t.defect is None and _is_right(o)}
-    return {t: o for t, o in found.items() if t.defect and o.killed_by and t.path in right}
+    return {
+        trial: outcome
+        for trial, outcome in found.items()
+        if trial.defect and not trial.beside and outcome.killed_by and trial.path in right
+    }
+
+
+def kill_in_pair(
+    found: Mapping[Trial, Outcome], judged: KnownDefect, beside: KnownDefect
+) -> Outcome | None:
+    """Return the first kill of a defect while the other one is on, by a scenario that kills it."""
+    alone = kills(found)
+    for trial, outcome in found.items():
+        pair = (trial.defect, trial.beside) == (judged.name, beside.name)
+        if pair and outcome.killed_by and Trial(trial.path, judged.name) in alone:
+            return outcome
+    return None
 
 
 def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> Iterator[str]:
@@ -172,6 +209,9 @@ def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> I
     for id_, entry in catalogue.defects().items():
         if entry.name and entry.name not in killed:
             yield f"{id_} {entry.name}: survives, no scenario that was run shows it"
+    for judged, beside in _in_pairs():
+        if kill_in_pair(found, judged, beside) is None:
+            yield f"{judged.id} {judged.name}: {beside.id} {beside.name} hides it"
 
 
 def document(found: Mapping[Trial, Outcome]) -> str:
@@ -200,8 +240,28 @@ def document(found: Mapping[Trial, Outcome]) -> str:
             "|---|---|---|---|---|",
             *rows,
             "",
+            "## Pairs",
+            "",
+            "Defects that one public report describes together, so that a plugin had both. Both "
+            "are switched on, and each must still be caught: one that closes connections may hide "
+            "one that opens them.",
+            "",
+            "| pair | report | the first is caught by | the second is caught by |",
+            "|---|---|---|---|",
+            *(_pair_row(found, one, other) for one, other in catalogue.pairs()),
+            "",
         )
     )
+
+
+def _pair_row(found: Mapping[Trial, Outcome], one: KnownDefect, other: KnownDefect) -> str:
+    reports = ", ".join(sorted(one.reports & other.reports))
+    caught = [kill_in_pair(found, one, other), kill_in_pair(found, other, one)]
+    cells = [
+        f"{_shown(kill.trial.path)}, {kill.killed_by}" if kill else "**hidden**" for kill in caught
+    ]
+    names = f"{one.id} `{one.name}`, {other.id} `{other.name}`"
+    return f"| {names} | {reports} | {cells[0]} | {cells[1]} |"
 
 
 def _shown(path: Path) -> str:
@@ -218,7 +278,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     read = {path: scenario.load(path) for path in sorted(scenario.find(SCENARIOS))}
-    wanted = list(trials(read, everything=parsed.all))
+    wanted = [*trials(read, everything=parsed.all), *trials_of_pairs(read)]
     context = multiprocessing.get_context("spawn")
     with context.Pool(parsed.jobs) as pool:
         found = {outcome.trial: outcome for outcome in pool.imap(tried, wanted)}
@@ -230,10 +290,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _summary(found: Mapping[Trial, Outcome], *, everything: bool) -> Iterator[str]:
-    runs = [outcome for trial, outcome in found.items() if trial.defect]
+    runs = [outcome for trial, outcome in found.items() if trial.defect and not trial.beside]
     killing = kills(found).values()
     defects = {kill.trial.defect for kill in killing}
     yield f"{len(killing)} of {len(runs)} trials kill; {len(defects)} defects are killed"
+    caught = [kill_in_pair(found, judged, beside) for judged, beside in _in_pairs()]
+    yield f"of {len(caught)} defects in pairs, {caught.count(None)} are hidden"
     if not everything:
         return
     catching = {kill.trial.path for kill in killing}

@@ -82,11 +82,43 @@ def test_an_embedded_cluster_that_cannot_start_is_a_failure(
     assert tried(Trial(PATH, "no-enforcement")).failed == "no namespaces here"
 
 
+def test_a_defect_of_a_pair_is_caught_or_hidden() -> None:
+    """It counts if the scenario also kills the defect alone."""
+    one, other = catalogue.defects()["B02"], catalogue.defects()["B03"]
+    right, alone = Trial(PATH, None), Trial(PATH, one.name)
+    paired = Trial(PATH, one.name, other.name)
+    kill = Outcome(paired, "step: cell")
+    outcomes = {right: Outcome(right), alone: Outcome(alone, "step: cell"), paired: kill}
+    hidden = "B02 empty-rules-open: B03 empty-rule-denies hides it"
+    assert kill_table.kill_in_pair(outcomes, one, other) == kill
+    assert hidden not in kill_table.problems({}, outcomes)
+    assert kill_table.kill_in_pair(outcomes, other, one) is None
+    assert "B03 empty-rule-denies: B02 empty-rules-open hides it" in [
+        *kill_table.problems({}, outcomes)
+    ]
+    for changed in ({alone: Outcome(alone)}, {paired: Outcome(paired)}):
+        assert kill_table.kill_in_pair(outcomes | changed, one, other) is None
+        assert hidden in kill_table.problems({}, outcomes | changed)
+
+
+def test_both_defects_of_a_pair_are_switched_on() -> None:
+    asked = list(
+        kill_table.trials_of_pairs({PATH: replace(scenario.load(PATH), catches=("B67",))})
+    )
+    assert asked == [Trial(PATH, "pod-labels-frozen", "namespace-labels-frozen")]
+    assert asked[0].switched_on == "pod-labels-frozen+namespace-labels-frozen"
+
+
 def found(claim: Outcome, alone: str = "") -> list[str]:
     """The problems of one scenario, without those of defects that it does not claim."""
     outcomes = {claim.trial: claim, Trial(PATH, None): Outcome(Trial(PATH, None), alone)}
     every = kill_table.problems({PATH: scenario.load(PATH)}, outcomes)
-    return [line for line in every if not line.startswith("B") or line.startswith("B67")]
+    hidden = " hides it"
+    return [
+        line
+        for line in every
+        if not line.startswith("B") or (line.startswith("B67") and not line.endswith(hidden))
+    ]
 
 
 def test_the_problems_of_a_suite() -> None:

@@ -58,14 +58,23 @@ def test_an_entry_is_read_whole() -> None:
         "no-except",
         Effect.OPENS,
         None,
+        {
+            "AWS": ("aws/aws-network-policy-agent#58",),
+            "kube-router": ("cloudnativelabs/kube-router#543",),
+            "Azure NPM": (
+                "Azure/azure-container-networking#4591",
+                "Azure/azure-container-networking#1513",
+            ),
+        },
     )
-    assert catalogue.defects()["B64"] == KnownDefect(
-        "B64",
-        "A connection that was open before the denial stays open, which the API permits (R86).",
+    assert catalogue.defects()["B89"] == KnownDefect(
+        "B89",
+        "An isolated pod does not reach its own address.",
+        Stage.EMIT,
         None,
         None,
-        None,
-        "a probe opens a new connection each time, and the API permits it",
+        "a pod's connection to its own address does not leave its namespace here",
+        {},
     )
 
 

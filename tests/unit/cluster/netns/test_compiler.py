@@ -19,7 +19,6 @@ from harness.cluster.netns.compiler.stages import STAGES, matches
 from harness.cluster.netns.compiler.values import AddressSet
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot
-from harness.errors import UsageError
 from harness.model import (
     ContainerPort,
     External,
@@ -500,15 +499,6 @@ def test_no_enforcement_emits_an_empty_table() -> None:
     there = small()
     assert compiled(there, parts_with("no-enforcement")) == dict.fromkeys(
         (1, 2), REMOVED + "table inet netpol {\n}\n"
-    )
-
-
-def test_an_unknown_defect_is_refused_with_the_nearest() -> None:
-    with pytest.raises(UsageError) as error:
-        parts_with("no-enforcment")
-    assert str(error.value) == (
-        "'no-enforcment' is not a defect of the embedded cluster\n"
-        "hint: did you mean 'no-enforcement'?"
     )
 
 
