@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -10,6 +11,17 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def overlap(one: Network, other: Network) -> bool:
     """Return whether the ranges have an address in common; ranges of two families have none."""
     return one.version == other.version and one.overlaps(other)
+
+
+def spanning(networks: Iterable[Network]) -> Network | None:
+    """Return the smallest range that holds all the ranges of one family; None if there is none."""
+    found = list(networks)
+    if not found:
+        return None
+    whole = found[0]
+    while not all(contains(whole, network) for network in found):
+        whole = whole.supernet()
+    return whole
 
 
 def contains(outer: Network, inner: Network) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-from harness.cidr import contains, overlap
-from harness.model import Needs, Networks
+from harness.cidr import contains, overlap, spanning
+from harness.model import Family, Needs, Networks
 
 
 def mismatch(found: Networks, needs: Needs) -> str | None:
@@ -14,7 +14,8 @@ def mismatch(found: Networks, needs: Needs) -> str | None:
 
     A range that the scenario sets must hold all addresses of that kind. Where it sets none,
     its outside hosts and narrow ipBlocks must not overlap the cluster's range, or a rule about
-    the outside would also match the inside.
+    the outside would also match the inside. A block of all pods that its policies name must hold
+    pods only.
     """
     for key, there, wanted in (
         ("pods", found.pods, needs.networks.pods),
@@ -26,6 +27,29 @@ def mismatch(found: Networks, needs: Needs) -> str | None:
                 return f"{why.format(key=key)}; the scenario sets {', '.join(wanted)}"
         elif pair := _overlap(there, needs.outside):
             return f"has {key} in {pair[0]}, which overlaps {pair[1]} of the scenario"
+    for family in sorted(needs.pod_blocks):
+        if why := _no_block_of_pods(found, needs, family):
+            return why
+    return None
+
+
+def block_of_pods(found: Networks, family: Family) -> str | None:
+    """Return the smallest block that holds all pods of a family, or None if none is known."""
+    ranges = map(ipaddress.ip_network, found.pods)
+    whole = spanning(network for network in ranges if network.version == family)
+    return None if whole is None else str(whole)
+
+
+def _no_block_of_pods(found: Networks, needs: Needs, family: Family) -> str | None:
+    block = block_of_pods(found, family)
+    if block is None:
+        return f"does not tell its IPv{family.value} range of pods, which a policy names"
+    others = (("Services", found.services), ("nodes", found.nodes), ("hosts", needs.outside))
+    for key, there in others:
+        if pair := _overlap(there, [block]):
+            return (
+                f"has pods in {block}, where also {key} are ({pair[0]}); a policy names all pods"
+            )
     return None
 
 

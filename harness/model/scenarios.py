@@ -198,7 +198,8 @@ class Needs:
 
     ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
     objects it applies, without those that every cluster enforces. ``networks`` and ``outside``
-    are those of its states. ``on_request`` are words out of ``ON_REQUEST``.
+    are those of its states. ``on_request`` are words out of ``ON_REQUEST``. ``pod_blocks`` are
+    the families in which its policies name the block of all pods.
     """
 
     features: frozenset[str] = frozenset()
@@ -207,6 +208,7 @@ class Needs:
     networks: Networks = field(default_factory=Networks)
     outside: tuple[str, ...] = ()
     on_request: frozenset[str] = frozenset()
+    pod_blocks: frozenset[Family] = frozenset()
 
 
 FEATURES: Mapping[str, str] = {

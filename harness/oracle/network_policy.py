@@ -9,21 +9,24 @@ import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.model import Family, Pod, PodRef
+from harness.model import Family, NodeRef, Pod, PodRef
 from harness.oracle.layers import Action, Clause, Layer, Match, ends
 from harness.oracle.rulings import Tri, all_of, any_of
 from harness.oracle.topology import AskedPort, Flow, Party, Topology
 from harness.policy import (
     Direction,
+    Everybody,
     IPBlock,
     LabelSelector,
     NetworkPolicy,
     Operator,
     Peer,
+    Placeholder,
     PolicyPort,
     Requirement,
     Rule,
     parsed,
+    placeholder,
 )
 
 
@@ -237,6 +240,9 @@ def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> 
 
 def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tri:
     """Return whether a CIDR contains the address of the party in that family."""
+    meant = placeholder(cidr)
+    if meant is not None:
+        return meant.family is family and _stands_for(meant, party)
     network = ipaddress.ip_network(cidr, strict=False)
     if network.version != family:
         return False
@@ -250,6 +256,21 @@ def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tr
     if ranges:
         return _contains_all(network, ranges)
     return False if _outside(network, topology) else None
+
+
+def _stands_for(meant: Placeholder, party: Party) -> bool:
+    """Return whether a placeholder is the address of the party, or a block that holds it.
+
+    A pod on the network of its node has the node's address, not one of a pod.
+    """
+    pod = party.pod if party.node is None else None
+    match meant.of:
+        case PodRef() as ref:
+            return pod is not None and pod.ref == ref
+        case NodeRef(index):
+            return party.node == index
+        case Everybody.PODS:
+            return pod is not None
 
 
 def _contains_all(network: _Network, ranges: Sequence[_Network]) -> Tri:

@@ -3,7 +3,8 @@
 Values only: nothing here matches a label or judges a connection, so that the oracle and the
 embedded cluster can share this package and still be two readings of the API. ``selectors`` is
 what rules are made of and the syntax of words, ``document`` checks the shape of what an author
-wrote, ``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds of policy,
+wrote, ``placeholders`` are addresses that only the cluster knows,
+``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds of policy,
 ``builtin`` the list of the kinds that Kubernetes itself has.
 """
 
@@ -20,6 +21,13 @@ from harness.policy.kinds import (
     parsed,
 )
 from harness.policy.network_policy import NetworkPolicy, Peer, Rule, faults, parse
+from harness.policy.placeholders import (
+    Everybody,
+    Placeholder,
+    filled,
+    placeholder,
+    placeholders,
+)
 from harness.policy.selectors import (
     Direction,
     IPBlock,
@@ -33,6 +41,7 @@ __all__ = [
     "KINDS",
     "Direction",
     "Effect",
+    "Everybody",
     "Fault",
     "IPBlock",
     "LabelSelector",
@@ -40,6 +49,7 @@ __all__ = [
     "Operator",
     "Path",
     "Peer",
+    "Placeholder",
     "Policy",
     "PolicyKind",
     "PolicyPort",
@@ -48,8 +58,11 @@ __all__ = [
     "Scope",
     "effect_of",
     "faults",
+    "filled",
     "kind_of",
     "may_act_on",
     "parse",
     "parsed",
+    "placeholder",
+    "placeholders",
 ]

@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.policy import selectors
 from harness.policy.builtin import no_such_kind
+from harness.policy.placeholders import FORMS, Everybody, Placeholder, read, words
 from harness.policy.selectors import BadWord, Operator
 from harness.suggest import nearest
 
@@ -177,11 +178,13 @@ class Inspection:
             for key, text in annotations.items():
                 self.typed(text, (*path, "annotations", key), str)
 
-    def cidr(self, value: object, path: Path) -> IPNetwork | None:
+    def cidr(self, value: object, path: Path) -> IPNetwork | Placeholder | None:
         """Return the network that a CIDR names; host bits may be set."""
         if not self.typed(value, path, str):
             return None
         text = str(value)
+        if word := next(words(text), None):
+            return self._placeholder(text, word, path)
         address, _, length = text.partition("/")
         try:
             network = ipaddress.ip_network(text, strict=False)
@@ -191,6 +194,19 @@ class Inspection:
             self.add(path, f"{_step(path)} {text!r} is not a CIDR", _cidr_hint(address, length))
             return None
         return network
+
+    def _placeholder(self, text: str, word: str, path: Path) -> Placeholder | None:
+        """Return the placeholder that a CIDR consists of."""
+        meant = read(word)
+        if isinstance(meant, BadWord):
+            self.bad(meant, path)
+            return None
+        if text == meant.as_block:
+            return meant
+        why = "has its prefix length" if isinstance(meant.of, Everybody) else "is one address"
+        hint = f"write {meant.as_block}, which {why}"
+        self.add(path, f"{_step(path)} {text!r} is not a CIDR", hint)
+        return None
 
     def selector(self, value: object, path: Path) -> None:
         """Check a label selector."""
@@ -237,6 +253,8 @@ class Inspection:
 
 
 def _cidr_hint(address: str, length: str) -> str:
+    if address.startswith("$("):
+        return FORMS
     try:
         bits = ipaddress.ip_address(address).max_prefixlen
     except ValueError:

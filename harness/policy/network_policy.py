@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.model import Manifest, Protocol
+from harness.model import Manifest, PodRef, Protocol
 from harness.policy.document import Fault, Inspection, IPNetwork, Path
+from harness.policy.placeholders import Everybody, Placeholder
 from harness.policy.selectors import (
     Direction,
     IPBlock,
@@ -243,14 +244,32 @@ class _Inspection(Inspection):
         for item, place in self.items(body.get("except"), (*path, "except")):
             part = self.cidr(item, place)
             if whole is not None and part is not None and not _inside(part, whole):
+                known = not isinstance(part, Placeholder) and not isinstance(whole, Placeholder)
                 self.add(
                     place,
-                    f"except {item!r} is not a part of cidr {body['cidr']!r}",
-                    "an exception lies inside its cidr and is smaller than it (R33)",
+                    f"except {item!r} is not a part of cidr {body['cidr']!r}"
+                    if known
+                    else f"except {item!r} is not known to be a part of cidr {body['cidr']!r}",
+                    _SMALLER if known else _SURELY_INSIDE,
                 )
 
 
-def _inside(part: IPNetwork, whole: IPNetwork) -> bool:
+_SMALLER = "an exception lies inside its cidr and is smaller than it (R33)"
+_SURELY_INSIDE = (
+    "an address that only the cluster knows is surely in 0.0.0.0/0 (IPv6: ::/0), and that of a "
+    "pod in $(cidr:pods) (IPv6: $(cidr6:pods))"
+)
+
+
+def _inside(part: IPNetwork | Placeholder, whole: IPNetwork | Placeholder) -> bool:
+    """Return whether one block is surely a part of another, and smaller than it."""
+    if isinstance(part, Placeholder):
+        if isinstance(whole, Placeholder):
+            pods = Placeholder(Everybody.PODS, part.family)
+            return whole == pods and isinstance(part.of, PodRef)
+        return whole.prefixlen == 0 and whole.version == part.family
+    if isinstance(whole, Placeholder):
+        return False
     if isinstance(part, ipaddress.IPv4Network):
         return isinstance(whole, ipaddress.IPv4Network) and part != whole and part.subnet_of(whole)
     return isinstance(whole, ipaddress.IPv6Network) and part != whole and part.subnet_of(whole)

@@ -66,7 +66,10 @@ class LabelSelector:
 
 @dataclass(frozen=True, slots=True)
 class IPBlock:
-    """The addresses of ``cidr`` without those of ``excepts`` (R31); host bits may be set."""
+    """The addresses of ``cidr`` without those of ``excepts`` (R31); host bits may be set.
+
+    Each is a CIDR, or a ``placeholder`` until a cluster fills it in.
+    """
 
     cidr: str
     excepts: tuple[str, ...] = ()

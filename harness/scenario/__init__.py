@@ -166,6 +166,8 @@ class _Reading:
         reader = StateReader(document, wire, slug, manifests, inherited)
         topology = reader.topology()
         states = [reader.step(index) for index in range(len(wire.steps))]
+        for step, found in zip(wire.steps, states, strict=True):
+            manifests.placeholders.check(step.step, found.state)
         ends = self._ends(wire, states)
         tables = self._tables(document, wire, ends)
         watches = self._watches(document, wire, list(zip(tables, ends, strict=False)), states)

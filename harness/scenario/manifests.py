@@ -15,6 +15,7 @@ from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
 from harness.scenario import kubernetes_yaml
+from harness.scenario.addresses import Placeholders
 from harness.scenario.files import Project
 from harness.scenario.problems import Problems
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
@@ -95,6 +96,7 @@ class Manifests:
         self._folder = folder
         self._project = project
         self.problems = problems
+        self.placeholders = Placeholders(problems)
         self._files: dict[Path, tuple[Document, ...]] = {}
 
     def read(
@@ -193,15 +195,28 @@ class Manifests:
             return None
         if not context.exact_names and not policy:
             self._untranslatable(source)
-        return Manifest(
-            api_version=str(version),
-            kind=str(kind),
-            namespace=namespace,
-            name=body["metadata"]["name"],
-            json=_canonical(body, namespace),
-            location=source.at(()),
-            namespace_from_step=bool(namespace) and not body["metadata"].get("namespace"),
+        return self._remembered(
+            source,
+            context,
+            Manifest(
+                api_version=str(version),
+                kind=str(kind),
+                namespace=namespace,
+                name=body["metadata"]["name"],
+                json=_canonical(body, namespace),
+                location=source.at(()),
+                namespace_from_step=bool(namespace) and not body["metadata"].get("namespace"),
+            ),
         )
+
+    def _remembered(self, source: _Source, context: ManifestContext, found: Manifest) -> Manifest:
+        """Return an object, and remember the addresses in it that only the cluster knows."""
+        if "$(" in found.json:
+            remember = self.placeholders.record
+            if context.verb == "refused":
+                remember = self.placeholders.refuse
+            remember(source.document, source.base, source.value)
+        return found
 
     def _cleaned(self, source: _Source, body: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out what the API server sets itself; a strict server refuses some of it."""

@@ -10,6 +10,7 @@ from harness.model import (
     AgentsRestarted,
     Cell,
     Family,
+    Manifest,
     Needs,
     NodePortRef,
     NodeRef,
@@ -17,7 +18,7 @@ from harness.model import (
     State,
     Step,
 )
-from harness.policy import builtin, kinds, parsed
+from harness.policy import Everybody, builtin, kinds, parsed, placeholders
 
 
 def needed(
@@ -34,12 +35,32 @@ def needed(
         features.add("agents")
     if Family.V6 in families:
         features.add("ipv6")
-    objects = [manifest for state in states for manifest in state.policies]
+    objects = {manifest for state in states for manifest in state.policies}
     applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
     asked_for = frozenset(applied - (kinds.names() & builtin.names()))
-    most = max([1, *nodes, *_nodes_of_cells(cells)])
+    meant = {found for manifest in objects for found in placeholders(manifest)}
+    policies = {manifest for manifest in objects if kinds.kind_of(manifest) is not None}
+    features |= set(_features_of_blocks(policies))
+    if any(found.family is Family.V6 for found in meant):
+        features.add("ipv6")
+    named = [found.of.index for found in meant if isinstance(found.of, NodeRef)]
+    most = max([1, *nodes, *_nodes_of_cells(cells), *named])
     state = steps[0].state
-    return Needs(frozenset(features), most, asked_for, state.networks, state.outside, on_request)
+    return Needs(
+        frozenset(features),
+        most,
+        asked_for,
+        state.networks,
+        state.outside,
+        on_request,
+        pod_blocks=frozenset(found.family for found in meant if found.of is Everybody.PODS),
+    )
+
+
+def _features_of_blocks(policies: Iterable[Manifest]) -> Iterator[str]:
+    for policy in policies:
+        for found in placeholders(policy):
+            yield "ipblock-node-ip" if isinstance(found.of, NodeRef) else "ipblock-pod-ip"
 
 
 def _features_of_states(states: Iterable[State]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from harness.cidr import Network, contains, overlap
 from harness.model import External, Manifest, Networks, Step
-from harness.policy import parsed
+from harness.policy import parsed, placeholder
 from harness.scenario.problems import Problems
 from harness.scenario.schema import NetworksWire
 from harness.scenario.source import Document
@@ -101,6 +101,8 @@ def _narrow_blocks(manifests: Iterable[Manifest]) -> Iterator[str]:
         for rule in (*policy.ingress, *policy.egress):
             blocks = (peer.ip_block for peer in rule.peers if peer.ip_block is not None)
             for cidr in (cidr for block in blocks for cidr in (block.cidr, *block.excepts)):
+                if placeholder(cidr) is not None:  # It follows the cluster's ranges.
+                    continue
                 network = ipaddress.ip_network(cidr, strict=False)
                 if network.prefixlen > _NARROW:
                     yield str(network)

@@ -128,6 +128,36 @@ def test_policies_deny_and_their_deletion_allows(cluster: Cluster) -> None:
     settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
 
 
+def from_block(cidr: str) -> Manifest:
+    """Return a policy that allows the server's sources in a block."""
+    rule = {"from": [{"ipBlock": {"cidr": cidr}}]}
+    return policy("block", podSelector={"matchLabels": {"app": "server"}}, ingress=[rule])
+
+
+def test_a_policy_names_the_address_of_a_pod(cluster: Cluster) -> None:
+    if "ipblock-pod-ip" not in cluster.capabilities.features:
+        pytest.skip("its ipBlocks do not match pods")
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+    cluster.sync(with_policies(from_block("$(ip:b/other)/32")))
+    settles(cluster, {CLIENT_TCP: TIMEOUT, OTHER_TCP: ALLOWED})
+    cluster.sync(with_policies(from_block("$(ip:a/client)/32")))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+    cluster.sync(with_policies(from_block("$(cidr:pods)")))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: ALLOWED})
+
+
+def test_a_policy_follows_the_address_of_a_pod_that_is_created_again(cluster: Cluster) -> None:
+    if "ipblock-pod-ip" not in cluster.capabilities.features:
+        pytest.skip("its ipBlocks do not match pods")
+    state = with_policies(from_block("$(ip:b/other)/32"))
+    cluster.sync(state)
+    settles(cluster, {CLIENT_TCP: TIMEOUT, OTHER_TCP: ALLOWED})
+    pods = (replace(p, incarnation=1) if p.ref == OTHER else p for p in state.pods)
+    cluster.sync(replace(state, pods=tuple(pods)))
+    settles(cluster, {CLIENT_TCP: TIMEOUT, OTHER_TCP: ALLOWED})
+
+
 def test_a_label_opens_the_door_and_shuts_it(cluster: Cluster) -> None:
     state = relabelled(CLIENT, {}, with_policies(FROM_CLIENT))
     cluster.sync(state)

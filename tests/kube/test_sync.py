@@ -129,6 +129,66 @@ def test_a_policy_in_a_namespace_of_others(cluster: KubeCluster) -> None:
     )
 
 
+# ------------------------------------------------------------------ addresses of the cluster
+
+
+def naming(*blocks: str) -> Manifest:
+    """Return a policy with blocks that only the cluster knows."""
+    item = thing(NP, "NetworkPolicy", "blocks", "db")
+    peers = [{"ipBlock": {"cidr": block}} for block in blocks]
+    item["spec"] = {"podSelector": {}, "ingress": [{"from": peers}]}
+    return Manifest(NP, "NetworkPolicy", "db", "blocks", json.dumps(item))
+
+
+def blocks(server: ApiServer) -> list[str]:
+    found = server.state.found(NP, "NetworkPolicy", REAL, "blocks")
+    assert found is not None
+    return [peer["ipBlock"]["cidr"] for peer in found["spec"]["ingress"][0]["from"]]
+
+
+def address_of(server: ApiServer, name: str) -> str:
+    found = server.state.found("v1", "Pod", REAL, name)
+    assert found is not None
+    address: str = found["status"]["podIP"]
+    return address
+
+
+def test_addresses_are_filled_in_when_the_pods_are_there(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    written = naming("$(ip:db/web)/32", "$(ip:node/1)/32", "$(cidr:pods)")
+    node = {**NODE, "spec": {"podCIDRs": ["10.244.0.0/24"]}}
+    server.state.put(node)
+    cluster.sync(replace(STATE, pods=(Pod("db", "web"),), policies=(written,)))
+    assert blocks(server) == [f"{address_of(server, 'web')}/32", "172.18.0.2/32", "10.244.0.0/24"]
+
+
+def test_a_pod_that_is_created_again_has_another_address_in_the_policy(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    state = replace(STATE, pods=(Pod("db", "web"),), policies=(naming("$(ip:db/web)/32"),))
+    cluster.sync(state)
+    before = address_of(server, "web")
+    cluster.sync(replace(state, pods=(Pod("db", "web", incarnation=1),)))
+    assert address_of(server, "web") != before
+    assert blocks(server) == [f"{address_of(server, 'web')}/32"]
+
+
+def test_a_policy_with_the_same_addresses_is_not_touched(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    state = replace(STATE, pods=(Pod("db", "web"),), policies=(naming("$(ip:db/web)/32"),))
+    cluster.sync(state)
+    before = len(changes(server))
+    cluster.sync(state)
+    assert [call for call in changes(server)[before:] if call.kind == "NetworkPolicy"] == []
+
+
+def test_a_pod_without_an_address_of_the_family(cluster: KubeCluster) -> None:
+    state = replace(STATE, pods=(Pod("db", "web"),), policies=(naming("$(ip6:db/web)/128"),))
+    assert failing(cluster, state) == "the cluster has no IPv6 address for $(ip6:db/web)"
+
+
 # ------------------------------------------------------------------ objects of other users
 
 

@@ -10,14 +10,17 @@ from harness.cluster.netns.addresses import (
     DNS_SERVICE,
     Addresses,
     allocate,
+    meant_by,
     with_implied,
 )
+from harness.errors import ClusterError
 from harness.model import (
     CompletedPod,
     External,
     Family,
     Labels,
     Namespace,
+    NodeRef,
     Pod,
     PodRef,
     Protocol,
@@ -26,6 +29,7 @@ from harness.model import (
     ServiceType,
     State,
 )
+from harness.policy import Everybody, Placeholder
 
 A, B = PodRef("x", "a"), PodRef("x", "b")
 STATE = State(
@@ -149,3 +153,29 @@ def test_without_ipv6_nothing_has_an_ipv6_address() -> None:
     addresses = allocate(with_implied(STATE), None, (Family.V4,))
     held = (addresses.pods, addresses.nodes, addresses.externals, addresses.services)
     assert not [ip for group in held for ips in group.values() for ip in ips if ":" in ip]
+
+
+@pytest.mark.parametrize(
+    ("placeholder", "address"),
+    [
+        (Placeholder(A, Family.V4), "100.64.0.16"),
+        (Placeholder(A, Family.V6), "fd64::10"),
+        (Placeholder(NodeRef(2), Family.V4), "100.66.0.3"),
+        (Placeholder(NodeRef(2), Family.V6), "fd64:0:2::3"),
+        (Placeholder(Everybody.PODS, Family.V4), "100.64.0.0/16"),
+        (Placeholder(Everybody.PODS, Family.V6), "fd64::/63"),
+    ],
+)
+def test_an_address_that_a_policy_leaves_to_the_cluster(
+    placeholder: Placeholder, address: str
+) -> None:
+    assert meant_by(placeholder, given(STATE)) == address
+
+
+@pytest.mark.parametrize("of", [A, NodeRef(1)])
+def test_an_address_of_a_family_that_is_not_there(of: PodRef | NodeRef) -> None:
+    addresses = allocate(with_implied(replace(STATE, externals=())), None, (Family.V4,))
+    placeholder = Placeholder(of, Family.V6)
+    with pytest.raises(ClusterError) as caught:
+        meant_by(placeholder, addresses)
+    assert str(caught.value) == f"the embedded cluster has no address for {placeholder}"

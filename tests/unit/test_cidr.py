@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from harness.cidr import contains, overlap
+from harness.cidr import contains, overlap, spanning
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,18 @@ def test_ranges_are_compared_within_one_family(
     assert overlap(outer, inner) is has_common
     assert overlap(inner, outer) is has_common
     assert contains(outer, inner) is is_within
+
+
+@pytest.mark.parametrize(
+    ("ranges", "whole"),
+    [
+        ("", "None"),
+        ("10.244.1.0/24", "10.244.1.0/24"),
+        ("10.244.0.0/24 10.244.1.0/24 10.244.2.0/24", "10.244.0.0/22"),
+        ("10.244.0.0/16 10.244.1.0/24", "10.244.0.0/16"),
+        ("10.0.0.0/24 192.168.0.0/24", "0.0.0.0/0"),
+        ("fd64::/64 fd64:0:0:1::/64", "fd64::/63"),
+    ],
+)
+def test_the_smallest_range_that_holds_them_all(ranges: str, whole: str) -> None:
+    assert str(spanning(map(ipaddress.ip_network, ranges.split()))) == whole

@@ -31,7 +31,7 @@ from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
-from harness.model import DeniesBy, Observation, Probe, State
+from harness.model import DeniesBy, Networks, Observation, Probe, State
 
 __all__ = [
     "Cleaning",
@@ -127,13 +127,22 @@ class KubeCluster(Cluster):
         heartbeat = Heartbeat(self._owned(naming), naming)
         self._prober = Prober(batches, self._inventory, factory)
         self._reconciler = Reconciler(
-            owned, naming, self._inventory, factory, settings.limits, heartbeat
+            owned,
+            naming,
+            self._inventory,
+            factory,
+            settings.limits,
+            heartbeat,
         )
 
     def _owned(self, naming: Naming) -> Owned:
         settings = self._settings
         process = str(settings.machine.this_process())
         return Owned(self._api, naming.labels, process, settings.clock)
+
+    @cached_property
+    def _networks(self) -> Networks:
+        return detect(self._api, self._settings.pools)
 
     @cached_property
     def capabilities(self) -> Capabilities:
@@ -151,7 +160,7 @@ class KubeCluster(Cluster):
             features=frozenset(features - {gap.feature for gap in settings.gaps}),
             nodes=len(self._reconciler.view.nodes),
             kinds=self._api.kinds(),
-            networks=detect(self._api, settings.pools),
+            networks=self._networks,
             gaps=settings.gaps,
             known_cells=settings.known_cells,
             denies_by=settings.denies_by,
@@ -186,7 +195,7 @@ class KubeCluster(Cluster):
                 )
             self._outside.sync(state.externals)
         deleted = self._agents.restart() if self._restarts_agents(state) else frozenset()
-        self._reconciler.sync(state)
+        self._reconciler.sync(state, lambda: self._networks)
         if deleted:
             self._agents.await_restarted(deleted)
 

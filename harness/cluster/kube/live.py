@@ -5,13 +5,16 @@ A ``View`` is frozen and replaced as a whole, so that probes may run during a sy
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
+from harness.cluster.networks import block_of_pods
+from harness.errors import ClusterError
 from harness.model import (
     Family,
+    Networks,
     NodePortRef,
     NodeRef,
     Pod,
@@ -23,6 +26,7 @@ from harness.model import (
     ServiceRef,
     State,
 )
+from harness.policy import Everybody, Placeholder
 
 Object = dict[str, Any]
 
@@ -91,6 +95,25 @@ class View:
     def node(self, index: int) -> LiveNode:
         """Return node ``index``, counted from 1; after the last node follows the first."""
         return self.nodes[(index - 1) % len(self.nodes)]
+
+    def meant_by(self, placeholder: Placeholder, networks: Callable[[], Networks]) -> str:
+        """Return the address, or the block of all pods, that a placeholder stands for.
+
+        ``networks`` returns the ranges of the cluster. Raises ClusterError if there is none.
+        """
+        whose, family = placeholder.of, placeholder.family
+        found = None
+        match whose:
+            case PodRef():
+                pod = self.pods.get(whose)
+                found = of_family(pod.addresses if pod else (), family)
+            case NodeRef():
+                found = of_family(self.node(whose.index).addresses, family)
+            case Everybody.PODS:
+                found = block_of_pods(networks(), family)
+        if found is None:
+            raise ClusterError(f"the cluster has no IPv{family.value} address for {placeholder}")
+        return found
 
     def backends(self, probe: Probe) -> tuple[PodRef, ...]:
         """Return the pods that would answer a probe, as far as they are known."""

@@ -22,7 +22,17 @@ from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
 from harness.cluster.kube.pods import Limits, PodFactory
 from harness.cluster.waiting import Wait
 from harness.errors import ClusterError, NotRefused
-from harness.model import CompletedPod, Manifest, Namespace, Pod, PodRef, Service, State
+from harness.model import (
+    CompletedPod,
+    Manifest,
+    Namespace,
+    Networks,
+    Pod,
+    PodRef,
+    Service,
+    State,
+)
+from harness.policy import Placeholder, filled, placeholders
 
 _READ_S = 30.0  # for an answer that a sync needs
 _T = TypeVar("_T")
@@ -64,8 +74,12 @@ class Reconciler:
 
     # ------------------------------------------------------------------ the steps of a sync
 
-    def sync(self, state: State) -> None:
-        """Make the cluster equal to ``state``; see ``Cluster.sync``."""
+    def sync(self, state: State, networks: Callable[[], Networks]) -> None:
+        """Make the cluster equal to ``state``; see ``Cluster.sync``.
+
+        ``networks`` returns the ranges of the cluster, for policies that name the block of all
+        pods.
+        """
         naming = self._naming.of(state)
         self._check_names(state)
         wanted = self._objects(state.policies, naming)
@@ -84,10 +98,12 @@ class Reconciler:
         )
         self._heartbeat.start()
         self._make_namespaces(state)
-        self._apply_manifests(manifests, wanted)
+        written_out = [item for item in state.policies if not any(placeholders(item))]
+        self._apply_manifests(written_out, wanted)
         self._try_refused(state.refused, refused)
         self._make_services(state.services)
         self._make_pods(state)
+        self._apply_with_addresses(state.policies, networks)
         self._await_endpoints(state)
 
     def _check_names(self, state: State) -> None:
@@ -210,8 +226,20 @@ class Reconciler:
             raise ClusterError(f"namespace {name} cannot be created: {error}") from None
         self._factory.copy_pull_secrets(name)
 
-    def _apply_manifests(self, manifests: dict[Key, Manifest], wanted: dict[Key, Object]) -> None:
-        for key, item in manifests.items():
+    def _apply_with_addresses(
+        self, manifests: Iterable[Manifest], networks: Callable[[], Networks]
+    ) -> None:
+        """Apply the objects that name addresses of the cluster: those that hold as of now."""
+
+        def address(meant: Placeholder) -> str:
+            return self.view.meant_by(meant, networks)
+
+        found = [filled(item, address) for item in manifests if any(placeholders(item))]
+        self._apply_manifests(found, self._objects(found, self._naming))
+
+    def _apply_manifests(self, manifests: Iterable[Manifest], wanted: dict[Key, Object]) -> None:
+        for item in manifests:
+            key = item.key
             if self._manifests.get(key) == item:
                 continue
             try:

@@ -8,9 +8,11 @@ else gets those.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.cidr import spanning
 from harness.cluster.netns.ranges import Ranges, ranges
 from harness.errors import ClusterError
 from harness.model import (
@@ -19,6 +21,7 @@ from harness.model import (
     Family,
     Labels,
     Namespace,
+    NodeRef,
     Pod,
     PodRef,
     Protocol,
@@ -27,6 +30,7 @@ from harness.model import (
     ServiceType,
     State,
 )
+from harness.policy import Everybody, Placeholder
 
 NODES = 2
 """How many workers the embedded cluster has."""
@@ -76,6 +80,29 @@ def family_of(address: str) -> Family:
 def of_family(addresses: Iterable[str], family: Family) -> str | None:
     """Return the first address of that family."""
     return next((ip for ip in addresses if family_of(ip) is family), None)
+
+
+def meant_by(placeholder: Placeholder, addresses: Addresses) -> str:
+    """Return the address, or the block of all pods, that a placeholder stands for.
+
+    Raises ClusterError if there is none.
+    """
+    whose, family = placeholder.of, placeholder.family
+    found = None
+    match whose:
+        case PodRef():
+            found = of_family(addresses.pods.get(whose, ()), family)
+        case NodeRef():
+            found = of_family(addresses.nodes[node_index(whose.index)], family)
+        case Everybody.PODS:
+            shares = itertools.chain.from_iterable(addresses.ranges.pods.values())
+            whole = spanning(
+                ipaddress.ip_network(cidr) for cidr in shares if family_of(cidr) is family
+            )
+            found = None if whole is None else str(whole)
+    if found is None:
+        raise ClusterError(f"the embedded cluster has no address for {placeholder}")
+    return found
 
 
 def node_index(index: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from socket import socket
 
@@ -12,6 +13,7 @@ from harness.cluster.netns.addresses import (
     DNS_SERVICE,
     Addresses,
     allocate,
+    meant_by,
     pod_identity,
     with_implied,
 )
@@ -37,7 +39,7 @@ from harness.model import (
     Source,
     State,
 )
-from harness.policy import builtin, kind_of
+from harness.policy import builtin, filled, kind_of
 
 _INCOMPLETE = object()
 """The identity of a pod that does not serve its ports: the next sync creates it again."""
@@ -107,7 +109,7 @@ class Reconciler:
         self._remove(desired)
         self._restart_agents(state)
         # Rules before pods: a new pod must not be open for a moment.
-        self._load_rules(Snapshot(state, addresses))
+        self._load_rules(Snapshot(_with_addresses(state, addresses), addresses))
         self._add([item for source, item in desired.items() if source not in self._running])
         view = ClusterView(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
@@ -255,6 +257,13 @@ class Reconciler:
             rules = list_nft(self._network.nodes[number].netns, tables.name_in(*found))
             parts.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
         return "\n".join(parts)
+
+
+def _with_addresses(state: State, addresses: Addresses) -> State:
+    """Return the state with the addresses that its policies leave to the cluster."""
+    address = partial(meant_by, addresses=addresses)
+    policies = tuple(filled(manifest, address) for manifest in state.policies)
+    return replace(state, policies=policies)
 
 
 def _on_node(thing: Pod | External) -> bool:

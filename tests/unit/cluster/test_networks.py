@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from harness.cluster import Capabilities
-from harness.cluster.networks import summarized
+from harness.cluster.networks import block_of_pods, summarized
 from harness.model import (
     ContainerPort,
     Destination,
+    Family,
     Manifest,
     Namespace,
     Needs,
@@ -155,3 +157,52 @@ def test_without_ranges_of_the_scenario_nothing_is_known_of_a_block() -> None:
     assert said("{cidr: 10.0.0.0/8}", PodRef("x", "b"), Networks()) is Ruling.UNDEFINED
     feature = "ipblock-pod-ip"
     assert said("{cidr: 10.0.0.0/8}", PodRef("x", "b"), Networks(), feature) is Ruling.UNDEFINED
+
+
+# ------------------------------------------------------------------ the block of all pods
+
+
+def test_the_block_of_pods_is_the_smallest_that_holds_their_ranges() -> None:
+    assert block_of_pods(FOUND, Family.V4) == "10.244.0.0/22"
+    assert block_of_pods(FOUND, Family.V6) == "fd00:10:244::/56"
+    assert block_of_pods(Networks(), Family.V4) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "family", "reason"),
+    [
+        (FOUND, Family.V4, None),
+        (FOUND, Family.V6, None),
+        (
+            Networks(pods=("10.244.1.0/24",)),
+            Family.V6,
+            "cluster mine does not tell its IPv6 range of pods, which a policy names",
+        ),
+        (
+            Networks(pods=("10.10.0.0/24", "10.10.2.0/24"), nodes=("10.10.1.4/32",)),
+            Family.V4,
+            "cluster mine has pods in 10.10.0.0/22, where also nodes are (10.10.1.4/32); a "
+            "policy names all pods",
+        ),
+        (
+            Networks(pods=("10.10.0.0/24", "10.80.0.0/24"), services=("10.96.0.0/16",)),
+            Family.V4,
+            "cluster mine has pods in 10.0.0.0/9, where also Services are (10.96.0.0/16); a "
+            "policy names all pods",
+        ),
+        (
+            Networks(pods=("10.30.0.0/24", "10.31.0.0/24")),
+            Family.V4,
+            "cluster mine has pods in 10.30.0.0/15, where also hosts are (10.30.1.10/32); a "
+            "policy names all pods",
+        ),
+    ],
+)
+def test_a_block_of_all_pods_must_hold_pods_only(
+    found: Networks, family: Family, reason: str | None
+) -> None:
+    needs = Needs(outside=("10.30.1.10/32",), pod_blocks=frozenset({family}))
+    assert Capabilities("mine", networks=found).lacks(needs) == reason
+    assert (
+        Capabilities("mine", networks=found).lacks(replace(needs, pod_blocks=frozenset())) is None
+    )

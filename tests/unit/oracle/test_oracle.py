@@ -660,6 +660,66 @@ def test_ranges_of_the_scenario_decide_ip_blocks_R65(block: str, words: str) -> 
     check(state, f"{pod}: y/a -> x/a:80\n{node}: node/2 -> x/a:80", IP_BLOCKS_MATCH_ALL)
 
 
+@pytest.mark.parametrize(
+    ("block", "table"),
+    [
+        ("{cidr: $(ip:y/a)/32}", "allowed: y/a\nTIMEOUT: x/b, y/b, node/2, external/ext1, y/a 6"),
+        ("{cidr: $(ip6:y/a)/128}", "allowed: y/a 6\nTIMEOUT: x/b, y/b 6, node/2, y/a"),
+        ("{cidr: $(ip:node/2)/32}", "allowed: node/2\nTIMEOUT: x/c, y/b, external/ext1, node/2 6"),
+        ("{cidr: $(ip:node/1)/32}", "allowed: node/1\nTIMEOUT: node/2, x/b, y/a"),
+        ("{cidr: $(cidr:pods)}", "allowed: x/b, y/a\nTIMEOUT: node/2, external/ext1, y/a 6"),
+        ("{cidr: $(cidr6:pods)}", "allowed: x/b 6, y/a 6\nTIMEOUT: node/2 6, y/a"),
+        (
+            "{cidr: $(cidr:pods), except: [$(ip:y/a)/32, $(ip:x/b)/32]}",
+            "allowed: x/c, y/b\nTIMEOUT: x/b, y/a, node/2, external/ext1",
+        ),
+        (
+            "{cidr: 0.0.0.0/0, except: [$(cidr:pods), $(ip:node/2)/32]}",
+            "allowed: external/ext1\nTIMEOUT: x/b, y/a, node/2",
+        ),
+    ],
+)
+def test_a_placeholder_is_the_end_that_it_names_R31(block: str, table: str) -> None:  # noqa: N802
+    spec = f"{{{A}, ingress: [{{from: [{{ipBlock: {block}}}]}}]}}"
+    for line in table.splitlines():
+        word, _, sources = line.partition(": ")
+        for text in sources.split(", "):
+            source, _, family = text.partition(" ")
+            state = replace(F0, externals=(EXT1,), policies=(policy(spec),))
+            check(state, f"{word}: {source} -> x/a:80 {family}".strip(), IP_BLOCKS_MATCH_ALL)
+
+
+def test_a_placeholder_does_not_make_a_cluster_match_pod_addresses_R65() -> None:  # noqa: N802
+    pod, node = (
+        policy(f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: {cidr}}}}}]}}]}}")
+        for cidr in ("$(ip:y/a)/32", "$(ip:node/2)/32")
+    )
+    check(replace(F0, policies=(pod,)), "undefined: y/a -> x/a:80\nTIMEOUT: y/b -> x/a:80")
+    check(replace(F0, policies=(node,)), "undefined: node/2 -> x/a:80\nTIMEOUT: y/b -> x/a:80")
+
+
+def test_a_pod_on_the_network_of_its_node_has_the_address_of_the_node_R83() -> None:  # noqa: N802
+    host = Pod("y", "host", Labels(), SERVED, node=2, host_network=True)
+    for block, word in (("$(cidr:pods)", "TIMEOUT"), ("$(ip:node/2)/32", "allowed")):
+        spec = f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: {block}}}}}]}}]}}"
+        state = replace(F0, pods=(*F0.pods, host), policies=(policy(spec),))
+        check(state, f"{word}: y/host -> x/a:80", IP_BLOCKS_MATCH_ALL)
+
+
+def test_an_explanation_shows_the_placeholder() -> None:
+    spec = f"{{{A}, ingress: [{{from: [{{ipBlock: {{cidr: $(ip:y/a)/32}}}}]}}]}}"
+    state = replace(F0, policies=(policy(spec),))
+    inside = explain(state, "y/a -> x/a:80", IP_BLOCKS_MATCH_ALL).splitlines()
+    assert inside[-1] == (
+        "  ingress of x/a: isolated by NetworkPolicy x/p; allowed by NetworkPolicy x/p, "
+        "ingress rule 1: ipBlock $(ip:y/a)/32; every port"
+    )
+    outside = explain(state, "y/b -> x/a:80", IP_BLOCKS_MATCH_ALL).splitlines()
+    assert outside[-1] == (
+        "    NetworkPolicy x/p, ingress rule 1: ipBlock $(ip:y/a)/32, but y/b (IPv4) is not in it"
+    )
+
+
 def test_ranges_of_the_scenario_do_not_make_a_cluster_match_pod_addresses_R65() -> None:  # noqa: N802
     """Only what is surely outside the block is certain."""
     inside, outside = (

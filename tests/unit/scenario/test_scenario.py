@@ -91,6 +91,31 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
     assert everything.steps[0].state.networks == everything.needs.networks
 
 
+@pytest.mark.parametrize(
+    ("cidr", "needs"),
+    [
+        ("$(ip:a/x)/32", Needs(frozenset({"ipblock-pod-ip"}))),
+        ("$(ip6:a/x)/128", Needs(frozenset({"ipblock-pod-ip", "ipv6"}))),
+        ("$(ip:node/3)/32", Needs(frozenset({"ipblock-node-ip"}), nodes=3)),
+        (
+            "$(cidr:pods)",
+            Needs(frozenset({"ipblock-pod-ip"}), pod_blocks=frozenset({Family.V4})),
+        ),
+    ],
+)
+def test_a_block_that_only_the_cluster_knows_has_needs(
+    tmp_path: Path, cidr: str, needs: Needs
+) -> None:
+    policy = (
+        "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy,"
+        " metadata: {name: p, namespace: a}, spec: {policyTypes: [Ingress, Egress],"
+        f" ingress: [{{from: [{{ipBlock: {{cidr: {cidr}}}}}]}}]}}}}"
+    )
+    found = load(tmp_path, f"apply: [{policy}]", "TIMEOUT").needs
+    assert (found.features - {"external"}, found.nodes) == (needs.features, needs.nodes)
+    assert found.pod_blocks == needs.pod_blocks
+
+
 def test_built_in_kinds_are_asked_for_apart_from_networkpolicy(tmp_path: Path) -> None:
     """Whether a cluster has them, and with which effect, the cluster knows."""
     objects = (
