@@ -13,7 +13,7 @@ pytest_plugins = ["pytester"]
 BOTH = SCENARIO.replace("topology:", "needs: [scale, disruptive]\ntopology:", 1)
 
 
-@pytest.mark.parametrize("spread", [(), ("-n", "2")], ids=["one process", "two workers"])
+@pytest.mark.parametrize("spread", [(), ("-n", "1")], ids=["one process", "a worker"])
 @pytest.mark.parametrize(
     ("given", "missing"),
     [

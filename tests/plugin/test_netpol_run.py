@@ -1,4 +1,7 @@
-"""`netpol run` in a process of its own: what its exit status means, and what a signal leaves."""
+"""`netpol run`: what its exit status means, and what a signal leaves.
+
+It runs in a process of its own where that makes a difference, else in that of the test.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,45 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from harness.cli import Exit
-from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, leaking
+from harness.cli import Exit, main
+from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, leaking, write
+
+pytest_plugins = ["pytester"]
 
 ROOT = Path(__file__).parents[2]
+
+
+RunHere = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run_here(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> RunHere:
+    """Run `netpol run` in this process, in the folder of ``pytester``.
+
+    It gives the exit status, and what was printed.
+    """
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+    def run(
+        conftest: str, scenario: str = SCENARIO, options: Sequence[str] = ()
+    ) -> tuple[int, str]:
+        write(pytester, "scenarios/shop.yaml", scenario)
+        write(pytester, "conftest.py", conftest)
+        try:
+            status = main(["run", "scenarios", *options])
+        except SystemExit as error:  # of argparse
+            status = int(error.code or 0)
+        out, err = capfd.readouterr()
+        return status, out + err
+
+    return run
 
 
 def start(
@@ -78,11 +111,10 @@ def test_the_exit_status_of_wrong_cells_with_workers_that_stop_at_once(tmp_path:
     ("options", "status"), [([], Exit.NO_VERDICT), (["--allow-empty"], Exit.OK)]
 )
 def test_the_exit_status_of_a_run_without_any_cell(
-    tmp_path: Path, options: list[str], status: Exit
+    run_here: RunHere, options: list[str], status: Exit
 ) -> None:
-    run = start(tmp_path, LACKING.replace("{answer}", "by_the_book"), options=options)
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == status, out
+    code, out = run_here(LACKING.replace("{answer}", "by_the_book"), options=options)
+    assert code == status, out
     assert ("no cell was measured, so this run proves nothing" in out) is (not options)
 
 
@@ -122,17 +154,17 @@ def test_a_locale_without_the_characters_of_a_scenario(
 
 
 @pytest.mark.parametrize(("word", "status"), [("ALLOWED", Exit.OK), ("TIMEOUT", Exit.WRONG)])
-def test_the_exit_status_with_a_known_limitation(tmp_path: Path, word: str, status: Exit) -> None:
-    run = start(tmp_path, leaking(word))
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == status, out
+def test_the_exit_status_with_a_known_limitation(
+    run_here: RunHere, word: str, status: Exit
+) -> None:
+    code, out = run_here(leaking(word))
+    assert code == status, out
 
 
-def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> None:
+def test_the_exit_status_where_the_cluster_does_not_enforce(run_here: RunHere) -> None:
     conftest = CONFTEST.replace("{answer}", "enforces_nothing")
-    run = start(tmp_path, conftest.replace('state.scope == "canary"', "False"))
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == Exit.NO_VERDICT, out
+    code, out = run_here(conftest.replace('state.scope == "canary"', "False"))
+    assert code == Exit.NO_VERDICT, out
     assert "ERROR: cluster fake does not enforce NetworkPolicy" in out
 
 
@@ -146,29 +178,26 @@ def test_the_exit_status_where_the_cluster_does_not_enforce(tmp_path: Path) -> N
     ],
 )
 def test_the_exit_status_of_an_option_that_cannot_be(
-    tmp_path: Path, option: str, told: str
+    pytester: pytest.Pytester, run_here: RunHere, option: str, told: str
 ) -> None:
-    (tmp_path / "shop.yaml").touch()
-    run = start(tmp_path, CONFTEST.replace("{answer}", "by_the_book"), options=[option])
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == Exit.USAGE, out
+    (pytester.path / "shop.yaml").touch()
+    code, out = run_here(CONFTEST.replace("{answer}", "by_the_book"), options=[option])
+    assert code == Exit.USAGE, out
     assert told in out
 
 
-def test_results_may_go_to_what_is_no_file(tmp_path: Path) -> None:
-    (tmp_path / "nowhere").symlink_to("/dev/null")
+def test_results_may_go_to_what_is_no_file(pytester: pytest.Pytester, run_here: RunHere) -> None:
+    (pytester.path / "nowhere").symlink_to("/dev/null")
     conftest = CONFTEST.replace("{answer}", "by_the_book")
-    run = start(tmp_path, conftest, options=["--results=nowhere"])
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == Exit.OK, out
-    assert (tmp_path / "nowhere").is_symlink()
+    code, out = run_here(conftest, options=["--results=nowhere"])
+    assert code == Exit.OK, out
+    assert (pytester.path / "nowhere").is_symlink()
 
 
-def test_the_exit_status_of_an_invalid_file(tmp_path: Path) -> None:
+def test_the_exit_status_of_an_invalid_file(run_here: RunHere) -> None:
     conftest = CONFTEST.replace("{answer}", "by_the_book")
-    run = start(tmp_path, conftest, SCENARIO.replace("why:", "wy:"))
-    out, _ = run.communicate(timeout=60)
-    assert run.returncode == Exit.INVALID, out
+    code, out = run_here(conftest, SCENARIO.replace("why:", "wy:"))
+    assert code == Exit.INVALID, out
 
 
 SLOW = """\

@@ -308,7 +308,7 @@ def test_tables_results_and_junit(pytester: pytest.Pytester, run_scenarios: RunS
     result = run_scenarios(
         "scenarios",
         "-n",
-        "2",
+        "1",
         "--netpol-tables",
         "--netpol-results=out/results.json",
         "--junitxml=junit.xml",
@@ -438,7 +438,7 @@ def test_without_xdist_loaded(run_scenarios: RunScenarios) -> None:
 
 
 def test_a_spread_that_would_part_the_steps_is_refused(run_scenarios: RunScenarios) -> None:
-    result = run_scenarios("scenarios", "-n", "2", "--dist=worksteal")
+    result = run_scenarios("scenarios", "-n", "1", "--dist=worksteal")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert (
         "ERROR: --dist=worksteal would distribute the steps of a scenario" in result.stderr.str()
