@@ -10,7 +10,7 @@ import pytest
 from harness.cluster.netns import NetnsCluster, why_unavailable
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def available() -> None:
     reason = why_unavailable()
     if reason and os.environ.get("CI") == "true":
@@ -19,7 +19,15 @@ def available() -> None:
         pytest.skip(reason)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(available: None) -> Iterator[NetnsCluster]:
+    """A cluster that the tests of a module share: each makes its own State true."""
+    with NetnsCluster() as made:
+        yield made
+
+
+@pytest.fixture
+def own_cluster(available: None) -> Iterator[NetnsCluster]:
+    """A cluster for a test that begins with an empty one, or ends with a dead one."""
     with NetnsCluster() as made:
         yield made

@@ -301,11 +301,11 @@ def test_the_dns_pods_can_be_probed(cluster: NetnsCluster, family: Family) -> No
         expect(cluster, family, {(CLIENT, host, 53): ALLOWED, (CLIENT, host, 53, UDP): ALLOWED})
 
 
-def test_an_end_that_does_not_exist_gives_no_verdict(cluster: NetnsCluster) -> None:
+def test_an_end_that_does_not_exist_gives_no_verdict(own_cluster: NetnsCluster) -> None:
     probe = Probe(CLIENT, Destination(WEB, 80))
-    (seen,) = cluster.probe([probe])
+    (seen,) = own_cluster.probe([probe])
     assert seen.outcome == ProbeError("the cluster holds nothing yet")
-    cluster.sync(STATE)
+    own_cluster.sync(STATE)
     missing: list[Host] = [
         PodRef("x", "y"),
         ExternalRef("y"),
@@ -313,7 +313,7 @@ def test_an_end_that_does_not_exist_gives_no_verdict(cluster: NetnsCluster) -> N
         ServiceRef("x", "bare"),
         NodePortRef("x", "far", 1),
     ]
-    seen_at = cluster.probe([Probe(CLIENT, Destination(host, 80)) for host in missing])
+    seen_at = own_cluster.probe([Probe(CLIENT, Destination(host, 80)) for host in missing])
     assert [type(seen.outcome) for seen in seen_at] == [ProbeError] * len(missing)
 
 
@@ -463,17 +463,17 @@ def eventually(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def test_when_the_child_dies_nothing_has_a_verdict(cluster: NetnsCluster) -> None:
-    cluster.sync(STATE)
-    os.kill(child_of(cluster), signal.SIGKILL)
+def test_when_the_child_dies_nothing_has_a_verdict(own_cluster: NetnsCluster) -> None:
+    own_cluster.sync(STATE)
+    os.kill(child_of(own_cluster), signal.SIGKILL)
     probes = [Probe(CLIENT, Destination(WEB, 80)), Probe(CLIENT, Destination(WEB, 81))]
-    seen = cluster.probe(probes)
+    seen = own_cluster.probe(probes)
     assert [o.probe for o in seen] == probes
     assert [type(o.outcome) for o in seen] == [ProbeError, ProbeError]
     with pytest.raises(ClusterError):
-        cluster.sync(STATE)
-    assert "cannot be described" in cluster.describe(probes)
-    assert cluster.close() == ()
+        own_cluster.sync(STATE)
+    assert "cannot be described" in own_cluster.describe(probes)
+    assert own_cluster.close() == ()
 
 
 PARENT = """
@@ -511,10 +511,10 @@ def test_it_dies_with_its_parent_though_another_holds_the_socket(available: None
         assert eventually(lambda: gone(child))
 
 
-def test_it_leaves_of_its_own_accord_when_closed(cluster: NetnsCluster) -> None:
-    cluster.sync(STATE)
-    assert cluster.close() == ()
-    assert cluster._child.returncode == 0
+def test_it_leaves_of_its_own_accord_when_closed(own_cluster: NetnsCluster) -> None:
+    own_cluster.sync(STATE)
+    assert own_cluster.close() == ()
+    assert own_cluster._child.returncode == 0
 
 
 def test_a_parent_that_was_interrupted_gets_no_traceback(available: None) -> None:

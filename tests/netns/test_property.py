@@ -20,7 +20,7 @@ PROFILE = settings(
     derandomize=True,
     print_blob=True,
     max_examples=40,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.too_slow],
 )
 TIMEOUT_S = 0.3
 TRIES = 3

@@ -24,6 +24,8 @@ from harness.cluster.netns.tables import Table
 from harness.errors import ClusterError
 from harness.model import *
 
+# The kernel may lose the first packet on a new link, and sends it again after a second.
+TIMEOUT_S = 1.5
 kernel.unshare_namespaces()
 loop = Loop()
 rules = {}
@@ -42,7 +44,7 @@ def probe(*probes):
         if len(found) == len(probes):
             done.set()
     prober = Prober(loop, 64)
-    loop.call_soon(lambda: prober.start(probes, 2.0, lambda: reconciler.view, report))
+    loop.call_soon(lambda: prober.start(probes, TIMEOUT_S, lambda: reconciler.view, report))
     done.wait()
     return [item.outcome for item in sorted(found, key=lambda item: item.index)]
 """

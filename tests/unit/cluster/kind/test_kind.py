@@ -187,7 +187,7 @@ def downloads(tmp_path: Path) -> Iterator[Downloads]:
     (folder / binary.VERSION).mkdir(parents=True)
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield folder / binary.VERSION, f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
