@@ -7,15 +7,19 @@ source, bounded in parallel and paced by the CPU, and prints one sentinel line f
 
 with times in seconds of the source's uptime clock, between ``= begin TIME`` and ``= end TIME``.
 Only a sentinel is evidence: a probe without one has no verdict.
+
+A loop is a script that runs the same probes again and again. It prints the same sentinels, and
+``= tick TIME`` at each turn, which shows that its source is running.
 """
 
 from __future__ import annotations
 
+import enum
 import math
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model import Observation, Probe, ProbeError, Protocol, Verdict
 
@@ -66,6 +70,46 @@ do nap; i=$((i+1)); done
 _LOOKS = 10
 """How often a probe looks for a CPU that has time, before it starts without."""
 
+# The loop ends by itself: at its limit, or when its input says so or ends. A foreground child in
+# each turn lets the shell reap those that ended, the reader of the input among them. On a busy
+# node it lets others run first, for two turns.
+_LOOP = """\
+read -r c </sys/devices/system/cpu/online
+most=$((${c##*[,-]} + 3))
+busy() { read -r _ _ _ l _ </proc/loadavg && [ ${l%%/*} -gt $most ]; }
+f=/tmp/watch.$$; mkfifo $f && exec 3<>$f && rm $f || exit 3
+i=0; while [ $i -lt SLOTS ]; do echo >&3; i=$((i+1)); done
+go() { read -r _ <&3; { p "$@"; echo >&3; } & }
+tick() { (sleep INTERVAL); read -r t _ </proc/uptime; echo = tick $t; }
+t=$b; n=0; k=0; echo = tick $t
+while [ ${t%.*} -lt $((${b%.*} + LIMIT)) ] && GOING
+do
+if [ $k -lt 2 ] && busy; then k=$((k+1)); else k=0; each; fi
+[ $((n % CHECKED)) -ne 0 ] || own
+n=$((n+1)); tick
+done
+i=0; while [ $i -lt LINGER ]; do tick; i=$((i+1)); done
+own
+"""
+_READER = """\
+exec 5<&0
+{ read -r _ <&5; } >/dev/null 2>&1 &
+r=$!
+"""
+_CHECKED = 5
+"""An own port is connected to in one turn of so many."""
+
+
+class Ending(enum.Enum):
+    """When a loop ends."""
+
+    ON_INPUT = "when it reads a line or its input ends, or at its limit"
+    AT_LIMIT = "at its limit"
+
+
+STOP = "stop\n"
+"""What a loop that ends on input is sent."""
+
 _AT_ONCE = 4
 """So few probes start without looking: the pace would cost more than it saves."""
 
@@ -107,6 +151,10 @@ class Answer:
         started, ended = self.started_s + offset_s, self.ended_s + offset_s
         return Observation(probe, started, ended, self.outcome, self.raw, command)
 
+    def moved(self, offset_s: float) -> Answer:
+        """The answer with ``offset_s`` added to its times."""
+        return replace(self, started_s=self.started_s + offset_s, ended_s=self.ended_s + offset_s)
+
 
 def arguments(target: Target, timeout_s: float) -> tuple[str, ...]:
     """The words after ``agnhost connect``. ``--timeout`` is never left out: 0 hangs UDP."""
@@ -141,6 +189,76 @@ def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
             lines.append(f"p {index} {words} &")
     lines += ["wait", "read -r b _ </proc/uptime; echo = end $b", "exit 0", "}", ""]
     return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What a source does again and again.
+
+    It probes ``targets`` every ``interval_s``, and connects to ``own`` less often, for at most
+    ``limit_s``; then it waits for the probes that run, and connects to ``own`` once more.
+    """
+
+    targets: tuple[Target, ...]
+    own: tuple[Target, ...]
+    timeout_s: float
+    interval_s: float
+    limit_s: float
+    ending: Ending = Ending.ON_INPUT
+
+    @property
+    def linger_s(self) -> float:
+        """How long the loop still shows that it is running, after its last turn."""
+        return self._linger * self.interval_s
+
+    @property
+    def _linger(self) -> int:
+        return math.ceil(self.timeout_s / self.interval_s) + 2
+
+    def script(self) -> str:
+        """Write the loop's script; a slow probe lets the next ones start later, not more of them.
+
+        Its targets have the indices from 0 on, those of ``own`` the ones after them.
+        """
+        slots = len(self.targets) * (self._linger + 2) + 2 * len(self.own)
+        stops = self.ending is Ending.ON_INPUT
+        words = {
+            "SLOTS": slots,
+            "INTERVAL": f"{self.interval_s:g}",
+            "LIMIT": math.ceil(self.limit_s),
+            "CHECKED": _CHECKED,
+            "LINGER": self._linger,
+            "GOING": "kill -0 $r 2>/dev/null" if stops else ":",
+        }
+        body = re.sub("|".join(words), lambda found: str(words[found[0]]), _LOOP)
+        lines = ["{", _PROBE + "read -r b _ </proc/uptime; echo = begin $b"]
+        lines += [_READER] if stops else []
+        lines += self._turn("each", 0, self.targets)
+        lines += self._turn("own", len(self.targets), self.own)
+        lines += [body, "kill $r 2>/dev/null" if stops else ""]
+        lines += ["wait", "read -r b _ </proc/uptime; echo = end $b", "exit 0", "}", ""]
+        return "\n".join(lines)
+
+    def _turn(self, name: str, first: int, targets: Sequence[Target]) -> list[str]:
+        calls = [
+            f"go {first + index} {shlex.join(arguments(target, self.timeout_s))}"
+            for index, target in enumerate(targets)
+        ]
+        return [f"{name}() {{", ":", *calls, "}"]
+
+    def read(self, output: str) -> tuple[tuple[int, Answer], ...]:
+        """Read what the loop printed so far: its answers with the indices of their targets."""
+        targets = (*self.targets, *self.own)
+        return tuple(
+            (int(found[1]), _answer(found, targets[int(found[1])], self.timeout_s))
+            for found in _SENTINEL.finditer(output[: output.rfind("\n") + 1])
+            if int(found[1]) < len(targets)
+        )
+
+
+def ticks_s(output: str) -> tuple[float, ...]:
+    """When a loop was seen running, on the source's uptime clock."""
+    return tuple(map(float, re.findall(r"^= (?:tick|end) (\d+\.?\d*)$", output, re.MULTILINE)))
 
 
 def longest_s(targets: Sequence[Target], timeout_s: float) -> float:

@@ -37,7 +37,7 @@ from harness.model import (
 from harness.predecessor import Predecessor, Syncing
 from harness.settle import Rounds, Satisfied, Timing
 from harness.suggest import nearest_or_all
-from harness.watch import Span, Watcher, watched
+from harness.watch import Span, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +109,17 @@ class ScenarioRun:
         return self._measure(index, began)
 
     def _watch(self, index: int, watch: Watch) -> StepResult:
-        """Apply and measure the step while other threads probe its watched pairs."""
+        """Apply and measure the step while the cluster probes its watched pairs."""
         if self._measured != index - 1:
             self._settle_watched(self._scenario.steps[index - 1], index - 1, watch)
-        with Watcher(self._cluster, watch.probes, self._timing.clock) as watcher:
+        with self._cluster.watch(watch.probes) as seen:
             began = self._now()
             result = self._apply(index)
             self._timing.clock.sleep(max(0.0, began + watch.for_s - self._now()))
+            span = Span(began, self._now(), self._cluster.capabilities.watch_silence_s)
         right = functools.partial(self._satisfied, self._topology(index))
-        during = Span(began, watcher.ended), self._cluster.capabilities.watch_interval_s
-        seen = watcher.observations
         cells = (cell for cell in result.step.table.cells if cell.probe in watch.probes)
-        pairs = tuple(watched(cell, watch, seen, right, during) for cell in cells)
+        pairs = tuple(watched(cell, watch, seen, right, span) for cell in cells)
         return replace(result, watched=pairs)
 
     def _settle_watched(self, step: Step, index: int, watch: Watch) -> None:

@@ -1,24 +1,16 @@
-"""Probes chosen pairs while a step is applied and settles, and finds the gaps.
+"""The gaps in the verdicts of a watched pair.
 
-A denied probe takes longer than the interval, so several rounds of probes run at the same time.
-A gap that is shorter than the interval may be missed; the result states the interval that was
-reached, and the longest time without a verdict.
+A gap that is shorter than the interval of its probes may be missed; the result states the
+interval that was reached, and the longest time without a verdict.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from dataclasses import dataclass
 
-from harness.cluster import Cluster
-from harness.cluster.waiting import Clock
-from harness.model import Cell, Observation, Probe, Verdict, Watch, WatchedPair, WatchGap
+from harness.model import Cell, Observation, Verdict, Watch, WatchedPair, WatchGap
 from harness.settle import Satisfied
 
 _TOLERATED_S = {Verdict.ALLOWED: 1.0}
@@ -27,73 +19,14 @@ _TOLERATED_S = {Verdict.ALLOWED: 1.0}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When the change of a step began and when its watch ended, on the clock of the harness."""
+    """When the change of a step began and when its watch ended, on the clock of the harness.
+
+    ``silence_s`` is the longest time without a verdict for which the watch still shows something.
+    """
 
     began: float
     ended: float
-
-
-@dataclass(slots=True)
-class Watcher:
-    """Probes some pairs until it is left; a context manager.
-
-    Entering it returns after the first round, so that every pair was probed before the change.
-    Leaving it waits for the rounds that run.
-    """
-
-    cluster: Cluster
-    probes: Sequence[Probe]
-    clock: Clock
-    ended: float = 0.0
-    _rounds: list[list[Observation]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _seen: threading.Event = field(default_factory=threading.Event)
-    """Set when the first round has ended."""
-    _failed: list[BaseException] = field(default_factory=list)
-    _thread: threading.Thread = field(init=False)
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._pace, name="watch", daemon=True)
-        self._thread.start()
-        self._seen.wait()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.ended = self.clock.now()
-        self._stop.set()
-        self._thread.join()
-        if error is None and self._failed:
-            raise self._failed[0]
-
-    @property
-    def observations(self) -> list[Observation]:
-        """All observations so far, in no order."""
-        return [observation for found in tuple(self._rounds) for observation in found]
-
-    def _pace(self) -> None:
-        has = self.cluster.capabilities
-        at_once = 2 + math.ceil(has.probe_timeout_s / has.watch_interval_s)
-        running: set[Future[None]] = set()
-        with ThreadPoolExecutor(at_once, thread_name_prefix="watch-round") as threads:
-            while True:
-                running = {future for future in running if not future.done()}
-                if len(running) < at_once:
-                    running.add(threads.submit(self._round))
-                if self._stop.wait(has.watch_interval_s):
-                    return
-
-    def _round(self) -> None:
-        try:
-            self._rounds.append(list(self.cluster.probe(self.probes)))
-        except BaseException as error:  # noqa: BLE001 - raised in the thread of the runner
-            self._failed.append(error)
-        finally:
-            self._seen.set()
+    silence_s: float
 
 
 def watched(
@@ -101,13 +34,9 @@ def watched(
     watch: Watch,
     observations: Sequence[Observation],
     right: Satisfied,
-    during: tuple[Span, float],
+    span: Span,
 ) -> WatchedPair:
-    """Return what the observations of a cell's pair show.
-
-    ``during`` is the span of the watch, and the interval that the cluster aims at.
-    """
-    span, wanted_s = during
+    """Return what the observations of a cell's pair show."""
     ordered = sorted((o for o in observations if o.probe == cell.probe), key=_started)
     verdicts = [item for item in ordered if isinstance(item.outcome, Verdict)]
     starts = [item.started for item in verdicts]
@@ -120,7 +49,7 @@ def watched(
         tolerate_s=tolerated_s if watch.tolerate_s is None else watch.tolerate_s,
         probes=len(ordered),
         without_verdict=len(ordered) - len(verdicts),
-        wanted_s=wanted_s,
+        silence_s=span.silence_s,
         interval_s=(starts[-1] - starts[0]) / (len(starts) - 1) if len(starts) > 1 else 0.0,
         silent_s=max(silences),
         gaps=tuple(_gaps(cell, verdicts, right, span)),

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from harness.cluster.networks import mismatch
+from harness.cluster.watching import Pace, in_rounds
 from harness.model import DeniesBy, Needs, Networks, Observation, Probe, State, Verdict
 
 
@@ -49,7 +51,8 @@ class Capabilities:
     denies; ``model.satisfies`` decides what follows from it.
     ``networks`` are its address ranges, or None if it uses those that a scenario sets
     and avoids those of a scenario's outside hosts. ``watch_interval_s`` is the interval at
-    which a watched pair is probed.
+    which a watched pair is probed; without a verdict for longer than ``watch_silence_s`` it
+    counts as not watched.
     """
 
     name: str
@@ -63,7 +66,8 @@ class Capabilities:
     denies_by: DeniesBy = "drop"
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
-    watch_interval_s: float = 1.0
+    watch_interval_s: float = 0.2
+    watch_silence_s: float = 4.0
 
     def lacks(self, needs: Needs) -> str | None:
         """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
@@ -116,6 +120,17 @@ class Cluster(Protocol):
         gives a ProbeError, never an exception and never a denial. Probes start in the order
         given. Several threads may call it at once, also while ``sync`` runs.
         """
+
+    def watch(self, probes: Sequence[Probe]) -> AbstractContextManager[list[Observation]]:
+        """Probe pairs again and again, also while ``sync`` and ``probe`` run.
+
+        Entering it returns when every pair was probed once. Leaving it waits for the probes that
+        run and fills the list: many Observations of each pair, in any order, and what holds for
+        those of ``probe`` holds for them. Leaving it raises ClusterError if probing failed.
+        A cluster that does not define it is probed in rounds.
+        """
+        has = self.capabilities
+        return in_rounds(self.probe, probes, Pace(has.watch_interval_s, has.probe_timeout_s))
 
     @abstractmethod
     def describe(self, probes: Sequence[Probe]) -> str:

@@ -171,10 +171,6 @@ class Reachability:
         return self.having(CellStatus.UNPROVEN)
 
 
-SILENT_INTERVALS = 20
-"""A watched pair without a verdict for more intervals than this was not watched."""
-
-
 @dataclass(frozen=True, slots=True)
 class WatchGap:
     """A time in which a watched pair had another verdict than its table states.
@@ -197,16 +193,16 @@ class WatchGap:
 class WatchedPair:
     """What the probes of one watched pair gave.
 
-    ``probes`` counts them, ``without_verdict`` those that gave none. ``wanted_s`` is the
-    interval that the cluster aims at, ``interval_s`` the mean interval between two verdicts.
-    ``silent_s`` is the longest time without a verdict: a gap within it would not be seen.
+    ``probes`` counts them, ``without_verdict`` those that gave none. ``interval_s`` is the
+    mean interval between two verdicts. ``silent_s`` is the longest time without a verdict: a gap
+    within it would not be seen. After more than ``silence_s`` the pair counts as not watched.
     """
 
     cell: Cell
     tolerate_s: float
     probes: int
     without_verdict: int
-    wanted_s: float
+    silence_s: float
     interval_s: float
     silent_s: float
     gaps: tuple[WatchGap, ...] = ()
@@ -221,7 +217,7 @@ class WatchedPair:
     def is_silent(self) -> bool:
         """Whether a time without a verdict is so long that the watch shows nothing."""
         none = self.probes == self.without_verdict
-        return none or self.silent_s > SILENT_INTERVALS * self.wanted_s
+        return none or self.silent_s > self.silence_s
 
 
 @dataclass(frozen=True, slots=True)

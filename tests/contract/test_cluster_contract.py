@@ -349,6 +349,55 @@ def test_it_probes_in_several_threads_at_once(cluster: Cluster) -> None:
     assert found == [{OTHER_TCP: TIMEOUT, CLIENT_TCP: ALLOWED}] * 8
 
 
+def test_a_watch_probes_its_pairs_while_the_cluster_syncs_and_probes(cluster: Cluster) -> None:
+    other = policy("other", podSelector={"matchLabels": {"app": "other"}})
+    cluster.sync(with_policies(FROM_CLIENT))
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+    with cluster.watch([CLIENT_TCP, OTHER_TCP]) as seen:
+        began = time.monotonic()
+        cluster.sync(with_policies(FROM_CLIENT, other))
+        settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+        time.sleep(5 * cluster.capabilities.watch_interval_s)
+        assert seen == []
+    for probe, verdict in ((CLIENT_TCP, ALLOWED), (OTHER_TCP, TIMEOUT)):
+        observed = [item for item in seen if item.probe == probe]
+        assert min(item.started for item in observed) < began
+        during = {item.outcome for item in observed if item.started > began}
+        assert {outcome for outcome in during if isinstance(outcome, Verdict)} == {verdict}
+
+
+def test_a_watch_keeps_its_pace(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+    turns = 10
+    with cluster.watch([CLIENT_TCP]) as seen:
+        time.sleep(turns * cluster.capabilities.watch_interval_s)
+    assert len(seen) > turns / 4
+
+
+def test_a_watch_of_a_source_that_does_not_exist_gives_no_verdict(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+    nobody = Probe(PodRef("a", "nobody"), Destination(SERVER, 80))
+    with cluster.watch([nobody, CLIENT_TCP]) as seen:
+        pass
+    assert {item.outcome for item in seen if item.probe == CLIENT_TCP} == {ALLOWED}
+    found = {type(item.outcome) for item in seen if item.probe == nobody}
+    assert found == {ProbeError}
+
+
+def test_an_error_during_a_watch_ends_it(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+
+    def go_wrong() -> None:
+        with cluster.watch([CLIENT_TCP]):
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_wrong()
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+
+
 def test_describe_never_raises(cluster: Cluster) -> None:
     unknown = Probe(PodRef("x", "y"), Destination(ServiceRef("x", "z"), 1))
     assert isinstance(cluster.describe([unknown]), str)

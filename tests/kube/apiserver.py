@@ -16,7 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from harness.cluster.kube.api import Api, ApiError, Container, ExecError, Output, Resource
+from harness.cluster.kube.api import (
+    Api,
+    ApiError,
+    Container,
+    ExecError,
+    Heard,
+    Output,
+    Resource,
+    say_nothing,
+)
 from harness.cluster.waiting import Clock
 
 from .cluster_state import KINDS, ClusterState, Key, Kind, Object, Refused
@@ -377,7 +386,12 @@ class DirectApi(Api):
             raise ApiError(f"{method.upper()} {url}: no answer") from None
 
     def execute(
-        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
+        self,
+        container: Container,
+        command: Sequence[str],
+        stdin: str,
+        idle_s: float,
+        heard: Heard = say_nothing,
     ) -> Output:
         if self._server.state.found("v1", "Pod", container.namespace, container.pod) is None:
             raise ExecError(f'pods "{container.pod}" not found', 404)

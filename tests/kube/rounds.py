@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.cluster.kube.api import Container, Output
+from harness import agnhost
+from harness.cluster.kube.api import Container, Heard, Output, say_nothing
 from harness.cluster.kube.batch import BatchRunner, ProbeSettings
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LiveNode, LivePod, View
@@ -42,6 +44,9 @@ VIEW = View(
 )
 PROBE = Probe(A, Destination(B, 80))
 
+PATIENCE_S = 60.0
+"""How long a loop waits to be told that it is over."""
+
 Answering = Callable[[str, str], str]
 """Pod and script to what the exec prints; raises ExecError."""
 Pods = Callable[[], dict[tuple[str, str], Any]]
@@ -63,6 +68,17 @@ def allowed(script: str) -> str:
 
 def timeout(script: str, took_s: float = 1.0) -> str:
     return answered(script, "1 {s} {e} TIMEOUT", took_s=took_s)
+
+
+def looped(answers: Sequence[str], *, until_s: float = 5.0, without: float = math.nan) -> str:
+    """A loop that began at 5 s of its clock and ticked every 0.5 s; ``without`` from then on.
+
+    Its ticks come again 3 s after ``without``.
+    """
+    moments = [5 + 0.5 * turn for turn in range(int(until_s * 2) + 1)]
+    ticks = [at for at in moments if not without <= at < without + 3]
+    lines = [f"= tick {at:.2f}" for at in ticks]
+    return "\n".join(["= begin 5.00", *lines, *answers, f"= end {5 + until_s:.2f}", ""])
 
 
 def alive(name: str, **changes: Any) -> dict[str, Any]:
@@ -90,12 +106,29 @@ class ScriptedApi:
         self.containers: list[Container] = []
 
     def execute(
-        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
+        self,
+        container: Container,
+        command: Sequence[str],
+        stdin: str,
+        idle_s: float,
+        heard: Heard = say_nothing,
     ) -> Output:
         began = time.monotonic()
         self.execs.append(container.pod)
         self.containers.append(container)
-        return Output(self.answering(container.pod, stdin), began)
+        text = self.answering(container.pod, stdin)
+        if "= tick" in text:
+            self._loop(text, heard)
+        return Output(text, began)
+
+    def _loop(self, text: str, heard: Heard) -> None:
+        """Print a loop and wait until it is told to stop."""
+        said, began = heard(text, time.monotonic()), time.monotonic()
+        while not said:
+            time.sleep(0.001)
+            assert time.monotonic() - began < PATIENCE_S
+            said = heard("", time.monotonic())
+        assert said == agnhost.STOP
 
     def find(self, *what: str, **where: str) -> list[dict[str, Any]]:
         assert what == ("v1", "Pod")

@@ -163,9 +163,12 @@ def test_a_server_that_does_not_say_what_time_it_is(api: Api, server: kmock.RawH
 # ------------------------------------------------------------------ how an exec ends
 
 
+WAIT = b"wait"
+
+
 @contextmanager
 def exec_that_sends(frames: Sequence[bytes], folder: Path) -> Iterator[Api]:
-    """An API server whose execs send these frames and close."""
+    """An API server whose execs send these frames and close; WAIT waits for stdin, and echoes."""
     loop = asyncio.new_event_loop()
     ready, stop = threading.Event(), asyncio.Event()
     ports: list[int] = []
@@ -176,7 +179,11 @@ def exec_that_sends(frames: Sequence[bytes], folder: Path) -> Iterator[Api]:
         link = aiohttp.web.WebSocketResponse(protocols=["v4.channel.k8s.io"])
         await link.prepare(request)
         for frame in frames:
-            await link.send_bytes(frame)
+            if frame is WAIT:
+                echoed = await link.receive_bytes()
+                await link.send_bytes(b"\x01" + echoed[1:])
+            else:
+                await link.send_bytes(frame)
         await link.close()
         return link
 
@@ -243,3 +250,18 @@ def test_an_exec_that_broke_off_is_an_error_with_what_it_printed(
     ):
         api.execute(A, ["/bin/sh"], "", 5)
     assert (caught.value.message, caught.value.output) == (message, "= begin 1\n")
+
+
+def test_an_exec_is_heard_as_it_prints_and_told_what_to_do(tmp_path: Path) -> None:
+    heard: list[tuple[str, float]] = []
+
+    def answer(piece: str, came: float) -> str:
+        heard.append((piece, came))
+        return "stop\n" if piece == "= tick 2\n" else ""
+
+    frames = [b"\x01= begin 1\n", b"\x01= tick 2\n", WAIT, ended(status="Success")]
+    with exec_that_sends(frames, tmp_path) as api:
+        output = api.execute(A, ["/bin/sh"], "", 5, answer)
+    assert [piece for piece, _ in heard] == ["= begin 1\n", "= tick 2\n", "stop\n"]
+    assert output.text == "= begin 1\n= tick 2\nstop\n"
+    assert output.began == heard[0][1]

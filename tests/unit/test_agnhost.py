@@ -8,12 +8,15 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import agnhost
-from harness.agnhost import Target
+from harness.agnhost import Ending, Loop, Target
 from harness.model import ProbeError, Protocol, Verdict
 
 TCP = Target("10.0.0.1", 80)
@@ -251,3 +254,147 @@ def test_a_batch_dies_at_its_limit(stand_in: Path) -> None:
     )
     assert done.returncode != 0
     assert time.monotonic() - began < 5
+
+
+# ------------------------------------------------------------------ loops
+
+
+def loop(*ports: int, own: tuple[int, ...] = (), **changes: Any) -> Loop:
+    targets, mine = (
+        tuple(Target("10.0.0.1", port) for port in numbers) for numbers in (ports, own)
+    )
+    made = Loop(targets, mine, timeout_s=0.1, interval_s=0.05, limit_s=60)
+    return replace(made, **changes)
+
+
+@contextlib.contextmanager
+def looping(made: Loop, program: Path, shell: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+    """Run a loop whose input stays open."""
+    with subprocess.Popen(
+        shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(made.script().replace("/agnhost", str(program)))
+        process.stdin.flush()
+        yield process
+
+
+def until(process: subprocess.Popen[str], enough: Callable[[str], bool]) -> str:
+    """Read the output of a loop until it is enough."""
+    assert process.stdout is not None
+    output = ""
+    while not enough(output):
+        line = process.stdout.readline()
+        assert line, f"it ended after {output}"
+        output += line
+    return output
+
+
+def rest(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+@pytest.mark.parametrize("words", [agnhost.STOP, ""])
+def test_a_loop_probes_until_its_input_says_so_or_ends(
+    stand_in: Path, shell: tuple[str, ...], words: str
+) -> None:
+    made = loop(1, 2, own=(1,))
+    with looping(made, stand_in, shell) as process:
+        assert process.stdin is not None
+        output = until(process, lambda text: [i for i, _ in made.read(text)].count(1) >= 5)
+        process.stdin.write(words)
+        process.stdin.flush() if words else process.stdin.close()
+        output += rest(process)
+    answers = made.read(output)
+    assert {index for index, _ in answers} == {0, 1, 2}
+    assert {a.outcome for i, a in answers if i == 0} == {Verdict.ALLOWED}
+    assert {a.outcome for i, a in answers if i == 1} == {Verdict.REFUSED}
+    own = [answer for index, answer in answers if index == 2]
+    assert len(own) < len([i for i, _ in answers if i == 0])
+    assert max(answer.started_s for _, answer in answers) == own[-1].started_s
+    ticks = agnhost.ticks_s(output)
+    assert list(ticks) == sorted(ticks)
+    assert agnhost.began_s(output) == ticks[0]
+    assert agnhost.ended_s(output) == ticks[-1]
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_a_loop_ends_at_its_limit(stand_in: Path, shell: tuple[str, ...], ending: Ending) -> None:
+    made = loop(1, limit_s=1, ending=ending)
+    with looping(made, stand_in, shell) as process:
+        assert process.stdin is not None
+        if ending is Ending.AT_LIMIT:
+            process.stdin.close()
+        output = rest(process)
+    ended, began = agnhost.ended_s(output), agnhost.began_s(output)
+    assert ended is not None
+    assert began is not None
+    assert ended - began > made.linger_s
+    assert len(made.read(output)) > 1
+
+
+def test_a_loop_does_not_start_more_probes_while_all_are_slow(
+    stand_in: Path, shell: tuple[str, ...]
+) -> None:
+    made = loop(3, interval_s=0.01, timeout_s=0.01)
+    with looping(made, stand_in, shell) as process:
+        until(process, lambda text: len(made.read(text)) >= 6)
+        assert process.stdin is not None
+        process.stdin.close()
+        rest(process)
+    running_at_once = [int(line) for line in (stand_in.parent / "running").read_text().split()]
+    assert max(running_at_once) == 5
+
+
+def test_a_loop_reaps_its_children(stand_in: Path, shell: tuple[str, ...]) -> None:
+    made = loop(1, interval_s=0.01)
+    with looping(made, stand_in, shell) as process:
+        until(process, lambda text: len(made.read(text)) >= 30)
+        states = [
+            status.split("State:")[1].split()[0]
+            for entry in Path("/proc").glob("[0-9]*/status")
+            if f"PPid:\t{child_of(process)}\n" in (status := text_of(entry))
+        ]
+        assert process.stdin is not None
+        process.stdin.close()
+        rest(process)
+    assert states.count("Z") < 10
+
+
+def child_of(process: subprocess.Popen[str]) -> int:
+    """The shell under ``timeout``."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return int(children.read_text().split()[0])
+
+
+def text_of(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text()
+    return ""
+
+
+def test_a_busy_node_gets_two_turns_without_probes(
+    stand_in: Path, shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    load = tmp_path / "load"
+    load.write_text("9.00 9.00 9.00 999/1000 7\n")
+    text = loop(1).script().replace("/proc/loadavg", str(load)).replace("/agnhost", str(stand_in))
+    with subprocess.Popen(
+        shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        process.stdin.write(text)
+        process.stdin.flush()
+        turns = until(process, lambda output: output.count("= tick") >= 10).count("= tick")
+        process.stdin.close()
+        rest(process)
+    asked = (stand_in.parent / "order").read_text().split()
+    assert turns / 3 - 1 <= len(asked) <= turns / 3 + 2
+
+
+def test_an_answer_that_cannot_be_of_the_loop_is_not_read() -> None:
+    made = loop(1)
+    assert made.read("= 0 0 5.0 5.1 \n= 1 0 5.0 5.1 \n= 0 0 6.0 6") == (
+        (0, agnhost.Answer(Verdict.ALLOWED, "", 5.0, 5.1)),
+    )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.cluster.waiting import REAL
+from harness.cluster import Capabilities
 from harness.errors import ClusterError, Location
 from harness.model import (
     Cell,
@@ -33,7 +33,7 @@ from harness.model import (
 from harness.report import Outcome, failure, properties, record, summary
 from harness.runner import ScenarioRun
 from harness.settle import Timing
-from harness.watch import Span, Watcher, watched
+from harness.watch import Span, watched
 from tests.fakes import EVERYTHING, FakeCluster
 
 ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
@@ -43,6 +43,7 @@ OPEN_PROBE, SHUT_PROBE = (Probe(CLIENT, Destination(SERVER, port)) for port in (
 OPEN = Cell(OPEN_PROBE, ALLOWED, Location("s.yaml", 9, 3))
 SHUT = Cell(SHUT_PROBE, TIMEOUT, Location("s.yaml", 9, 9))
 INTERVAL_S = 0.1
+SILENCE_S = 2.0
 BEGAN = 100.0
 
 
@@ -53,13 +54,13 @@ def seen(cell: Cell, outcomes: Sequence[Verdict | ProbeError], watch: Watch) -> 
         for index, outcome in enumerate(outcomes)
     ]
     other = Observation(Probe(SERVER, Destination(CLIENT, 1)), BEGAN, BEGAN, Verdict.OTHER)
-    span = Span(BEGAN, BEGAN + len(outcomes) * INTERVAL_S)
+    span = Span(BEGAN, BEGAN + len(outcomes) * INTERVAL_S, SILENCE_S)
     found = watched(
         cell,
         watch,
         [other, *reversed(observations)],
         lambda asked, item: item.outcome is asked.expected,
-        (span, INTERVAL_S),
+        span,
     )
     gaps = tuple(
         replace(gap, from_s=round(gap.from_s, 3), until_s=round(gap.until_s, 3))
@@ -74,7 +75,7 @@ DEFAULT = Watch((OPEN_PROBE, SHUT_PROBE))
 
 def test_a_pair_that_keeps_its_verdict_has_no_gap() -> None:
     assert seen(SHUT, [TIMEOUT] * 5, DEFAULT) == WatchedPair(
-        SHUT, 0.0, 5, 0, INTERVAL_S, interval_s=0.1, silent_s=0.1
+        SHUT, 0.0, 5, 0, SILENCE_S, interval_s=0.1, silent_s=0.1
     )
 
 
@@ -134,6 +135,15 @@ def test_a_pair_without_verdicts_at_the_end_is_silent() -> None:
     assert seen(OPEN, [ALLOWED, *[LOST] * 21], DEFAULT).is_silent
 
 
+@pytest.mark.parametrize(("pause_s", "silent"), [(3.9, False), (4.1, True)])
+def test_a_real_cluster_may_be_silent_for_4_s(pause_s: float, silent: bool) -> None:
+    allowed_s = Capabilities("real").watch_silence_s
+    times = [BEGAN, BEGAN + pause_s]
+    found = [Observation(OPEN_PROBE, time, time, ALLOWED) for time in times]
+    span = Span(BEGAN, BEGAN + pause_s, allowed_s)
+    assert watched(OPEN, DEFAULT, found, lambda *_: True, span).is_silent is silent
+
+
 # ------------------------------------------------------------------ with a cluster
 
 STATE = State(
@@ -158,7 +168,7 @@ WATCHED = Scenario(
     ),
 )
 QUICK = Timing(settle_s=0.03, pause_s=0.001)
-FAST = replace(EVERYTHING, watch_interval_s=0.001)
+FAST = replace(EVERYTHING, watch_interval_s=0.001, watch_silence_s=0.02)
 CALM = replace(EVERYTHING, watch_interval_s=5.0)
 """One round, however slow the machine is."""
 
@@ -248,7 +258,7 @@ def test_an_error_in_a_round_is_raised_when_the_watch_ends() -> None:
 
     with (
         pytest.raises(ClusterError, match=r"\Agone\Z"),
-        Watcher(Broken(enforces, FAST), [OPEN_PROBE], REAL),
+        Broken(enforces, FAST).watch([OPEN_PROBE]),
     ):
         pass
 
@@ -261,8 +271,8 @@ def test_the_failure_says_how_long_the_gap_was_and_what_the_watch_can_see() -> N
     run.run(0)
     gap = WatchGap(ALLOWED, 1.2, 1.6)
     pairs = (
-        WatchedPair(OPEN, 1.0, 9, 2, 0.05, 0.06, 1.5, (WatchGap(TIMEOUT, 0.5, 0.75),)),
-        WatchedPair(SHUT, 0.0, 40, 1, 0.05, 0.06, 0.35, (gap,)),
+        WatchedPair(OPEN, 1.0, 9, 2, 1.0, 0.06, 1.5, (WatchGap(TIMEOUT, 0.5, 0.75),)),
+        WatchedPair(SHUT, 0.0, 40, 1, 1.0, 0.06, 0.35, (gap,)),
     )
     result = replace(run.run(1), watched=pairs, probe_s=0.6, full_rounds=2)
     made = record(result, "fake", lambda _: "", lambda _: "")

@@ -3,14 +3,16 @@
 ``KubeCluster`` is the seam's implementation. Behind it ``api`` speaks to the API server,
 ``objects`` (pure) turns values into Kubernetes objects and names, ``live`` (pure) reads them
 back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
-``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source,
-``belief`` decides which answers count, and ``probing`` runs a round. ``identity`` and
+``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
+once, ``loops`` again and again, ``belief`` decides which answers count, and ``probing`` runs a
+round or a watch. ``identity`` and
 ``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead runs left behind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -207,6 +209,11 @@ class KubeCluster(Cluster):
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
         """Run a round; see ``belief`` for when a TIMEOUT is believed."""
         return self._prober.probe(self._reconciler.view, probes)
+
+    def watch(self, probes: Sequence[Probe]) -> AbstractContextManager[list[Observation]]:
+        """Probe pairs with loops in the pods; see ``Cluster``."""
+        interval_s = self.capabilities.watch_interval_s
+        return self._prober.watch(lambda: self._reconciler.view, probes, interval_s)
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the network plugin and both ends of the probes; see ``diagnosis``."""

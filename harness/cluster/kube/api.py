@@ -13,7 +13,7 @@ import os
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -76,6 +76,15 @@ class Output:
 
     text: str
     began: float
+
+
+Heard = Callable[[str, float], str]
+"""Gets a piece of an exec's stdout and the time at which it came; returns words for its stdin."""
+
+
+def say_nothing(_piece: str, _came: float) -> str:
+    """Send nothing: the command reads no more."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +310,14 @@ class Api:
     # ------------------------------------------------------------------ exec
 
     def execute(
-        self, container: Container, command: Sequence[str], stdin: str, idle_s: float
+        self,
+        container: Container,
+        command: Sequence[str],
+        stdin: str,
+        idle_s: float,
+        heard: Heard = say_nothing,
     ) -> Output:
-        """Run a command in a container of a pod; it must end by itself.
+        """Run a command in a container of a pod; it must end by itself, or when it is told to.
 
         Raises ExecError if the command could not start, sent nothing for ``idle_s``, or ended
         without a status. The exit status is ignored: the output must prove itself.
@@ -319,12 +333,12 @@ class Api:
                 link = self._connect(container, query, idle_s)
                 # Not close(): once the other side has closed, that leaves the socket open.
                 stack.callback(link.shutdown)
-                data = stdin.encode()
-                for start in range(0, len(data), _CHUNK):
-                    link.send_binary(bytes([_STDIN]) + data[start : start + _CHUNK])
+                _send(link, stdin)
                 for channel, piece in _frames(link):
-                    if channel == _STDOUT and not received[_STDOUT]:
-                        began = time.monotonic()
+                    if channel == _STDOUT:
+                        came = time.monotonic()
+                        began = began if received[_STDOUT] else came
+                        _send(link, heard(piece.decode(errors="replace"), came))
                     received.setdefault(channel, bytearray()).extend(piece)
         except websocket.WebSocketBadStatusException as error:
             message = _message(error.resp_body) or str(error)
@@ -376,6 +390,12 @@ def _tls(configuration: kubernetes.client.Configuration) -> ssl.SSLContext:
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     return context
+
+
+def _send(link: websocket.WebSocket, words: str) -> None:
+    data = words.encode()
+    for start in range(0, len(data), _CHUNK):
+        link.send_binary(bytes([_STDIN]) + data[start : start + _CHUNK])
 
 
 def _frames(link: websocket.WebSocket) -> Iterator[tuple[int, bytes]]:

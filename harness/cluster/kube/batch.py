@@ -7,6 +7,7 @@ sentinel is run again. Whether a verdict is believed is decided elsewhere (``bel
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Protocol as Interface
 
 from harness import agnhost
 from harness.agnhost import Target
-from harness.cluster.kube.api import Api, Container, ExecError
+from harness.cluster.kube.api import Api, Container, ExecError, Heard, say_nothing
 from harness.cluster.kube.live import LivePod
 from harness.errors import ClusterError
 from harness.model import (
@@ -88,8 +89,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One exec of a batch: its output, when it ran, and what went wrong.
+class Attempt:
+    """One exec of a script: its output, when it ran, and what went wrong.
 
     ``is_final`` is True where another attempt cannot help.
     """
@@ -109,12 +110,13 @@ class BatchRunner:
         self._api = api
         self._outside = outside
         self._parallel = settings.parallel
+        self._adapting = threading.Lock()
 
     def run(self, source: LivePod | ExternalRef, wanted: Sequence[tuple[Probe, Target]]) -> Batch:
         """Run a batch. Probes without a sentinel are run again, a limited number of times."""
         done: dict[Probe, Observation] = {}
         asked = time.monotonic()
-        attempt = _Attempt()
+        attempt = Attempt()
         for _ in range(_EXEC_ATTEMPTS):
             rest = [(probe, target) for probe, target in wanted if probe not in done]
             attempt = self._attempt(source, [target for _, target in rest])
@@ -125,7 +127,7 @@ class BatchRunner:
         now = time.monotonic()
         error = ProbeError(attempt.problem or "the batch ended before this probe did")
         missing = [
-            Observation(probe, now, now, error, command=self._command(source, target))
+            Observation(probe, now, now, error, command=self.command(source, target))
             for probe, target in wanted
             if probe not in done
         ]
@@ -151,13 +153,14 @@ class BatchRunner:
 
         ``slowest_s`` is the longest time that a probe of the round took to connect.
         """
-        if slowest_s > self.settings.limit_s:
-            self._parallel = max(2, self._parallel // 2)
-        elif slowest_s < self.settings.limit_s / 4:
-            self._parallel = min(self.settings.parallel, self._parallel * 2)
+        with self._adapting:
+            if slowest_s > self.settings.limit_s:
+                self._parallel = max(2, self._parallel // 2)
+            elif slowest_s < self.settings.limit_s / 4:
+                self._parallel = min(self.settings.parallel, self._parallel * 2)
 
     def _stalled(
-        self, attempt: _Attempt, asked: float, done: Mapping[Probe, Observation]
+        self, attempt: Attempt, asked: float, done: Mapping[Probe, Observation]
     ) -> str | None:
         """Return why the source may have stood still in between, or None."""
         longest_s = max((item.ended - item.started for item in done.values()), default=0.0)
@@ -172,29 +175,42 @@ class BatchRunner:
         self,
         source: LivePod | ExternalRef,
         wanted: Sequence[tuple[Probe, Target]],
-        attempt: _Attempt,
+        attempt: Attempt,
     ) -> dict[Probe, Observation]:
         """Return the observations of those probes that printed a sentinel."""
         targets = [target for _, target in wanted]
         answers = agnhost.read(attempt.output, targets, self.settings.timeout_s)
         offset_s = attempt.began - (agnhost.began_s(attempt.output) or 0.0)
         return {
-            probe: answer.observation(probe, offset_s, self._command(source, target))
+            probe: answer.observation(probe, offset_s, self.command(source, target))
             for (probe, target), answer in zip(wanted, answers, strict=True)
             if not math.isnan(answer.ended_s)
         }
 
-    def _attempt(self, source: LivePod | ExternalRef, targets: Sequence[Target]) -> _Attempt:
-        """Run a batch once. Never raises: a failure is the attempt's ``problem``."""
+    def _attempt(self, source: LivePod | ExternalRef, targets: Sequence[Target]) -> Attempt:
         settings, parallel = self.settings, self._parallel
         script = agnhost.script(targets, settings.timeout_s, parallel)
         limit_s = agnhost.deadline_s(targets, settings.timeout_s, parallel)
         idle_s = agnhost.longest_s(targets, settings.timeout_s) + settings.grace_s
-        began = time.monotonic()
+        return self.attempt(source, script, limit_s, idle_s)
+
+    def attempt(
+        self,
+        source: LivePod | ExternalRef,
+        script: str,
+        limit_s: float,
+        idle_s: float,
+        heard: Heard = say_nothing,
+    ) -> Attempt:
+        """Run a script once. Never raises: a failure is the attempt's ``problem``.
+
+        ``heard`` gets the output as it comes, except that of an outside host.
+        """
+        settings, began = self.settings, time.monotonic()
         try:
             if isinstance(source, ExternalRef):
                 if self._outside is None:
-                    return _Attempt(
+                    return Attempt(
                         problem=f"{source} does not exist: this cluster has no outside hosts",
                         is_final=True,
                     )
@@ -202,20 +218,20 @@ class BatchRunner:
             else:
                 shell = agnhost.shell(limit_s)
                 container = Container(source.namespace, source.name, source.container)
-                found = self._api.execute(container, shell, script, idle_s)
+                found = self._api.execute(container, shell, script, idle_s, heard)
                 output, began = found.text, found.began
         except ExecError as error:
             is_final = error.timed_out or error.status in {401, 403, 404}
-            return _Attempt(error.output, began, problem=_why(source, error), is_final=is_final)
+            return Attempt(error.output, began, problem=_why(source, error), is_final=is_final)
         except ClusterError as error:
-            return _Attempt(problem=f"{source}: {error}", is_final=True)
+            return Attempt(problem=f"{source}: {error}", is_final=True)
         first_s, last_s = agnhost.began_s(output), agnhost.ended_s(output)
         if first_s is None or last_s is None:
             problem = "the batch did not start" if first_s is None else "the batch ended early"
-            return _Attempt(output, began, problem=problem)
-        return _Attempt(output, began, began + last_s - first_s)
+            return Attempt(output, began, problem=problem)
+        return Attempt(output, began, began + last_s - first_s)
 
-    def _command(self, source: LivePod | ExternalRef, target: Target) -> str:
+    def command(self, source: LivePod | ExternalRef, target: Target) -> str:
         """Return the command that repeats a probe by hand."""
         command = agnhost.command(target, self.settings.timeout_s)
         if isinstance(source, ExternalRef):

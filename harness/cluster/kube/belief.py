@@ -18,18 +18,23 @@ A failed DNS lookup counts only while a DNS server of the cluster is ready. On a
 denies by rejecting, a REFUSED needs the same evidence as a TIMEOUT, but a batch of the
 destination is none: its server may be dead, and a dead server refuses too. Without evidence
 a probe has no verdict.
+
+In a watch, loops in the pods give the evidence (``loops.Life``), and each probe is judged for
+itself: by the loops of the pods that would have answered, from before the probe until after it,
+and by the probes that connected in the same time.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 
 from harness.cluster.kube.batch import Batch, BatchRunner, slowest_s
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, View
+from harness.cluster.kube.loops import Life
 from harness.errors import ClusterError
 from harness.model import Observation, Pod, PodRef, Probe, ProbeError, Source, Verdict, denials
 
@@ -45,22 +50,62 @@ class ProofOfLife:
     def believed(self, view: View, batches: Mapping[Source, Batch]) -> list[Observation]:
         """Return the observations of a round; denials without evidence become ProbeErrors."""
         observed = [item for batch in batches.values() for item in batch.observations]
+
+        def faults(doubtful: Sequence[Observation]) -> dict[Observation, str]:
+            if starved := self._starvation(observed):
+                return dict.fromkeys(doubtful, starved)
+            return self._faults(view, batches, doubtful)
+
+        return self._without_doubt(observed, faults)
+
+    def believed_throughout(self, view: View, lives: Mapping[Source, Life]) -> list[Observation]:
+        """Return the observations of a watch; denials without evidence become ProbeErrors.
+
+        ``view`` is that of the beginning. ``lives`` are those of all sources and of the pods of
+        ``view`` that would answer.
+        """
+        observed = [item for life in lives.values() for item in life.observations]
+        slow = [item for item in observed if self._starvation([item])]
+
+        def faults(doubtful: Sequence[Observation]) -> dict[Observation, str]:
+            ends = {item.probe: _pods(view, item.probe) for item in doubtful}
+            gone = self._gone(view, {ref for found in ends.values() for ref in found})
+            dns_fault = self._dns_fault(doubtful)
+            found: dict[Observation, str] = {}
+            for item in doubtful:
+                why = [gone[ref] for ref in ends[item.probe] if ref in gone]
+                at_once = [other for other in slow if _overlap(other, item)]
+                why += [self._starvation(at_once) or ""]
+                why += [dns_fault] if dns_fault and item.outcome is Verdict.DNS else []
+                why += [
+                    f"{ref} {fault}"
+                    for ref in view.backends(item.probe)
+                    if ref in lives
+                    and (fault := lives[ref].fault(item, self._batches.settings.limit_s))
+                ]
+                if known := [words for words in why if words]:
+                    found[item] = known[0]
+            return found
+
+        return self._without_doubt(observed, faults)
+
+    def _without_doubt(
+        self,
+        observed: list[Observation],
+        faults: Callable[[Sequence[Observation]], dict[Observation, str]],
+    ) -> list[Observation]:
         in_doubt = denials(self._batches.settings.denies_by)
         doubtful = [item for item in observed if item.outcome in in_doubt]
         if not doubtful:
             return observed
-        faults: dict[Probe, str]
         try:
-            if starved := self._starvation(observed):
-                faults = dict.fromkeys((item.probe for item in doubtful), starved)
-            else:
-                faults = self._faults(view, batches, doubtful)
+            found = faults(doubtful)
         except ClusterError as error:
             why = f"it could not be checked whether the pods still run: {error}"
-            faults = dict.fromkeys((item.probe for item in doubtful), why)
+            found = dict.fromkeys(doubtful, why)
         return [
-            replace(item, outcome=ProbeError(f"{item.outcome}, but {faults[item.probe]}"))
-            if item.probe in faults
+            replace(item, outcome=ProbeError(f"{item.outcome}, but {found[item]}"))
+            if item in found
             else item
             for item in observed
         ]
@@ -77,19 +122,11 @@ class ProofOfLife:
 
     def _faults(
         self, view: View, batches: Mapping[Source, Batch], doubtful: Sequence[Observation]
-    ) -> dict[Probe, str]:
+    ) -> dict[Observation, str]:
         """Return why a doubtful outcome is no verdict, for those where it is none."""
-        ends = {
-            item.probe: [ref for ref in _ends(view, item.probe) if ref in view.pods]
-            for item in doubtful
-        }
+        ends = {item.probe: _pods(view, item.probe) for item in doubtful}
         refs = {ref for found in ends.values() for ref in found}
-        now = self._inventory.pods()
-        dead = {
-            ref: fault
-            for ref in refs
-            if (fault := view.pods[ref].fault(now.get(_name(view.pods[ref]))))
-        }
+        dead = self._gone(view, refs)
         dead |= {
             ref: f"{ref} stalled in the same round: {batches[ref].stalled}"
             for ref in refs
@@ -102,16 +139,29 @@ class ProofOfLife:
             if ref in view.pods and not _proves_life(batches.get(ref), item)
         }
         dead |= self._unresponsive(view, unproven - dead.keys())
-        lookups = any(item.outcome is Verdict.DNS for item in doubtful)
-        dns_fault = self._inventory.dns_fault() if lookups else None
-        found: dict[Probe, str] = {}
+        dns_fault = self._dns_fault(doubtful)
+        found: dict[Observation, str] = {}
         for item in doubtful:
             faults = [dead[ref] for ref in ends[item.probe] if ref in dead]
             if item.outcome is Verdict.DNS and dns_fault:
                 faults.append(dns_fault)
             if faults:
-                found[item.probe] = faults[0]
+                found[item] = faults[0]
         return found
+
+    def _gone(self, view: View, refs: set[PodRef]) -> dict[PodRef, str]:
+        """Return those pods that are not what they were, and why."""
+        now = self._inventory.pods()
+        return {
+            ref: fault
+            for ref in refs
+            if (fault := view.pods[ref].fault(now.get(_name(view.pods[ref]))))
+        }
+
+    def _dns_fault(self, doubtful: Sequence[Observation]) -> str | None:
+        """Return why a failed lookup shows nothing, if there was one."""
+        lookups = any(item.outcome is Verdict.DNS for item in doubtful)
+        return self._inventory.dns_fault() if lookups else None
 
     def _unresponsive(self, view: View, refs: set[PodRef]) -> dict[PodRef, str]:
         """Return what is wrong with those pods that do not serve their ports now."""
@@ -145,9 +195,14 @@ def _proves_life(batch: Batch | None, item: Observation) -> bool:
     )
 
 
-def _ends(view: View, probe: Probe) -> tuple[PodRef, ...]:
+def _pods(view: View, probe: Probe) -> list[PodRef]:
+    """Return the pods of both ends, as far as they are known."""
     source = (probe.source,) if isinstance(probe.source, PodRef) else ()
-    return (*view.backends(probe), *source)
+    return [ref for ref in (*view.backends(probe), *source) if ref in view.pods]
+
+
+def _overlap(one: Observation, other: Observation) -> bool:
+    return one.started <= other.ended and other.started <= one.ended
 
 
 def _name(pod: LivePod) -> tuple[str, str]:

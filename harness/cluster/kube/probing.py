@@ -1,14 +1,18 @@
 """Run a round of probes on a cluster: one batch for each source, then proof of life.
 
-Names become addresses here, by the View that the last sync left. ``batch`` runs the probes of
-one source, and ``belief`` decides which answers count.
+A watch has a loop for each source and each pod that answers instead (``loops``). Names become
+addresses here, by the View that the last sync left. ``batch`` runs the probes of one source, and
+``belief`` decides which answers count.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -18,6 +22,7 @@ from harness.cluster.kube.batch import Batch, BatchRunner
 from harness.cluster.kube.belief import ProofOfLife
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, View, of_family
+from harness.cluster.kube.loops import LoopRunner, Work
 from harness.cluster.kube.pods import PodFactory
 from harness.errors import ClusterError
 from harness.model import (
@@ -52,32 +57,86 @@ class Prober:
 
     def probe(self, view: View, probes: Sequence[Probe]) -> list[Observation]:
         """Return one observation for each probe; see ``Cluster.probe``."""
-        by_source: dict[Source, list[Probe]] = defaultdict(list)
-        for probe in probes:
-            by_source[probe.source].append(probe)
         futures = {
             source: self._threads.submit(self._batch, view, source, group)
-            for source, group in by_source.items()
+            for source, group in _by_source(probes).items()
         }
         batches = {source: future.result() for source, future in futures.items()}
         observed = [item for found in batches.values() for item in found.observations]
         self._batches.adapt(batch.slowest_s(observed))
         return self._proof.believed(view, batches)
 
-    def _batch(self, view: View, source: Source, probes: list[Probe]) -> Batch:
-        try:
-            live = self._source(view, source)
-        except ClusterError as error:
-            return batch.failed(probes, str(error))
-        unresolved: list[Observation] = []
+    @contextlib.contextmanager
+    def watch(
+        self, view: Callable[[], View], probes: Sequence[Probe], interval_s: float
+    ) -> Iterator[list[Observation]]:
+        """Probe pairs with loops in the pods; see ``Cluster.watch``.
+
+        The loops have their own threads, so that rounds at the same time are as fast as ever.
+        """
+        first, stop = view(), threading.Event()
+        by_source = _by_source(probes)
+        answering = {ref for probe in probes for ref in first.backends(probe) if ref in first.pods}
+        runners = {
+            source: LoopRunner(
+                self._batches,
+                by_source[source],
+                functools.partial(self._work, view, source, by_source[source], answering),
+                interval_s,
+            )
+            for source in (*by_source, *sorted(answering - by_source.keys(), key=str))
+        }
+        seen: list[Observation] = []
+        with ThreadPoolExecutor(max(1, len(runners)), thread_name_prefix="kube-watch") as threads:
+            running = [threads.submit(runner.run, stop) for runner in runners.values()]
+            try:
+                for runner in runners.values():
+                    runner.has_begun.wait()
+                yield seen
+            finally:
+                stop.set()
+        for future in running:
+            future.result()
+        lives = {source: runner.life for source, runner in runners.items()}
+        seen += self._proof.believed_throughout(first, lives)
+
+    def _work(
+        self,
+        view: Callable[[], View],
+        source: Source,
+        probes: Sequence[Probe],
+        answering: Set[PodRef],
+    ) -> Work:
+        """Return what the loop of a source or of a pod that answers does. Raises ClusterError."""
+        now = view()
+        pod = now.state.pod(source) if isinstance(source, PodRef) else None
+        ports = pod.ports if pod is not None and source in answering else ()
+        own = tuple(Target("127.0.0.1", port.number, port.protocol) for port in ports)
+        wanted, faults = self._resolved(now, probes)
+        return Work(self._source(now, source), tuple(wanted), tuple(faults), own)
+
+    def _resolved(
+        self, view: View, probes: Sequence[Probe]
+    ) -> tuple[list[tuple[Probe, Target]], list[tuple[Probe, ProbeError]]]:
+        """Return the probes that can be sent and where to, and those that cannot and why."""
         wanted: list[tuple[Probe, Target]] = []
+        faults: list[tuple[Probe, ProbeError]] = []
         for probe in probes:
             match target(view, probe, self._batches.settings.cluster_domain):
                 case Target() as found:
                     wanted.append((probe, found))
                 case ProbeError() as fault:
-                    now = time.monotonic()
-                    unresolved.append(Observation(probe, now, now, fault))
+                    faults.append((probe, fault))
+        return wanted, faults
+
+    def _batch(self, view: View, source: Source, probes: list[Probe]) -> Batch:
+        try:
+            live = self._source(view, source)
+        except ClusterError as error:
+            return batch.failed(probes, str(error))
+        now = time.monotonic()
+        wanted, faults = self._resolved(view, probes)
+        unresolved = [Observation(probe, now, now, fault) for probe, fault in faults]
         if not wanted:
             return Batch(tuple(unresolved))
         done = self._batches.run(live, wanted)
@@ -94,6 +153,13 @@ class Prober:
                 if found is None:
                     raise ClusterError(f"pod {source} does not exist")
                 return found
+
+
+def _by_source(probes: Sequence[Probe]) -> dict[Source, list[Probe]]:
+    found: dict[Source, list[Probe]] = defaultdict(list)
+    for probe in probes:
+        found[probe.source].append(probe)
+    return found
 
 
 def target(view: View, probe: Probe, domain: str) -> Target | ProbeError:

@@ -23,6 +23,7 @@ from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
 _WATCH_INTERVAL_S = 0.05
+_WATCH_SILENCE_S = 1.0
 _SHUTDOWN_TIMEOUT_S = 5.0
 _ALWAYS = frozenset(
     {
@@ -114,6 +115,7 @@ class NetnsCluster(Cluster):
             probe_timeout_s=self._probe_timeout_s,
             settle_s=_SETTLE_S,
             watch_interval_s=_WATCH_INTERVAL_S,
+            watch_silence_s=_WATCH_SILENCE_S,
         )
 
     @property
