@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.model import Family, Manifest, NodeRef, PodRef
-from harness.policy.selectors import BadWord, dns_label
+from harness.policy.selectors import BadWord, dns_label, dns_subdomain
 from harness.suggest import nearest
 
 
@@ -72,7 +72,7 @@ def read(word: str) -> Placeholder | BadWord:
     if node := _NODE.fullmatch(whose):
         return Placeholder(NodeRef(int(node[1])), family)
     namespace, _, name = whose.partition("/")
-    if namespace == "node" or dns_label(namespace) or dns_label(name):
+    if namespace == "node" or dns_label(namespace) or dns_subdomain(name):
         return BadWord(f"{word!r} names no pod and no node", FORMS)
     return Placeholder(PodRef(namespace, name), family)
 

@@ -31,6 +31,7 @@ def policy(*blocks: object) -> Manifest:
         ("$(ip:y/a)/32", Placeholder(POD, V4)),
         ("$(ip6:y/a)/128", Placeholder(POD, V6)),
         ("$(ip:node/2)/32", Placeholder(NODE, V4)),
+        ("$(ip:y/a.v2)/32", Placeholder(PodRef("y", "a.v2"), V4)),
         ("$(ip6:node/2)/128", Placeholder(NODE, V6)),
         ("$(cidr:pods)", Placeholder(PODS, V4)),
         ("$(cidr6:pods)", Placeholder(PODS, V6)),
