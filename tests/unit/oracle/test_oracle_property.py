@@ -133,8 +133,6 @@ def bare_local_node(reading: naive.Reading, probe: Probe) -> bool:
 
 
 CASES, SEED = 250, 1
-IN_ONE_WORKER = pytest.mark.xdist_group("cases of the oracle")
-"""The tests of one group run in one worker, which makes the cases once."""
 
 
 # What random policies rarely ask in a way that decides: one rule for each.
@@ -200,14 +198,12 @@ def read_right(index: int) -> tuple[str | None, ...]:
     return tuple(read(corpus()[index]))
 
 
-@IN_ONE_WORKER
 def test_the_oracle_agrees_with_the_naive_reading() -> None:
     for index, case in enumerate(corpus()):
         found = zip(probes(case), ruled_right(index), read_right(index), strict=True)
         assert [item for item in found if item[2] not in {item[1], None}] == []
 
 
-@IN_ONE_WORKER
 def test_what_the_oracle_rules_without_facts_holds_with_them() -> None:
     undefined = oracle.Ruling.UNDEFINED
     for index, case in enumerate(corpus()):
@@ -351,7 +347,6 @@ def tells_oracle(index: int, judging: ModuleType) -> bool:
     return differ(ruled(corpus()[index], judging), read_right(index))
 
 
-@IN_ONE_WORKER
 @pytest.mark.parametrize("reading", FAULTY_READINGS, ids=lambda reading: reading.__name__)
 def test_a_fault_in_the_naive_reading_is_found(reading: type[naive.Reading]) -> None:
     assert any(tells_reading(index, reading) for index in range(len(corpus())))
@@ -466,14 +461,12 @@ def changed(old: str, new: str) -> Iterator[ModuleType]:
             del sys.modules[name]
 
 
-@IN_ONE_WORKER
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_fault_in_the_oracle_is_found(name: str) -> None:
     with changed(*MUTATIONS[name]) as copy:
         assert any(tells_oracle(index, copy) for index in range(len(corpus())))
 
 
-@IN_ONE_WORKER
 def test_the_hunt_finds_nothing_where_nothing_is_wrong() -> None:
     with changed("NO_FACTS = Facts()\n", "NO_FACTS = Facts()\n") as copy:
         assert copy.Judge is not oracle.Judge

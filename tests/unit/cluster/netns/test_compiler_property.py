@@ -93,7 +93,6 @@ def corpus() -> list[tuple[State, Rulings]]:
     return found
 
 
-@pytest.mark.xdist_group("worlds of the compiler")
 def test_the_oracle_rules_on_nearly_every_probe(corpus: list[tuple[State, Rulings]]) -> None:
     """And on both sides: a comparison of undefined or one-sided cells would prove nothing."""
     asked = sum(len(probes(world)) for world, _ in corpus)
@@ -102,7 +101,6 @@ def test_the_oracle_rules_on_nearly_every_probe(corpus: list[tuple[State, Ruling
     assert min(said[Ruling.ALLOWED], said[Ruling.DENIED]) / asked > 0.15, said
 
 
-@pytest.mark.xdist_group("worlds of the compiler")
 @pytest.mark.parametrize("defect", sorted(IN_STAGES - NOT_IN_RANDOM_WORLDS))
 def test_a_defect_of_the_compiler_is_found(
     defect: str, corpus: list[tuple[State, Rulings]]
