@@ -149,6 +149,12 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
             f"--dist={dist} would distribute the steps of a scenario over several clusters\n"
             "hint: use --dist=load, the default of -n, or --dist=loadfile"
         )
+    if dist != "load" and "disruptive" in config.getoption("netpol_include"):
+        include = f"{options.spelled(config, 'include')}=disruptive"
+        raise pytest.UsageError(
+            f"--dist={dist} would run other scenarios beside the disruptive ones of {include}\n"
+            "hint: use --dist=load, the default of -n, which runs them alone"
+        )
     _check_cluster(config)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from harness import scenario
 from harness.errors import HarnessError
+from harness.model import Scenario
 from harness.plugin import folders
 
 
@@ -50,15 +51,29 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ScenarioScheduling(LoadScopeScheduling):  # type: ignore[misc]
         """Groups steps by file; files with exact names are one group.
 
-        A worker gets files of the fixture that it has, as long as some are waiting.
+        A worker gets files of the fixture that it has, as long as some are waiting. Disruptive
+        scenarios come last: all workers but one end, and then that one runs them.
         """
 
         def __init__(self, config: pytest.Config, log: Any) -> None:
             super().__init__(config, log)
             self._fixtures: dict[Any, str] = {}
 
+        def remove_node(self, node: Any) -> str | None:
+            crashed: str | None = super().remove_node(node)
+            if self.workqueue and len(self.nodes) == 1:
+                self._reschedule(self.nodes[0])
+            return crashed
+
+        def _reschedule(self, node: Any) -> None:
+            if _may_go_on(config, self, node):
+                super()._reschedule(node)
+
         def _assign_work_unit(self, node: Any) -> None:
-            waiting = {scope: _fixture_of(config.rootpath / scope) for scope in self.workqueue}
+            scopes = _ready(config, self)
+            if not scopes:
+                return
+            waiting = {scope: _fixture_of(config.rootpath / scope) for scope in scopes}
             others = [self._fixtures.get(other, "") for other in self.nodes if other is not node]
             scope = next_scope(waiting, self._fixtures.get(node, ""), others)
             self._fixtures[node] = waiting[scope]
@@ -66,23 +81,64 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             super()._assign_work_unit(node)
 
         def _split_scope(self, nodeid: str) -> str:
-            file = scenario_file(nodeid)
-            if file is None:
-                return nodeid
-            return "exact names" if _wants_exact_names(file, config.rootpath) else file
+            return _group(nodeid, config)
 
     return ScenarioScheduling(config, log)
 
 
+def _ready(config: pytest.Config, scheduler: Any) -> list[str]:
+    """Return which files may start now: a disruptive one only if it is alone."""
+    free = [scope for scope in scheduler.workqueue if not _is_alone(scope, config)]
+    return free or (list(scheduler.workqueue) if len(scheduler.nodes) == 1 else [])
+
+
+def _may_go_on(config: pytest.Config, scheduler: Any, node: Any) -> bool:
+    """Return whether a worker gets more files, or ends if there are none.
+
+    If only disruptive files are left, all workers but one end, and that one waits for them.
+    """
+    if not scheduler.workqueue or _ready(config, scheduler):
+        return True
+    others = [other for other in scheduler.nodes if other is not node]
+    if not node.shutting_down and not all(other.shutting_down for other in others):
+        node.shutdown()
+    return False
+
+
+def _group(nodeid: str, config: pytest.Config) -> str:
+    file = scenario_file(nodeid)
+    if file is None:
+        return nodeid
+    exact = not _is_alone(file, config) and _wants_exact_names(file, config.rootpath)
+    return "exact names" if exact else file
+
+
+def _is_alone(file: str, config: pytest.Config) -> bool:
+    """Return whether a file is disruptive and runs."""
+    included = "disruptive" in config.getoption("netpol_include")
+    return included and _is_disruptive(file, config.rootpath)
+
+
 @functools.cache
 def _wants_exact_names(file: str, root: Path) -> bool:
+    found = _read(file, root, "exact names")
+    return found is not None and found.exact_names
+
+
+@functools.cache
+def _is_disruptive(file: str, root: Path) -> bool:
+    found = _read(file, root, "disruptive", "agents")
+    return found is not None and "disruptive" in found.needs.on_request
+
+
+def _read(file: str, root: Path, *words: str) -> Scenario | None:
+    """Read a scenario whose text has one of the words; None if it cannot be read."""
     path = root / file
     try:
-        if "exact names" not in path.read_text(encoding="utf-8"):
-            return False
-        return scenario.read(path, [root]).exact_names
+        text = path.read_text(encoding="utf-8")
+        return scenario.read(path, [root]) if any(word in text for word in words) else None
     except (OSError, ValueError, HarnessError):
-        return False
+        return None
 
 
 def next_scope(waiting: Mapping[str, str], own: str, others: Iterable[str]) -> str:

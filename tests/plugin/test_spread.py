@@ -47,6 +47,61 @@ def test_a_file_stays_on_one_worker_and_exact_names_run_one_after_the_other(
     assert {len(workers) for workers in where.values()} == {1}
 
 
+DISRUPTIVE = SCENARIO.replace("topology:", "needs: [disruptive]\ntopology:", 1)
+
+
+@pytest.mark.parametrize("free", [0, 1, 2, 7])
+@pytest.mark.parametrize("disruptive", [1, 3])
+def test_disruptive_scenarios_run_last_and_on_one_worker_after_the_others_ended(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, free: int, disruptive: int
+) -> None:
+    for folder in pytester.path.glob("scenarios/*.yaml"):
+        folder.unlink()
+    for number in range(free):
+        write(pytester, f"scenarios/free-{number}.yaml", SCENARIO)
+    for number in range(disruptive):
+        write(pytester, f"scenarios/a-{number}.yaml", DISRUPTIVE)
+    told = CONFTEST + (
+        "\ndef pytest_runtest_logreport(report):\n"
+        "    if hasattr(report, 'node') and report.when == 'call':\n"
+        "        print('ran', report.nodeid.split('::')[0], report.node.gateway.id, flush=True)\n"
+        "\ndef pytest_testnodedown(node):\n"
+        "    print('ended all', node.gateway.id, flush=True)\n"
+    )
+    args = ("scenarios", "-n", "3", "-s", "--netpol-include=disruptive")
+    result = run_scenarios(*args, conftest=told)
+    result.assert_outcomes(passed=3 * (free + disruptive))
+    lines = [line.lstrip(".").split() for line in result.outlines]
+    events = [line for line in lines if line[:1] in (["ran"], ["ended"])]
+    alone = [place for place, line in enumerate(events) if line[1].startswith("scenarios/a-")]
+    assert len({events[place][2] for place in alone}) == 1
+    assert alone == list(range(alone[0], alone[-1] + 1))
+    assert sum(line[0] == "ended" for line in events[: alone[0]]) == 2
+
+
+def test_disruptive_scenarios_that_are_not_included_are_skipped_like_others(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    write(pytester, "scenarios/a.yaml", DISRUPTIVE)
+    write(pytester, "scenarios/b.yaml", SCENARIO)
+    result = run_scenarios("scenarios/a.yaml", "scenarios/b.yaml", "-n", "2")
+    result.assert_outcomes(passed=3, skipped=3)
+
+
+def test_disruptive_scenarios_need_the_distribution_that_runs_them_alone(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    args = ("scenarios", "-n", "2", "--dist=loadfile", "--netpol-include=disruptive")
+    result = run_scenarios(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    expected = (
+        "--dist=loadfile would run other scenarios beside the disruptive ones of "
+        "--netpol-include=disruptive",
+        "hint: use --dist=load, the default of -n, which runs them alone",
+    )
+    assert all(any(line in found for found in result.errlines) for line in expected)
+
+
 @pytest.mark.parametrize(
     ("waiting", "own", "others", "chosen"),
     [
