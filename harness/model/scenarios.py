@@ -218,6 +218,7 @@ FEATURES: Mapping[str, str] = {
     "hostnetwork": "pods on the node's network",
     "nodeport": "node ports that the harness can reach",
     "endport": "the endPort field of a NetworkPolicyPort",
+    "hairpin": "a pod that reaches itself through its own Service",
     "ipblock-pod-ip": "ipBlock rules that match addresses of pods",
     "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
     "admission": "an API server that admits or refuses objects",

@@ -68,8 +68,8 @@ class KubeSettings:
     ``context`` must be a name that ``resolve_context`` returned. ``features`` are those of
     ``model.FEATURES`` that the API does not show and that are known otherwise: ``sctp``,
     ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
-    does not support, for example ``endport``; ``known_cells`` are those that it is known to get
-    wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
+    does not support, for example ``endport`` or ``hairpin``; ``known_cells`` are those that it is
+    known to get wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
 
@@ -150,7 +150,13 @@ class KubeCluster(Cluster):
     def capabilities(self) -> Capabilities:
         """What this cluster can do; ``KubeSettings.features`` adds what cannot be detected."""
         settings = self._settings
-        features = {"hostnetwork", "nodeport", "endport", "admission"} | settings.features
+        features = {
+            "hostnetwork",
+            "nodeport",
+            "endport",
+            "hairpin",
+            "admission",
+        } | settings.features
         if settings.agents:
             features.add("agents")
         if self._outside is not None:

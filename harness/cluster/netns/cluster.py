@@ -29,6 +29,7 @@ _ALWAYS = frozenset(
     {
         "agents",
         "external",
+        "hairpin",
         "hostnetwork",
         "nodeport",
         "endport",

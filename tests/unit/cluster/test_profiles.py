@@ -20,7 +20,7 @@ from harness.errors import UsageError
 from harness.model import Verdict
 from harness.scenario import find, load
 
-EXAMPLES = Path(__file__).parents[3] / "scenarios" / "examples"
+SCENARIOS = Path(__file__).parents[3] / "scenarios"
 
 SMALLEST = """
 title = "My network plugin"
@@ -362,12 +362,12 @@ def test_a_profile_of_a_cluster_that_exists_needs_nothing_of_kind() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-# ------------------------------------------------------------------ limited cells and examples
+# ------------------------------------------------------------------ limited cells and scenarios
 
 
 def stale(found: Profile) -> Iterator[str]:
     """What the profile's limitations say, at any version, of cells that they do not fit."""
-    files = {path.stem: path for path in find(EXAMPLES)}
+    files = {path.stem: path for path in find(SCENARIOS)}
     cells = [cell for item in found.limitations for cell in item.cells]
     known = Counter((cell.scenario, cell.step, cell.probe) for cell in cells)
     yield from (f"{' / '.join(cell)} is known twice" for cell in known if known[cell] > 1)
@@ -386,7 +386,7 @@ def stale(found: Profile) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_limitations_of_a_shipped_profile_fit_the_examples(name: str) -> None:
+def test_limitations_of_a_shipped_profile_fit_the_scenarios(name: str) -> None:
     assert list(stale(profile(name))) == []
 
 

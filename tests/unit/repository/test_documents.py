@@ -44,9 +44,9 @@ def test_a_document_without_the_part_is_an_error() -> None:
 
 
 def test_the_table_has_every_profile_that_ships() -> None:
-    rows = re.findall(r"^\| `([\w-]+)`", documents.profiles(), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.-]+)`", documents.profiles(), re.MULTILINE)
     assert sorted(rows) == sorted(profile_names())
-    assert rows[:4] == ["calico", "cilium", "flannel", "kube-router"]
+    assert rows[:5] == ["calico", "cilium", "cilium-1.20", "flannel", "kube-router"]
 
 
 def test_a_profile_is_said_to_have_been_seen_only_if_kind_installs_it() -> None:

@@ -65,7 +65,7 @@ def test_install_of_a_shipped_profile_is_read(name: str) -> None:
 
 def test_what_kind_installs_is_what_a_profile_describes() -> None:
     installable = [name for name in profile_names() if "[install]" in profile(name).file.text]
-    assert installable == ["calico", "cilium", "flannel", "kube-router"]
+    assert installable == ["calico", "cilium", "cilium-1.20", "flannel", "kube-router"]
 
 
 def test_a_profile_with_a_chart_is_read() -> None:
