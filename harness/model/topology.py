@@ -249,6 +249,11 @@ class State:
     agent_restarts: int = 0
     completed: tuple[CompletedPod, ...] = ()
 
+    def restarts_agents(self, before: State | None) -> bool:
+        """Return whether the agents of the CNI are restarted on the way from another state."""
+        same_scope = before is not None and before.scope == self.scope
+        return self.agent_restarts > (before.agent_restarts if before and same_scope else 0)
+
     def namespace(self, name: str) -> Namespace | None:
         return next((item for item in self.namespaces if item.name == name), None)
 

@@ -5,8 +5,8 @@
 back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
 ``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
 once, ``loops`` again and again, ``belief`` decides which answers count, and ``probing`` runs a
-round or a watch. ``identity`` and
-``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead runs left behind.
+round or a watch. ``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers``
+removes what dead runs left behind.
 """
 
 from __future__ import annotations
@@ -129,12 +129,7 @@ class KubeCluster(Cluster):
         heartbeat = Heartbeat(self._owned(naming), naming)
         self._prober = Prober(batches, self._inventory, factory)
         self._reconciler = Reconciler(
-            owned,
-            naming,
-            self._inventory,
-            factory,
-            settings.limits,
-            heartbeat,
+            owned, naming, self._inventory, factory, settings.limits, heartbeat
         )
 
     def _owned(self, naming: Naming) -> Owned:
@@ -202,15 +197,11 @@ class KubeCluster(Cluster):
                     "this cluster has no outside hosts", "write 'needs: [external]'"
                 )
             self._outside.sync(state.externals)
-        deleted = self._agents.restart() if self._restarts_agents(state) else frozenset()
+        restarts = state.restarts_agents(self._reconciler.view.state)
+        deleted = self._agents.restart() if restarts else frozenset()
         self._reconciler.sync(state, lambda: self._networks)
         if deleted:
             self._agents.await_restarted(deleted)
-
-    def _restarts_agents(self, state: State) -> bool:
-        last = self._reconciler.view.state
-        known = last.agent_restarts if last.scope == state.scope else 0
-        return state.agent_restarts > known
 
     def probe(self, probes: Sequence[Probe]) -> Iterable[Observation]:
         """Run a round; see ``belief`` for when a TIMEOUT is believed."""

@@ -82,8 +82,6 @@ class Reconciler:
     _believed: Snapshot | None = None
     _loaded: dict[tuple[int, str], tuple[Table, Slot]] = field(default_factory=dict)
     """The table in force and its slot, by node and name."""
-    _restarts: int = 0
-    """How often the agents of the CNI were restarted in the scope of the last state."""
     _reload: bool = False
     """Whether the agents have restarted and load every table again, also those in force."""
     _ports: dict[Hashable, SourcePorts] = field(default_factory=dict)
@@ -116,10 +114,8 @@ class Reconciler:
 
     def _restart_agents(self, state: State) -> None:
         """Forget what the agents believe, and load all rules again, if they are restarted."""
-        same_scope = self.view is not None and self.view.state.scope == state.scope
-        if state.agent_restarts > (self._restarts if same_scope else 0):
+        if state.restarts_agents(self.view.state if self.view else None):
             self._believed, self._reload = None, True
-        self._restarts = state.agent_restarts
 
     def _replace_network(self, addresses: Addresses) -> None:
         """Create the nodes again, with addresses in other ranges; nothing else stays."""
