@@ -3,9 +3,9 @@
 Values only: nothing here matches a label or judges a connection, so that the oracle and the
 embedded cluster can share this package and still be two readings of the API. ``selectors`` is
 what rules are made of and the syntax of words, ``document`` checks the shape of what an author
-wrote, ``placeholders`` are addresses that only the cluster knows,
-``network_policy`` is one kind of policy, ``kinds`` is the registry of all kinds of policy,
-``builtin`` the list of the kinds that Kubernetes itself has.
+wrote, ``placeholders`` are addresses that only the cluster knows, ``network_policy`` is one kind
+of policy, ``kinds`` is the registry of all kinds of policy, ``builtin`` the list of the kinds that
+Kubernetes itself has.
 """
 
 from harness.policy.document import Fault, Path

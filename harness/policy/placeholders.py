@@ -1,8 +1,8 @@
 """Addresses in manifests that only the cluster knows.
 
 They are written ``$(ip:y/a)``, ``$(ip:node/2)`` and ``$(cidr:pods)``, for IPv6 with ``ip6`` and
-``cidr6``. A cluster fills in the addresses when it makes a
-State true; everybody else judges a placeholder as what it stands for.
+``cidr6``. A cluster fills in the addresses when it makes a State true; the oracle judges a
+placeholder as what it stands for.
 """
 
 from __future__ import annotations
