@@ -11,15 +11,22 @@ import pytest
 
 from harness.cluster.kube.api import ApiError, ExecError, Output
 from harness.cluster.kube.batch import ProbeSettings
+from harness.cluster.kube.live import LiveService
 from harness.model import (
     AbsoluteName,
+    ContainerPort,
     Destination,
     Labels,
+    NodePortRef,
+    Pod,
     Probe,
     ProbeError,
+    Protocol,
     Service,
     ServiceName,
     ServicePort,
+    ServiceRef,
+    ServiceType,
     Verdict,
 )
 
@@ -155,6 +162,74 @@ def test_a_timeout_to_a_dead_server_is_no_denial() -> None:
 
     found, _ = probed(answering)
     assert error(found) == "TIMEOUT, but app/b failed the liveness check: port 80/TCP: REFUSED"
+
+
+MANY = replace(
+    VIEW,
+    state=replace(
+        VIEW.state,
+        pods=(
+            replace(VIEW.state.pods[0], labels=Labels({"app": "a"})),
+            Pod(
+                "app",
+                "b",
+                Labels({"app": "b"}),
+                (
+                    ContainerPort(79, name="admin"),
+                    ContainerPort(80),
+                    ContainerPort(81, name="web"),
+                    ContainerPort(81, Protocol.UDP, "web"),
+                ),
+            ),
+        ),
+        services=(
+            Service(
+                "app",
+                "web",
+                Labels({"app": "b"}),
+                (
+                    ServicePort(80, "web"),
+                    ServicePort(80, "web", Protocol.UDP),
+                    ServicePort(90, 80),
+                ),
+                ServiceType.NODE_PORT,
+            ),
+        ),
+    ),
+    services={("app", "web"): LiveService(("10.96.0.1",), {(80, Protocol.TCP): 30080})},
+)
+
+
+@pytest.mark.parametrize(
+    ("destinations", "asked"),
+    [
+        ([Destination(B, 80)], ["127.0.0.1:80"]),
+        ([Destination(B, 81, Protocol.UDP)], ["127.0.0.1:81 UDP"]),
+        ([Destination(B, 80), Destination(B, 81)], ["127.0.0.1:80", "127.0.0.1:81"]),
+        ([Destination(ServiceRef("app", "web"), 80)], ["127.0.0.1:81"]),
+        ([Destination(ServiceRef("app", "web"), 80, Protocol.UDP)], ["127.0.0.1:81 UDP"]),
+        ([Destination(ServiceRef("app", "web"), 90)], ["127.0.0.1:80"]),
+        ([Destination(NodePortRef("app", "web", 1), 80)], ["127.0.0.1:81"]),
+        ([Destination(B, 99)], ["127.0.0.1:79"]),  # no port of its own: any shows that it runs
+        ([Destination(B, 80, Protocol.UDP)], ["127.0.0.1:79"]),
+    ],
+)
+def test_only_the_ports_in_doubt_are_tried(
+    destinations: list[Destination], asked: list[str]
+) -> None:
+    seen: list[str] = []
+
+    def answering(pod: str, script: str) -> str:
+        if pod == "a":
+            return timeout(script)
+        found = re.findall(r"(127\.0\.0\.1:\d+) --timeout=\S+( --protocol=udp)?", script)
+        seen.extend(address + (" UDP" if udp else "") for address, udp in found)
+        return allowed(script)
+
+    probes = [Probe(A, destination) for destination in destinations]
+    found, _ = probed(answering, probes=probes, view=MANY)
+    assert sorted(seen) == asked
+    assert {item.outcome for item in found.values()} == {Verdict.TIMEOUT}
 
 
 def test_when_the_pods_cannot_be_asked_for_no_timeout_counts() -> None:

@@ -24,12 +24,14 @@ from harness.cluster.kube.probing import Prober
 from harness.cluster.waiting import Wait
 from harness.errors import ClusterError
 from harness.model import (
+    ContainerPort,
     Destination,
     ExternalRef,
     Observation,
     PodRef,
     Probe,
     ProbeError,
+    Protocol,
     State,
     Verdict,
 )
@@ -131,6 +133,20 @@ def test_denials_of_a_watch_count_if_the_destination_served_all_the_time() -> No
         "kubectl --context test -n real exec a -c agnhost -- "
         "/agnhost connect 10.0.0.2:80 --timeout=1000ms"
     )
+
+
+def test_a_destination_tries_only_the_ports_that_are_watched() -> None:
+    scripts: dict[str, str] = {}
+
+    def answering(pod: str, script: str) -> str:
+        scripts[pod] = script
+        return denied(pod, script)
+
+    ports = (ContainerPort(79), ContainerPort(80), ContainerPort(80, Protocol.UDP))
+    pods = (VIEW.state.pods[0], replace(VIEW.state.pods[1], ports=ports))
+    found, _ = watched(answering, view=replace(VIEW, state=replace(VIEW.state, pods=pods)))
+    assert [item.outcome for item in found] == [TIMEOUT, TIMEOUT]
+    assert re.findall(r"go \d+ (\S+)", scripts["b"]) == ["127.0.0.1:80"]
 
 
 @pytest.mark.parametrize(

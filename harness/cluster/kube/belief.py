@@ -7,9 +7,9 @@ counts as a denial only with evidence that does not depend on policies:
 - after the round, both pods are still there with the same uid and address, not being
   deleted, and ready;
 - every pod that would have answered was running all the time. Either its own batch of the
-  same round had no stall and ended later than the probe did, or it now serves its ports on
-  its own loopback, and answers at once. A late answer proves nothing: a pod that was frozen
-  may be running again.
+  same round had no stall and ended later than the probe did, or it now serves the probed
+  port on its own loopback, and answers at once. A late answer proves nothing: a pod that was
+  frozen may be running again.
 
 A round in which a probe that connected took longer than twice the timeout proves no denial at
 all: machines that are so slow miss answers.
@@ -27,7 +27,8 @@ and by the probes that connected in the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import Executor
 from dataclasses import replace
 
@@ -36,7 +37,16 @@ from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, View
 from harness.cluster.kube.loops import Life
 from harness.errors import ClusterError
-from harness.model import Observation, Pod, PodRef, Probe, ProbeError, Source, Verdict, denials
+from harness.model import (
+    ContainerPort,
+    Observation,
+    PodRef,
+    Probe,
+    ProbeError,
+    Source,
+    Verdict,
+    denials,
+)
 
 
 class ProofOfLife:
@@ -132,13 +142,13 @@ class ProofOfLife:
             for ref in refs
             if ref in batches and batches[ref].stalled and ref not in dead
         }
-        unproven = {
-            ref
-            for item in doubtful
-            for ref in view.backends(item.probe)
-            if ref in view.pods and not _proves_life(batches.get(ref), item)
-        }
-        dead |= self._unresponsive(view, unproven - dead.keys())
+        unproven: dict[PodRef, set[ContainerPort]] = defaultdict(set)
+        for item in doubtful:
+            for ref in view.backends(item.probe):
+                proven = _proves_life(batches.get(ref), item)
+                if ref in view.pods and ref not in dead and not proven:
+                    unproven[ref].update(view.answering(item.probe, ref))
+        dead |= self._unresponsive(view, unproven)
         dns_fault = self._dns_fault(doubtful)
         found: dict[Observation, str] = {}
         for item in doubtful:
@@ -163,12 +173,13 @@ class ProofOfLife:
         lookups = any(item.outcome is Verdict.DNS for item in doubtful)
         return self._inventory.dns_fault() if lookups else None
 
-    def _unresponsive(self, view: View, refs: set[PodRef]) -> dict[PodRef, str]:
-        """Return what is wrong with those pods that do not serve their ports now."""
+    def _unresponsive(
+        self, view: View, ports: Mapping[PodRef, Set[ContainerPort]]
+    ) -> dict[PodRef, str]:
+        """Return what is wrong with those pods that do not serve these ports now."""
         asked = {
-            ref: self._threads.submit(self._check, view.pods[ref], pod)
-            for ref in refs
-            if (pod := view.state.pod(ref))
+            ref: self._threads.submit(self._check, view.pods[ref], sorted(chosen, key=str))
+            for ref, chosen in ports.items()
         }
         return {
             ref: f"{ref} failed the liveness check: {fault}"
@@ -176,9 +187,9 @@ class ProofOfLife:
             if (fault := future.result())
         }
 
-    def _check(self, live: LivePod, pod: Pod) -> str | None:
+    def _check(self, live: LivePod, ports: Sequence[ContainerPort]) -> str | None:
         began = time.monotonic()
-        fault = self._batches.ports_fault(live, pod.ports)
+        fault = self._batches.ports_fault(live, ports)
         took_s = time.monotonic() - began
         if fault is None and took_s > self._batches.settings.limit_s:
             return f"it answered after {took_s:.1f} s"

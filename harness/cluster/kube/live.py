@@ -13,6 +13,8 @@ from typing import Any
 from harness.cluster.networks import block_of_pods
 from harness.errors import ClusterError
 from harness.model import (
+    ContainerPort,
+    Destination,
     Family,
     Networks,
     NodePortRef,
@@ -129,6 +131,41 @@ class View:
                 return tuple(pod.ref for pod in self.state.pods if self._is_on(pod, node))
             case _:
                 return ()
+
+    def answering(self, probe: Probe, backend: PodRef) -> tuple[ContainerPort, ...]:
+        """Return the port of a backend that would answer a probe.
+
+        If the backend does not serve it, its first port shows that the pod is running.
+        """
+        pod = self.state.pod(backend)
+        ports = pod.ports if pod else ()
+        meant, protocol = self._container_port(probe.destination), probe.destination.protocol
+        found = [
+            port
+            for port in ports
+            if port.protocol is protocol and meant in {port.number, port.name}
+        ]
+        return tuple(found or ports)[:1]
+
+    def _container_port(self, destination: Destination) -> int | str:
+        """Return the number or name of the port that a pod behind a destination gets."""
+        match destination.host:
+            case (
+                ServiceRef(namespace, name)
+                | ServiceName(namespace, name)
+                | NodePortRef(namespace, name, _)
+            ):
+                service = self.state.service(namespace, name)
+                return next(
+                    (
+                        port.target
+                        for port in (service.ports if service else ())
+                        if (port.number, port.protocol) == (destination.port, destination.protocol)
+                    ),
+                    destination.port,
+                )
+            case _:
+                return destination.port
 
     def _endpoints(self, service: Service | None) -> tuple[PodRef, ...]:
         return tuple(pod.ref for pod in self.state.endpoints(service)) if service else ()

@@ -12,7 +12,7 @@ import functools
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -81,7 +81,7 @@ class Prober:
             source: LoopRunner(
                 self._batches,
                 by_source[source],
-                functools.partial(self._work, view, source, by_source[source], answering),
+                functools.partial(self._work, view, source, by_source[source], probes),
                 interval_s,
             )
             for source in (*by_source, *sorted(answering - by_source.keys(), key=str))
@@ -105,12 +105,19 @@ class Prober:
         view: Callable[[], View],
         source: Source,
         probes: Sequence[Probe],
-        answering: Set[PodRef],
+        watched: Sequence[Probe],
     ) -> Work:
-        """Return what the loop of a source or of a pod that answers does. Raises ClusterError."""
+        """Return what the loop of a source or of a pod that answers does. Raises ClusterError.
+
+        ``probes`` are those that it makes, out of all that are ``watched``.
+        """
         now = view()
-        pod = now.state.pod(source) if isinstance(source, PodRef) else None
-        ports = pod.ports if pod is not None and source in answering else ()
+        ports = dict.fromkeys(
+            port
+            for probe in watched
+            if isinstance(source, PodRef) and source in now.backends(probe)
+            for port in now.answering(probe, source)
+        )
         own = tuple(Target("127.0.0.1", port.number, port.protocol) for port in ports)
         wanted, faults = self._resolved(now, probes)
         return Work(self._source(now, source), tuple(wanted), tuple(faults), own)
