@@ -46,6 +46,7 @@ class Delays:
     stopped: float = 0.5  # until the kubelet has stopped a pod, beside its grace
     emptied: float = 1.0  # until the content of a deleted namespace is gone
     removed: float = 2.0  # until the namespace is
+    counted: float = 0.0  # until the status of a DaemonSet shows that a pod came or went
 
 
 class Controllers:
@@ -192,14 +193,17 @@ class Controllers:
         owners = pod["metadata"].get("ownerReferences") or []
         for key, item in self._state.objects.items():
             if item["metadata"]["uid"] in [owner["uid"] for owner in owners]:
-                item["status"]["numberReady"] -= 1
+                self._later(self._state.delays.counted, functools.partial(self._count, key, -1))
                 self._later(seconds, functools.partial(self._make_agent, key, pod))
 
     def _make_agent(self, key: Key, old: Object) -> None:
         metadata = {**old["metadata"]}
         metadata.pop("deletionTimestamp", None)
         self._state.put(old | {"metadata": metadata})
-        self._state.objects[key]["status"]["numberReady"] += 1
+        self._later(self._state.delays.counted, functools.partial(self._count, key, 1))
+
+    def _count(self, key: Key, change: int) -> None:
+        self._state.objects[key]["status"]["numberReady"] += change
 
     def changed(self, key: Key, item: Object) -> None:
         """Remove an object that only waited for its finalizers."""

@@ -91,6 +91,16 @@ def test_a_sync_returns_when_the_agents_are_ready_again(server: ApiServer) -> No
     assert daemon_set["status"] == {"numberReady": 1}
 
 
+def test_a_status_that_is_older_than_the_restart_ends_no_wait(server: ApiServer) -> None:
+    cluster = connected(server, *NAMES)
+    cluster.sync(STATE)
+    server.state.delays.ready = 50
+    server.state.delays.counted = 30
+    began = server.clock.now()
+    cluster.sync(replace(STATE, agent_restarts=1))
+    assert 50 < server.clock.now() - began < 90
+
+
 def test_agents_that_do_not_come_back_are_named(server: ApiServer) -> None:
     cluster = connected(server, *NAMES)
     cluster.sync(STATE)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from harness.cluster.kube.api import Api, ApiError
+from harness.cluster.kube.live import is_ready
 from harness.cluster.kube.objects import Object
 from harness.cluster.waiting import Clock, Wait
 from harness.errors import ClusterError
@@ -47,14 +48,23 @@ class Agents:
         return frozenset(pod["metadata"]["uid"] for pod in pods)
 
     def await_restarted(self, deleted: Set[str]) -> None:
-        """Wait until the deleted pods are gone and all workloads are ready. Raises TimedOut."""
+        """Wait until other pods stand for the deleted ones, and all workloads are ready.
+
+        The pods themselves are asked: the status of a DaemonSet may be older than the restart.
+        Raises TimedOut.
+        """
         missing = functools.partial(self._missing, deleted)
         Wait(_READY_S, clock=self.clock).until(missing, "the agents of the CNI to be ready again")
 
     def _missing(self, deleted: Set[str]) -> str | None:
-        pods = [pod["metadata"] for item in self._daemon_sets() for pod in self._pods(item)]
-        left = [f"{pod['name']} is being deleted" for pod in pods if pod["uid"] in deleted]
-        return "; ".join(left or self.faults()) or None
+        pods = [pod for item in self._daemon_sets() for pod in self._pods(item)]
+        old = [pod["metadata"]["name"] for pod in pods if pod["metadata"]["uid"] in deleted]
+        if old:
+            return "; ".join(f"{name} is being deleted" for name in old)
+        if faults := "; ".join(self.faults()):
+            return faults
+        ready = sum(map(is_ready, pods))
+        return f"{ready} of {len(deleted)} agents are ready" if ready < len(deleted) else None
 
     def _daemon_sets(self) -> list[Object]:
         found = (self._item(name) for name in self.names if name.startswith("DaemonSet/"))
