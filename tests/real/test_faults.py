@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -237,9 +237,11 @@ def test_cni_agent_dead(connect: Connect, run: str, profile: Profile) -> None:
     nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"netpol.harness/none": "1"}}}}}
     everywhere = {"spec": {"template": {"spec": {"nodeSelector": {"netpol.harness/none": None}}}}}
     patch = ("patch", "daemonset", name, "-n", namespace, "--type=merge", "-p")
+    agents = _pods_of(namespace, name)
     _kubectl(*patch, json.dumps(nowhere))
     try:
         _until(lambda: not _pods_of(namespace, name), 60)
+        _until(lambda: not _running(agents), 60)
         steps = (_step("open", OPEN, Verdict.ALLOWED), _step("shut", SHUT, Verdict.TIMEOUT))
         scenario_run = runner.ScenarioRun(cluster, _scenario(steps), Timing(settle_s=5.0))
         scenario_run.run(0)
@@ -403,6 +405,17 @@ def _pods_of(namespace: str, daemon_set: str) -> list[str]:
         for item in found
     }
     return [name for name, of in owners.items() if daemon_set in of]
+
+
+def _running(pods: Sequence[str]) -> list[str]:
+    """Those with a container that runs: a pod without a grace period is forgotten earlier."""
+    words = ("crictl", "ps", "-o", "json")
+    found = [
+        json.loads(command.check(["docker", "exec", node, *words])) for node in command.nodes(NAME)
+    ]
+    label = "io.kubernetes.pod.name"
+    names = {item["labels"][label] for there in found for item in there["containers"]}
+    return sorted(names & set(pods))
 
 
 def _may_exec(account: str) -> bool:
