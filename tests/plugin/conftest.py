@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
+
+from tests.plugin.warm import warm_python
 
 SCENARIO = """\
 scenario: Only the frontend reaches the database
@@ -93,9 +97,23 @@ def leaking(word: str) -> str:
 
 RunScenarios = Callable[..., pytest.RunResult]
 
+PLUGINS = ("--disable-plugin-autoload", "-p", "harness.plugin", "--assert=plain")
+
+
+@pytest.fixture(scope="session")
+def worker_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the program that xdist starts its workers with."""
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:  # a fork would not be measured
+        yield sys.executable
+        return
+    with warm_python(tmp_path_factory.mktemp("warm")) as program:
+        yield str(program)
+
 
 @pytest.fixture
-def run_scenarios(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunScenarios:
+def run_scenarios(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> RunScenarios:
     """Run pytest on a folder with one scenario, on a cluster that gives ``answer``."""
 
     monkeypatch.setenv("COLUMNS", "160")  # else pytest shortens the lines of its summary
@@ -106,9 +124,10 @@ def run_scenarios(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) ->
         pytester.makeconftest(conftest.replace("{answer}", answer))
         if not (pytester.path / "scenarios").exists():
             write(pytester, "scenarios/shop.yaml", SCENARIO)
-        plugins = ["--disable-plugin-autoload", "-p", "harness.plugin", "--assert=plain"]
+        plugins = list(PLUGINS)
         if "-n" in words:
             plugins += ["-p", "xdist"]
+            monkeypatch.setattr(sys, "executable", request.getfixturevalue("worker_python"))
         return pytester.runpytest_inprocess(*plugins, *(words or ("scenarios",)))
 
     return run
