@@ -15,13 +15,13 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.cluster import Cluster, KnownCell
-from harness.errors import ClusterError, Problem, ScenarioError, UsageError
+from harness.cluster import Cluster
+from harness.errors import ClusterError, Problem, ScenarioError
 from harness.evidence import Evidence, Topology
+from harness.limitations import limited
 from harness.model import (
     Cell,
     CellResult,
-    Limitation,
     Observation,
     Probe,
     Reachability,
@@ -33,10 +33,10 @@ from harness.model import (
     Verdict,
     Watch,
     satisfies,
+    skips,
 )
 from harness.predecessor import Predecessor, Syncing
 from harness.settle import Rounds, Satisfied, Timing
-from harness.suggest import nearest_or_all
 from harness.watch import Span, watched
 
 
@@ -65,7 +65,8 @@ class ScenarioRun:
     ) -> None:
         """``selected`` are the indices of the steps that will run; None means all of them.
 
-        The control step provides the evidence that steps which do not run would provide.
+        Steps whose features the cluster lacks never run. The control step provides the evidence
+        that steps which do not run would provide.
         ``predecessor`` is the scenario before on this cluster, and this one afterwards.
         """
         before = predecessor or Predecessor()
@@ -75,10 +76,12 @@ class ScenarioRun:
         self._syncing = Syncing(cluster, scenario, before)
         self.rebuilt = ""
         """Why the fixture was made again; empty if it was not."""
-        self._scenario = _limited(scenario, cluster.capabilities.known_cells)
+        self._scenario = limited(scenario, cluster.capabilities.known_cells)
         self._timing = timing or Timing()
         chosen = range(len(scenario.steps)) if selected is None else selected
-        self._selected = tuple(sorted(set(chosen)))
+        skipped = enumerate(skips(scenario.steps, cluster.capabilities.features))
+        self._skipped = {index for index, skip in skipped if skip}
+        self._selected = tuple(sorted(set(chosen) - self._skipped))
         self._topology = functools.cache(lambda index: Topology(scenario.steps[index].state))
         self._connected: dict[Evidence, str] = {}
         """The first step that saw it connect."""
@@ -88,7 +91,7 @@ class ScenarioRun:
         self._synced = self._measured = -1
 
     def run(self, index: int) -> StepResult:
-        """Apply the step's state and measure its table.
+        """Apply the step's state and measure its table. It is none that the cluster skips.
 
         Raises ClusterError, NotRefused, and ScenarioError if a ``never-allowed`` pair was seen
         connecting.
@@ -99,7 +102,9 @@ class ScenarioRun:
         step = self._scenario.steps[index]
         self._refuse_connecting(index)
         for earlier in range(self._synced + 1, index):
-            self._syncing.sync(self._scenario.steps[earlier].state)
+            passed_over = self._scenario.steps[earlier]
+            is_skipped = earlier in self._skipped
+            self._syncing.sync(passed_over.state_if_skipped if is_skipped else passed_over.state)
         return self._apply(index) if step.watch is None else self._watch(index, step.watch)
 
     def _apply(self, index: int) -> StepResult:
@@ -394,52 +399,6 @@ def _has_verdict(_: Cell, observation: Observation) -> bool:
 def without_policies(state: State) -> State:
     """Return the state with the same topology and no policies, before any restart of agents."""
     return replace(state, policies=(), refused=(), agent_restarts=0)
-
-
-def _limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
-    """Return the scenario with the verdicts that the cluster is known to give.
-
-    Each cell keeps the verdict in the file as well. Raises UsageError for a known cell of this
-    scenario that is not in its tables.
-    """
-    known = {
-        (item.step, item.probe): item for item in known_cells if item.scenario == scenario.slug
-    }
-    if not known:
-        return scenario
-    for item in known.values():
-        _require_cell(scenario, item)
-
-    def limited(step: Step, cell: Cell) -> Cell:
-        found = known.get((step.name, str(cell.probe)))
-        if found is None or found.gives is cell.expected:
-            return cell
-        limitation = Limitation(cell.expected, found.reason)
-        return replace(cell, expected=found.gives, undefined=None, limitation=limitation)
-
-    tables = [
-        replace(step.table, cells=tuple(limited(step, cell) for cell in step.table.cells))
-        for step in scenario.steps
-    ]
-    steps = zip(scenario.steps, tables, strict=True)
-    return replace(scenario, steps=tuple(replace(step, table=table) for step, table in steps))
-
-
-def _require_cell(scenario: Scenario, known: KnownCell) -> None:
-    written = {
-        step.name: [str(cell.probe) for cell in step.table.cells] for step in scenario.steps
-    }
-    if known.step not in written:
-        missing = f"no step {known.step!r}"
-        hint = nearest_or_all(known.step, written, "steps")
-    elif known.probe not in written[known.step]:
-        missing = f"no cell {known.probe!r} in step {known.step!r}"
-        hint = nearest_or_all(known.probe, written[known.step], "cells")
-    else:
-        return
-    raise UsageError(
-        f"{scenario.path} has {missing}; `cells` of the CNI profile lists it: {known.reason}", hint
-    )
 
 
 def _after(start: float, moment: float | None) -> float | None:

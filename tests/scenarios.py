@@ -46,7 +46,7 @@ from harness.model import (
     Verdict,
 )
 from harness.scenario.candidates import Budget, Candidates, candidates
-from harness.scenario.needs import needed
+from harness.scenario.needs import needed, with_needs
 from harness.scenario.networks import with_outside
 from harness.scenario.topology import Conflict, StepState, TopologyBuilder
 from tests.worlds import worlds
@@ -372,6 +372,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         for name, made, table in zip(names, states, tables, strict=True)
     )
     words = draw(st.sets(st.sampled_from(sorted(FEATURES)), max_size=2))
+    others = st.sets(st.sampled_from(sorted(FEATURES.keys() - words)), max_size=1)
+    steps = with_needs(steps, of_families, [draw(others) for _ in steps])
     asked = draw(st.lists(st.integers(1, 4), max_size=1))
     return Scenario(
         path="",

@@ -127,7 +127,9 @@ def _run(trial: Trial, read: Scenario, cluster: Cluster) -> Outcome:
     """Run the steps in order, up to the first that decides. Raises HarnessError."""
     known = None if trial.defect is None else _named(trial.defect)
     run = ScenarioRun(cluster, read, Timing(settle_s=SETTLE_S))
-    for index in range(len(read.steps)):
+    for index, skipped in enumerate(cluster.capabilities.skips(read)):
+        if skipped:
+            continue
         done = run.run(index)
         for wrong in wrong_pairs(done):
             if known is None or (wrong.effect and known.effect in {wrong.effect, Effect.BOTH}):

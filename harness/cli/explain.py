@@ -32,13 +32,12 @@ def explain(parsed: argparse.Namespace) -> int:
 
 def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str]) -> int:
     """Explain a pair in each step; return how many of its cells contradict the policies."""
-    facts = oracle.Facts(features=found.needs.features)
     asked = parse_ends(*ends)
     require_ends(steps, asked)
     differing = 0
     for step in steps:
         print(f"step '{step.name}'")
-        judge = oracle.Judge(step.state, facts)
+        judge = oracle.Judge(step.state, oracle.Facts(features=found.features_of(step)))
         for family in found.families:
             probe = replace(asked, family=family)
             cell = next((cell for cell in step.table.cells if cell.probe == probe), None)
@@ -57,13 +56,12 @@ def _explain_pair(found: Scenario, steps: Sequence[Step], ends: tuple[str, str])
 
 def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
     """Explain the cells that contradict the policies; return how many there are."""
-    facts = oracle.Facts(features=found.needs.features)
     differing = total = 0
     if found.oracle_off:
         print(f"the file says `oracle: off`: {found.oracle_off}\n")
     for step in steps:
         cells = step.table.cells
-        judge = oracle.Judge(step.state, facts)
+        judge = oracle.Judge(step.state, oracle.Facts(features=found.features_of(step)))
         against = [cell for cell in cells if _contradicts(judge, cell)]
         total, differing = total + len(cells), differing + len(against)
         contradicted = {cell.probe for cell in against}

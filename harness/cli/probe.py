@@ -33,12 +33,15 @@ def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> E
 
     It never restarts the agents of the CNI.
     """
-    lack = cluster.capabilities.lacks(found.needs)
+    last = found.steps.index(step)
+    skips = cluster.capabilities.skips(found)
+    lack = skips[last]
     if lack:
         raise ClusterError(lack)
-    for each in found.steps[: found.steps.index(step) + 1]:
+    for each, skip in zip(found.steps[: last + 1], skips, strict=False):
         print(f"step '{each.name}'", file=sys.stderr)
-        cluster.sync(replace(each.state, agent_restarts=0))
+        state = each.state_if_skipped if skip else each.state
+        cluster.sync(replace(state, agent_restarts=0))
     wanted = _wanted(found, step, probe)
     observation = _settled(cluster, probe, wanted)
     print(f"{probe}  {observation.outcome}  ({observation.ended - observation.started:.3f} s)")
@@ -59,7 +62,7 @@ def _wanted(found: Scenario, step: Step, probe: Probe) -> frozenset[Verdict]:
     for cell in step.table.cells:
         if cell.probe == probe:
             return frozenset({cell.expected})
-    facts = oracle.Facts(features=found.needs.features)
+    facts = oracle.Facts(features=found.features_of(step))
     prediction = oracle.Judge(step.state, facts).predict(probe)
     return frozenset() if prediction.not_judged else prediction.verdicts
 

@@ -16,7 +16,17 @@ from typing import Protocol, Self
 
 from harness.cluster.networks import mismatch
 from harness.cluster.watching import Pace, in_rounds
-from harness.model import DeniesBy, Needs, Networks, Observation, Probe, State, Verdict
+from harness.model import (
+    DeniesBy,
+    Needs,
+    Networks,
+    Observation,
+    Probe,
+    Scenario,
+    State,
+    Verdict,
+    skips,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +81,7 @@ class Capabilities:
 
     def lacks(self, needs: Needs) -> str | None:
         """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
-        reasons = {gap.feature: f" ({gap.reason})" for gap in self.gaps}
-        missing = [
-            f"feature {name}{reasons.get(name, '')}"
-            for name in sorted(needs.features - self.features)
-        ]
+        missing = self._named(needs.features - self.features)
         if needs.nodes > self.nodes:
             missing.append(f"worker nodes (it has {self.nodes}, the scenario needs {needs.nodes})")
         missing += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
@@ -83,6 +89,26 @@ class Capabilities:
             return f"cluster {self.name} lacks {', '.join(missing)}"
         misfit = None if self.networks is None else mismatch(self.networks, needs)
         return f"cluster {self.name} {misfit}" if misfit else None
+
+    def skips(self, scenario: Scenario) -> tuple[str | None, ...]:
+        """Return for each step of a scenario why this cluster skips it, or None."""
+        lack = self.lacks(scenario.needs)
+        if lack:
+            return (lack,) * len(scenario.steps)
+        found: list[str | None] = []
+        for step, skip in zip(scenario.steps, skips(scenario.steps, self.features), strict=True):
+            if skip is None:
+                found.append(None)
+                continue
+            why = f"cluster {self.name} lacks {', '.join(self._named(skip.missing))}"
+            after = f"it comes after step {skip.of!r}, which is skipped: "
+            found.append(why if skip.of == step.name else after + why)
+        return tuple(found)
+
+    def _named(self, missing: Iterable[str]) -> list[str]:
+        """Return features with the reasons why they are missing, as far as they are known."""
+        reasons = {gap.feature: f" ({gap.reason})" for gap in self.gaps}
+        return [f"feature {name}{reasons.get(name, '')}" for name in sorted(missing)]
 
     def ignores(self, needs: Needs) -> tuple[str, ...]:
         """Return the kinds of ``needs`` that this cluster accepts and that have no effect."""

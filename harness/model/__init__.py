@@ -55,9 +55,12 @@ from harness.model.scenarios import (
     Refused,
     Restarted,
     Scenario,
+    Skip,
     Step,
+    StepNeeds,
     TruthTable,
     Watch,
+    skips,
 )
 from harness.model.topology import (
     RESERVED_NAMESPACES,
@@ -129,9 +132,11 @@ __all__ = [
     "ServicePort",
     "ServiceRef",
     "ServiceType",
+    "Skip",
     "Source",
     "State",
     "Step",
+    "StepNeeds",
     "StepResult",
     "TruthTable",
     "Verdict",
@@ -141,4 +146,5 @@ __all__ = [
     "denials",
     "is_rejected",
     "satisfies",
+    "skips",
 ]

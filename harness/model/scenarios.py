@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 
 from harness.errors import Location
 from harness.model.probes import Destination, Probe
@@ -169,6 +169,22 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class StepNeeds:
+    """Words out of ``FEATURES`` that a step needs, and not its whole scenario.
+
+    A cluster without one of ``state`` cannot have the step's State. One without one of ``table``
+    can, and does not give the verdicts of the table.
+    """
+
+    state: frozenset[str] = frozenset()
+    table: frozenset[str] = frozenset()
+
+    @property
+    def features(self) -> frozenset[str]:
+        return self.state | self.table
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A state and what shall be reachable in it.
 
@@ -185,18 +201,48 @@ class Step:
     settle_s: float | None = None
     hold_s: float | None = None
     watch: Watch | None = None
+    needs: StepNeeds = field(default_factory=StepNeeds)
 
     @property
     def actions(self) -> tuple[str, ...]:
         """What the step does, in words."""
         return tuple(map(str, self.changes))
 
+    @property
+    def state_if_skipped(self) -> State:
+        """What a cluster has after the step if it skips it: nothing is submitted to be refused."""
+        return replace(self.state, refused=())
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why a cluster skips a step: the features that it lacks for the step named ``of``."""
+
+    of: str
+    missing: frozenset[str]
+
+
+def skips(steps: Iterable[Step], features: Set[str]) -> Iterator[Skip | None]:
+    """Yield for each step why a cluster with these ``features`` skips it, or None.
+
+    It skips a step that needs another one. If it cannot have the State of that step, it skips all
+    later steps too, because their changes begin with that State.
+    """
+    blocked: Skip | None = None
+    for step in steps:
+        missing = step.needs.features - features
+        own = Skip(step.name, missing) if missing else None
+        yield blocked or own
+        if blocked is None and step.needs.state - features:
+            blocked = own
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a scenario asks of a cluster beyond pods, TCP, UDP and ClusterIPs.
 
-    ``features`` are words out of ``FEATURES``; ``kinds`` are ``apiVersion/Kind`` of the
+    ``features`` are words out of ``FEATURES``, without those that steps ask for themselves;
+    ``kinds`` are ``apiVersion/Kind`` of the
     objects it applies, without those that every cluster enforces. ``networks`` and ``outside``
     are those of its states. ``on_request`` are words out of ``ON_REQUEST``. ``pod_blocks`` are
     the families in which its policies name the block of all pods.
@@ -272,3 +318,7 @@ class Scenario:
     notes: tuple[str, ...] = ()
     topology: State | None = None
     fixture: Fixture | None = None
+
+    def features_of(self, step: Step) -> frozenset[str]:
+        """Return the features that every cluster which runs the step has."""
+        return self.needs.features | step.needs.features

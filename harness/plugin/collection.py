@@ -190,7 +190,8 @@ class ScenarioStep(pytest.Item):
         try:
             cluster = cluster_holder(self.config).cluster()
             needs = self.file.scenario.needs
-            lack = options.excluded(self.config, needs) or cluster.capabilities.lacks(needs)
+            skips = cluster.capabilities.skips(self.file.scenario)
+            lack = options.excluded(self.config, needs) or skips[self.index]
             if lack:
                 self._note(report.Outcome.SKIPPED, lack)
                 pytest.skip(lack)
@@ -241,9 +242,9 @@ class ScenarioStep(pytest.Item):
         self.user_properties += report.properties(record)
 
     def _explain(self, result: CellResult) -> str:
-        facts = oracle.Facts(features=self.file.scenario.needs.features)
-        state = self.file.scenario.steps[self.index].state
-        explanation = oracle.Judge(state, facts).explain(result.cell.probe)
+        step = self.file.scenario.steps[self.index]
+        facts = oracle.Facts(features=self.file.scenario.features_of(step))
+        explanation = oracle.Judge(step.state, facts).explain(result.cell.probe)
         return report.reasons(explanation, result.cell.stated)
 
     def _repeat(self, result: CellResult) -> str:

@@ -24,7 +24,18 @@ from pathlib import Path
 
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
-from harness.model import Change, Family, Fixture, Needs, Scenario, State, Step, TruthTable, Watch
+from harness.model import (
+    Change,
+    Family,
+    Fixture,
+    Needs,
+    Scenario,
+    State,
+    Step,
+    TruthTable,
+    Watch,
+    skips,
+)
 from harness.scenario import fixture as fixtures
 from harness.scenario import judge, watching
 from harness.scenario.candidates import Budget, Candidates, candidates
@@ -36,7 +47,7 @@ from harness.scenario.fixture import load as load_fixture
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.manifests import Manifests
-from harness.scenario.needs import needed
+from harness.scenario.needs import needed, with_needs
 from harness.scenario.networks import with_outside
 from harness.scenario.problems import Problems
 from harness.scenario.schema import ScenarioWire, StepWire, fixture_json_schema, json_schema
@@ -226,6 +237,10 @@ class _Reading:
     def _check_steps(self, document: Document, wire: ScenarioWire) -> None:
         seen: dict[str, int] = {}
         for index, step in enumerate(wire.steps):
+            for number, need in enumerate(step.needs):
+                if need in wire.needs:
+                    here = document.at(("steps", index, "needs", number))
+                    self.problems.add(here, f"the scenario needs {need!r} already", "remove it")
             at = document.at(("steps", index, "step"))
             if step.step in seen:
                 fact = f"the step {step.step!r} stands in line {seen[step.step]} already"
@@ -283,8 +298,8 @@ class _Reading:
             )
             for index, step in enumerate(wire.steps)
         )
-        steps = with_outside(steps)
         families = tuple(Family(number) for number in wire.families)
+        steps = with_needs(with_outside(steps), families, [set(step.needs) for step in wire.steps])
         fixture = read.fixture.fixture if read.fixture else None
         return Scenario(
             path=str(self.path),
@@ -312,6 +327,17 @@ class _Reading:
             self.problems.add(self._proves_at, fact, "remove `proves: nothing-changes`")
         elif not changes and not scenario.weak:
             self.problems.add(self._steps_at, *judge.without_proof(scenario.steps))
+        elif changes and not judge.changes_something(always_run := _always_run(scenario)):
+            first = next(step for step in scenario.steps if step not in always_run)
+            fact = "without the steps that a cluster may skip, no step changes any cell"
+            hint = f"write the needs of step {first.name!r} in the `needs` of the scenario"
+            self.problems.add(first.location, fact, hint)
+
+
+def _always_run(scenario: Scenario) -> list[Step]:
+    """Return the steps that run on every cluster which has what the scenario needs."""
+    skipped = skips(scenario.steps, scenario.needs.features)
+    return [step for step, skip in zip(scenario.steps, skipped, strict=True) if skip is None]
 
 
 def _watched_text(

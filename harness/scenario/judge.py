@@ -85,11 +85,10 @@ def compare(scenario: Scenario, problems: Problems) -> Scenario:
     or that the oracle cannot judge. Each word that the policies contradict becomes a problem,
     unless the author switched the oracle off.
     """
-    facts = oracle.Facts(features=scenario.needs.features)
     against: dict[Location, list[str]] = {}
     steps = []
     for step in scenario.steps:
-        judge = oracle.Judge(step.state, facts)
+        judge = oracle.Judge(step.state, oracle.Facts(features=scenario.features_of(step)))
         cells = tuple(_judged(judge, cell, against) for cell in step.table.cells)
         steps.append(replace(step, table=replace(step.table, cells=cells)))
     hint = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 
 from harness.model import (
     ON_REQUEST,
@@ -17,6 +18,7 @@ from harness.model import (
     Protocol,
     State,
     Step,
+    StepNeeds,
 )
 from harness.policy import Everybody, builtin, kinds, parsed, placeholders
 
@@ -24,25 +26,29 @@ from harness.policy import Everybody, builtin, kinds, parsed, placeholders
 def needed(
     steps: Sequence[Step], families: Iterable[Family], words: Iterable[str], nodes: Iterable[int]
 ) -> Needs:
-    """Return what a scenario needs. ``words`` and ``nodes`` are those that its author wrote."""
+    """Return what a scenario needs. ``words`` and ``nodes`` are those that its author wrote.
+
+    What its steps ask for themselves is not part of it, unless it is one of ``words``.
+    """
     written = frozenset(words)
     restarts = {change for step in steps for change in step.changes} & {AgentsRestarted()}
     on_request = (written & ON_REQUEST.keys()) | ({"disruptive"} if restarts else set())
     cells = [cell for step in steps for cell in step.table.cells]
     states = [step.state for step in steps]
-    features = {*(written - on_request), *_features_of_states(states), *_features_of_cells(cells)}
-    if restarts:
-        features.add("agents")
-    if Family.V6 in families:
-        features.add("ipv6")
     objects = {manifest for state in states for manifest in state.policies}
+    features = {
+        *_features_of_states(states),
+        *_features_of_objects(objects),
+        *_features_of_families(families),
+        *_features_of_rules(states),
+        *_features_of_blocks(objects),
+        *_features_of_cells(cells),
+    }
+    of_steps = {feature for step in steps for feature in step.needs.features}
+    features = (features - of_steps) | (written - on_request)
     applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
     asked_for = frozenset(applied - (kinds.names() & builtin.names()))
     meant = {found for manifest in objects for found in placeholders(manifest)}
-    policies = {manifest for manifest in objects if kinds.kind_of(manifest) is not None}
-    features |= set(_features_of_blocks(policies))
-    if any(found.family is Family.V6 for found in meant):
-        features.add("ipv6")
     named = [found.of.index for found in meant if isinstance(found.of, NodeRef)]
     most = max([1, *nodes, *_nodes_of_cells(cells), *named])
     state = steps[0].state
@@ -57,10 +63,38 @@ def needed(
     )
 
 
-def _features_of_blocks(policies: Iterable[Manifest]) -> Iterator[str]:
-    for policy in policies:
-        for found in placeholders(policy):
-            yield "ipblock-node-ip" if isinstance(found.of, NodeRef) else "ipblock-pod-ip"
+def with_needs(
+    steps: Sequence[Step], families: Sequence[Family], words: Sequence[Set[str]]
+) -> tuple[Step, ...]:
+    """Return the steps with what each needs for itself. ``words`` are those written in each.
+
+    A word that one step has is a need of each step that shows it.
+    """
+    asked_for = frozenset[str]().union(*words)
+    if not asked_for:
+        return tuple(steps)
+    return tuple(
+        replace(step, needs=_needed_by(step, families, own, asked_for))
+        for step, own in zip(steps, words, strict=True)
+    )
+
+
+def _needed_by(
+    step: Step, families: Iterable[Family], own: Set[str], asked_for: Set[str]
+) -> StepNeeds:
+    states, objects = [step.state], step.state.policies
+    of_state = {*_features_of_states(states), *_features_of_objects(objects)} & asked_for
+    of_table = {
+        *own,
+        *_features_of_families(families),
+        *_features_of_rules(states),
+        *_features_of_blocks(objects),
+        *_features_of_cells(step.table.cells),
+    } & asked_for
+    return StepNeeds(frozenset(of_state), frozenset(of_table - of_state))
+
+
+# ------------------------------------------------------------------ what a State needs
 
 
 def _features_of_states(states: Iterable[State]) -> Iterator[str]:
@@ -74,12 +108,43 @@ def _features_of_states(states: Iterable[State]) -> Iterator[str]:
         spoken |= {port.protocol for external in state.externals for port in external.ports}
         if Protocol.SCTP in spoken:
             yield "sctp"
+        if state.agent_restarts:
+            yield "agents"
+
+
+def _features_of_objects(objects: Iterable[Manifest]) -> Iterator[str]:
+    for manifest in objects:
+        if any(found.family is Family.V6 for found in placeholders(manifest)):
+            yield "ipv6"
+
+
+# ------------------------------------------------------------------ what a table needs
+
+
+def _features_of_families(families: Iterable[Family]) -> Iterator[str]:
+    if Family.V6 in families:
+        yield "ipv6"
+
+
+def _features_of_rules(states: Iterable[State]) -> Iterator[str]:
+    """Yield what policies need to act, and manifests to be refused.
+
+    A cluster that lacks it accepts the policies, and can have the State without what is refused.
+    """
+    for state in states:
         if state.refused:
             yield "admission"
         for policy in parsed(state.policies):
             rules = (*policy.ingress, *policy.egress)
             if any(port.end_port is not None for rule in rules for port in rule.ports):
                 yield "endport"
+
+
+def _features_of_blocks(objects: Iterable[Manifest]) -> Iterator[str]:
+    for policy in objects:
+        if kinds.kind_of(policy) is not None:
+            for found in placeholders(policy):
+                yield "ipblock-node-ip" if isinstance(found.of, NodeRef) else "ipblock-pod-ip"
 
 
 def _features_of_cells(cells: Iterable[Cell]) -> Iterator[str]:

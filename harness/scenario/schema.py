@@ -31,6 +31,7 @@ from harness.scenario.syntax import (
     RequirementId,
     Seconds,
     ServiceName,
+    StepFeature,
     StepTitle,
     Text,
     Title,
@@ -231,6 +232,10 @@ class StepWire(_Wire):
 
     step: Annotated[StepTitle, Texts(missing="step: a sentence that names it")] = Field(
         description="The step's name, a sentence."
+    )
+    needs: Annotated[list[StepFeature], Texts("needs: [sctp]")] = Field(
+        default_factory=list,
+        description="What this step needs, and not the others: without it, the step is skipped.",
     )
     namespace: str | None = Field(None, description="The namespace of manifests that have none.")
     apply: Annotated[list[_Manifest], Texts("apply: [policies/a.yaml]")] = Field(

@@ -148,6 +148,16 @@ def _feature(text: str) -> str:
     return text
 
 
+def _step_feature(text: str) -> str:
+    if text in ON_REQUEST:
+        hint = "write it in the `needs` of the scenario"
+        raise _fault(f"{text!r} cannot be the need of one step", hint)
+    if text not in FEATURES:
+        hint = nearest_or_all(text, FEATURES, "needs")
+        raise _fault(f"{text!r} is not a known need", hint)
+    return text
+
+
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -215,6 +225,7 @@ DurationText = Annotated[str, AfterValidator(_duration)]
 WholeSeconds = Annotated[int, AfterValidator(_not_negative)]
 Seconds = Annotated[float, AfterValidator(_not_negative)]
 Feature = Annotated[str, AfterValidator(_feature)]
+StepFeature = Annotated[str, AfterValidator(_step_feature)]
 RequirementId = Annotated[str, AfterValidator(_requirement_id)]
 DefectId = Annotated[str, AfterValidator(_defect_id)]
 IpAddress = Annotated[str, AfterValidator(_address)]

@@ -333,6 +333,7 @@ def _step(
     step: Step, ends: Candidates, reasons: Mapping[str, str], placement: _Placement
 ) -> Mapped:
     entries: list[tuple[str, Node]] = [("step", step.name)]
+    entries += _unless_empty("needs", Listed(tuple(sorted(step.needs.features)), Layout.LINE))
     entries += _default_namespace(step)
     entries += _verbs(step, placement)
     entries += _unless_empty("never-allowed", _reasons(reasons))

@@ -193,6 +193,47 @@ def test_what_the_cluster_lacks_skips_every_step_with_the_reason(
     )
 
 
+ONE_STEP_NEEDS_MORE = SCENARIO.replace(
+    "  - step: nobody is left\n", "  - step: nobody is left\n    needs: [hairpin]\n"
+)
+
+
+@IN_ONE_PROCESS_AND_A_WORKER
+def test_a_step_that_needs_what_the_cluster_lacks_is_skipped_alone(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]
+) -> None:
+    poor = (
+        CONFTEST.replace("fakes.FakeCluster(_answer)", "fakes.FakeCluster(_answer, POOR)")
+        + "\nfrom dataclasses import replace\n"
+        "POOR = replace(fakes.EVERYTHING, features=frozenset())\n"
+    )
+    write(pytester, "scenarios/shop.yaml", ONE_STEP_NEEDS_MORE)
+    reason = "cluster fake lacks feature hairpin"
+    result = run_scenarios(
+        *("scenarios", "-rs", "-v", "--netpol-results=results.json", "--junitxml=junit.xml"),
+        *("--netpol-tables", *spread),
+        conftest=poor,
+    )
+    result.assert_outcomes(passed=2, skipped=1)
+    assert section(result, "short test summary info") == (
+        f"SKIPPED [1] scenarios/shop.yaml:1: {reason}"
+    )
+    tables = section(result, "scenarios/shop.yaml: Only the frontend reaches the database")
+    assert tables.splitlines()[-3:] == [
+        "nobody is left  [skipped]",
+        "  update NetworkPolicy shop/from-frontend",
+        f"  {reason}",
+    ]
+    document = json.loads((pytester.path / "results.json").read_text())
+    steps = [(step["outcome"], step["message"]) for step in document["steps"]]
+    assert steps == [("passed", ""), ("passed", ""), ("skipped", reason)]
+    suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
+    messages = [item.get("message") for item in suite.iter("skipped")]
+    assert messages == [reason]
+    everything = run_scenarios("scenarios", *spread)
+    everything.assert_outcomes(passed=3)
+
+
 @IN_ONE_PROCESS_AND_A_WORKER
 def test_kinds_without_effect_on_the_cluster_are_named(
     pytester: pytest.Pytester, run_scenarios: RunScenarios, spread: tuple[str, ...]

@@ -28,6 +28,7 @@ from harness.model import (
     Scenario,
     State,
     Step,
+    StepNeeds,
     TruthTable,
     Verdict,
 )
@@ -525,3 +526,71 @@ def test_kinds_without_effect_are_named_and_not_lacking() -> None:
     assert small.lacks(needs) is None
     assert small.ignores(needs) == ("v1/ConfigMap", "v1/Secret")
     assert small.ignores(DENY.needs) == ()
+
+
+# ------------------------------------------------------------------ steps that need more
+
+LACKING = replace(EVERYTHING, features=frozenset(), gaps=(Gap("sctp", "the kernel has none"),))
+OF_TABLE, OF_STATE = StepNeeds(table=frozenset({"hairpin"})), StepNeeds(frozenset({"sctp"}))
+
+
+def three_steps(needs: StepNeeds) -> Scenario:
+    """Open, then open with needs and a refused object, then shut."""
+    return scenario(
+        step("open", OPEN, cell(Verdict.ALLOWED, 81)),
+        replace(
+            step("special", replace(OPEN, refused=(POLICY,)), cell(Verdict.ALLOWED, 80)),
+            needs=needs,
+        ),
+        step("shut", SHUT, cell(Verdict.TIMEOUT, 80)),
+    )
+
+
+def test_a_step_is_skipped_alone_if_the_cluster_can_have_its_state() -> None:
+    assert LACKING.skips(three_steps(OF_TABLE)) == (
+        None,
+        "cluster fake lacks feature hairpin",
+        None,
+    )
+    assert EVERYTHING.skips(three_steps(OF_TABLE)) == (None, None, None)
+
+
+def test_the_steps_after_a_state_that_the_cluster_cannot_have_are_skipped_too() -> None:
+    lack = "cluster fake lacks feature sctp (the kernel has none)"
+    after = f"it comes after step 'special', which is skipped: {lack}"
+    assert LACKING.skips(three_steps(OF_STATE)) == (None, lack, after)
+    # The first such step counts, whatever a later one lacks.
+    steps = three_steps(OF_STATE).steps
+    both = scenario(*steps[:2], replace(steps[2], needs=OF_TABLE))
+    assert LACKING.skips(both) == (None, lack, after)
+
+
+def test_what_the_scenario_needs_skips_every_step() -> None:
+    whole = replace(three_steps(OF_TABLE), needs=replace(DENY.needs, nodes=3))
+    reason = "cluster fake lacks worker nodes (it has 2, the scenario needs 3)"
+    assert LACKING.skips(whole) == (reason,) * 3
+
+
+def test_a_skipped_step_is_no_evidence_and_its_state_is_applied_without_what_is_refused() -> None:
+    cluster = FakeCluster(shut_by_policy, LACKING)
+    run = ScenarioRun(cluster, three_steps(OF_TABLE), QUICK)
+    run.run(0)
+    result = run.run(2)
+    assert not result.reachability.unproven
+    # The control step, the first step, what the skipped one leaves, the last one.
+    assert cluster.synced == [OPEN, OPEN, OPEN, SHUT]
+    assert cluster.rounds[0] == (probe(80),)
+
+
+def test_a_skipped_step_does_not_prove_a_denial() -> None:
+    cluster = FakeCluster(denies_all, LACKING)
+    result = ScenarioRun(cluster, three_steps(OF_TABLE), QUICK).run(2)
+    assert len(result.reachability.unproven) == 1
+
+
+def test_a_step_that_the_cluster_does_not_skip_is_evidence() -> None:
+    cluster = FakeCluster(shut_by_policy)
+    run = ScenarioRun(cluster, three_steps(OF_TABLE), QUICK)
+    for index in range(3):
+        assert not run.run(index).reachability.unproven
+    assert cluster.synced == [OPEN, replace(OPEN, refused=(POLICY,)), SHUT]

@@ -16,6 +16,7 @@ from harness import scenario
 from harness.cli import Exit, main, version
 from harness.cli.parser import parser
 from harness.cli.probe import probe_step
+from harness.errors import ClusterError
 from harness.model import Probe, Verdict
 from tests import fakes
 
@@ -519,6 +520,20 @@ def test_probe_restarts_no_agents(example: Path) -> None:
     probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
     assert probe_step(cluster, found, found.steps[1], probe) == Exit.OK
     assert [state.agent_restarts for state in cluster.synced] == [0, 0]
+
+
+def test_probe_of_a_step_that_the_cluster_skips(example: Path) -> None:
+    text = example.read_text("utf-8")
+    example.write_text(text.replace("    expect:", "    needs: [hairpin]\n    expect:", 1))
+    found = scenario.read(example)
+    poor = replace(fakes.EVERYTHING, features=frozenset())
+    cluster = fakes.FakeCluster(fakes.by_the_book, poor)
+    probe = Probe(scenario.parse_source(SHOP[0]), scenario.parse_destination(SHOP[1]))
+    with pytest.raises(ClusterError) as caught:
+        probe_step(cluster, found, found.steps[0], probe)
+    assert str(caught.value) == "cluster fake lacks feature hairpin"
+    assert not cluster.synced
+    assert probe_step(cluster, found, found.steps[1], probe) == Exit.OK
 
 
 def test_probe_that_stays_wrong(example: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ from harness.model import (
     ServicePort,
     ServiceRef,
     ServiceType,
+    StepNeeds,
     Verdict,
 )
 from harness.scenario.write import write
@@ -89,6 +90,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
         on_request=frozenset({"disruptive", "scale"}),
     )
     assert everything.steps[0].state.networks == everything.needs.networks
+    assert everything.steps[2].needs == StepNeeds(table=frozenset({"hairpin"}))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,80 @@ def test_a_block_that_only_the_cluster_knows_has_needs(
     found = load(tmp_path, f"apply: [{policy}]", "TIMEOUT").needs
     assert (found.features - {"external"}, found.nodes) == (needs.features, needs.nodes)
     assert found.pod_blocks == needs.pod_blocks
+
+
+ENDPORT = (
+    "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: a},"
+    " spec: {policyTypes: [Ingress], ingress: [{ports: [{port: 80, endPort: 81}]}]}}"
+)
+
+
+def with_steps(tmp_path: Path, *steps: str) -> Scenario:
+    return load(tmp_path, steps[0], "TIMEOUT\n  - step: " + "\n  - step: ".join(steps[1:]))
+
+
+def test_a_need_of_one_step_is_none_of_the_scenario(tmp_path: Path) -> None:
+    """It is a need of each step in which it is detected, too, until the policy is gone."""
+    found = with_steps(
+        tmp_path,
+        f"needs: [endport]\n    apply: [{ENDPORT}]",
+        "later\n    label: {a/x: {t: v}}\n    expect: TIMEOUT",
+        "gone\n    delete: [NetworkPolicy/a/p]\n    expect: TIMEOUT",
+    )
+    of_table = StepNeeds(table=frozenset({"endport"}))
+    assert [step.needs for step in found.steps] == [StepNeeds(), of_table, of_table, StepNeeds()]
+    assert "endport" not in found.needs.features
+    written = tmp_path / "written.yaml"
+    written.write_text(write(found))
+    again = scenario.load(written)
+    assert [step.needs for step in again.steps] == [step.needs for step in found.steps]
+    assert again.needs == found.needs
+
+
+def test_a_cluster_may_lack_what_a_state_needs(tmp_path: Path) -> None:
+    found = with_steps(
+        tmp_path,
+        "needs: [sctp, hostnetwork]\n    create: {a: {pods: {s: {ports: [90/SCTP]}}}}",
+        "from a node\n    expect: |2\n              b/y:80\n      node/1  allowed",
+    )
+    host, sctp = frozenset({"hostnetwork"}), frozenset({"sctp"})
+    assert [step.needs for step in found.steps[1:]] == [StepNeeds(sctp, host)] * 2
+    assert found.needs.features == {"external"}
+
+
+def test_a_block_of_pods_is_judged_only_where_a_step_needs_that_it_matches(tmp_path: Path) -> None:
+    path = tmp_path / "judged.yaml"
+    path.write_text(BLOCKS)
+    read = scenario.load(path)
+    assert [[c.undefined is None for c in s.table.cells] for s in read.steps] == [
+        [True],
+        [False],
+        [True],
+    ]
+
+
+BLOCKS = """\
+scenario: A block of all addresses
+why: Whether it matches pods is certain only where it is needed.
+topology:
+  a: {pods: {x: {}, z: {ports: [80]}}}
+steps:
+  - step: it is needed
+    needs: [ipblock-pod-ip]
+    apply:
+      - &block
+        apiVersion: networking.k8s.io/v1
+        kind: NetworkPolicy
+        metadata: {name: p, namespace: a}
+        spec: {podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}
+    expect: allowed
+  - step: it is not
+    expect: TIMEOUT
+  - step: another policy
+    apply:
+      - {<<: *block, spec: {podSelector: {}, ingress: []}}
+    expect: TIMEOUT
+"""
 
 
 def test_built_in_kinds_are_asked_for_apart_from_networkpolicy(tmp_path: Path) -> None:
