@@ -1,8 +1,8 @@
 """Requirements and the scenarios that try them: `make coverage` writes docs/coverage.md.
 
 The results of runs are docs/results/*.json.gz, files of `--results` named for the CNI, and files
-that the command line names. For each requirement the table has the worst outcome of its scenarios
-on each of them.
+that the command line names. For each requirement the table has the worst outcome of the steps of
+its scenarios on each of them. It says how many steps ran, if some were skipped, and why.
 
 A hole is a requirement that connections or the API server show and that no scenario of conformance
 covers. If connections show it, its scenarios must probe over TCP and UDP, on one node and between
@@ -12,8 +12,11 @@ both directions. The command fails if there is a hole.
 
 from __future__ import annotations
 
+import functools
 import gzip
+import operator
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +26,7 @@ from harness.catalogue import Requirement, Status
 from harness.errors import HarnessError
 from harness.model import Cell, NodeRef, PodRef, Scenario, ServiceName, ServiceRef, State
 from harness.policy import Direction, NetworkPolicy, parsed
-from harness.report import Results
+from harness.report import Outcome, Results
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ROOT / "scenarios"
@@ -52,7 +55,6 @@ WORST_FIRST = (
     "not refused",
     "unproven",
     "limited",
-    "skipped",
     "passed",
 )
 DIRECTIONS = tuple(direction.lower() for direction in Direction)
@@ -171,23 +173,72 @@ def _lacking(entry: Requirement, have: Aspects) -> Iterator[str]:
 # ------------------------------------------------------------------ results
 
 
-def outcomes(results: Results) -> Mapping[str, str]:
-    """Return the worst outcome of the steps of each scenario, by its path below ``scenarios/``."""
-    worst: dict[str, str] = {}
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What the steps of some scenarios gave in one run.
+
+    ``worst`` is the worst outcome of the steps that ran, or empty; ``ran`` is how many they are.
+    ``skipped`` has the reason of each step that did not run.
+    """
+
+    worst: str = ""
+    ran: int = 0
+    skipped: tuple[str, ...] = ()
+
+    def __or__(self, other: Tried) -> Tried:
+        seen = filter(None, (self.worst, other.worst))
+        worst = min(seen, key=WORST_FIRST.index, default="")
+        return Tried(worst, self.ran + other.ran, self.skipped + other.skipped)
+
+
+NOTHING = Tried()
+
+
+def outcomes(results: Results) -> Mapping[str, Tried]:
+    """Return what the steps of each scenario gave, by its path below ``scenarios/``."""
+    found: dict[str, Tried] = {}
     for step in results.steps:
         path = step.file.partition("scenarios/")[2]
-        both = {step.outcome, worst.get(path, "passed")}
-        worst[path] = min(both, key=WORST_FIRST.index)
-    return worst
+        is_skipped = step.outcome is Outcome.SKIPPED
+        one = Tried(skipped=(step.message,)) if is_skipped else Tried(str(step.outcome), 1)
+        found[path] = found.get(path, NOTHING) | one
+    return found
 
 
-def _of(paths: Sequence[str], found: Mapping[str, str]) -> str:
-    """Return the worst outcome of some scenarios in one run; empty if none of them ran."""
-    there = [found[path] for path in paths if found.get(path, "skipped") != "skipped"]
-    return min(there, key=WORST_FIRST.index, default="")
+def _in_words(tried: Tried, numbers: Mapping[str, int]) -> str:
+    """Return a result, with the numbers of the reasons of skipped steps."""
+    if not tried.skipped:
+        return tried.worst
+    why = ", ".join(map(str, sorted({numbers[reason] for reason in tried.skipped})))
+    if not tried.ran:
+        return f"skipped ({why})"
+    total = tried.ran + len(tried.skipped)
+    return f"{tried.worst}, {tried.ran} of {total} steps ({why})"
 
 
-def kept(*more: Path) -> Mapping[str, Mapping[str, str]]:
+def _numbers(results: Iterable[Mapping[str, Tried]]) -> Mapping[str, int]:
+    """Return a number for each reason of skipped steps."""
+    reasons = dict.fromkeys(
+        reason for one in results for tried in one.values() for reason in tried.skipped
+    )
+    return {reason: number for number, reason in enumerate(reasons, 1)}
+
+
+def _skipped(results: Iterable[Mapping[str, Tried]]) -> Iterator[str]:
+    """Yield the reasons of skipped steps as a list, with what each skipped."""
+    files: dict[str, set[str]] = {}
+    steps: Counter[str] = Counter()
+    for one in results:
+        for path, tried in one.items():
+            steps.update(tried.skipped)
+            for reason in tried.skipped:
+                files.setdefault(reason, set()).add(path.removesuffix(".yaml"))
+    for number, (reason, paths) in enumerate(files.items(), 1):
+        counted = "1 step" if steps[reason] == 1 else f"{steps[reason]} steps"
+        yield f"{number}. {reason}: {counted} of {', '.join(sorted(paths))}"
+
+
+def kept(*more: Path) -> Mapping[str, Mapping[str, Tried]]:
     """Return the outcomes of the runs in docs/results and in other files, by the file's name.
 
     Raises HarnessError if a file is no results.json, OSError if it cannot be read.
@@ -206,11 +257,16 @@ def _text(path: Path) -> str:
 # ------------------------------------------------------------------ the page
 
 
-def document(read: Mapping[str, Scenario], results: Mapping[str, Mapping[str, str]]) -> str:
+def document(read: Mapping[str, Scenario], results: Mapping[str, Mapping[str, Tried]]) -> str:
     """Return docs/coverage.md."""
+    numbers = _numbers(results.values())
+    skipped = list(_skipped(results.values()))
     entries = [entry for entry in catalogue.requirements().values() if entry.status in SHOWN]
     head = ("id", "requirement", *results, "with", "scenarios")
-    rows = [_row(entry, read, results.values()) for entry in entries]
+    rows = []
+    for entry in entries:
+        tried = (_of(covering(entry.id, read), one) for one in results.values())
+        rows.append(_row(entry, read, (_in_words(each, numbers) for each in tried)))
     return "\n".join(
         (
             "# Coverage",
@@ -226,16 +282,26 @@ def document(read: Mapping[str, Scenario], results: Mapping[str, Mapping[str, st
             "direction only. The column *with* says what they have: directions, protocols, nodes, "
             "and the kinds of end.",
             "",
+            "The columns of network plugins have the worst outcome of the steps that ran, in the "
+            "runs of [real-runs.md](real-runs.md). If steps were skipped, they say how many ran, "
+            "and the numbers of the [reasons](#skipped-steps).",
+            "",
             f"| {' | '.join(head)} |",
             "|" + "---|" * len(head),
             *(f"| {' | '.join(row)} |" for row in rows),
             "",
+            *(("## Skipped steps", "", *skipped, "") if skipped else ()),
         )
     )
 
 
+def _of(paths: Iterable[str], found: Mapping[str, Tried]) -> Tried:
+    """Return what some scenarios gave together in one run."""
+    return functools.reduce(operator.or_, (found.get(path, NOTHING) for path in paths), NOTHING)
+
+
 def _row(
-    entry: Requirement, read: Mapping[str, Scenario], results: Iterable[Mapping[str, str]]
+    entry: Requirement, read: Mapping[str, Scenario], results: Iterable[str]
 ) -> tuple[str, ...]:
     paths = covering(entry.id, read)
     have = joined(entry.id, read)
@@ -243,7 +309,7 @@ def _row(
     return (
         entry.id,
         entry.text,
-        *(_of(paths, one) for one in results),
+        *results,
         "<br>".join(", ".join(sorted(each)) for each in words),
         "<br>".join(f"[{path.removesuffix('.yaml')}](../scenarios/{path})" for path in paths),
     )

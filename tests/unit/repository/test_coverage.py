@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gzip
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from harness.model import Scenario
 from harness.report import Outcome, Results, Run
 from harness.report.record import StepRecord
 from tools import coverage_table
-from tools.coverage_table import Aspects
+from tools.coverage_table import Aspects, Tried
 
 ONE_SIDED = """
 scenario: one-sided
@@ -127,9 +128,21 @@ def test_the_ends_of_probes_and_their_nodes(name: str, ends: set[str], nodes: se
 # ------------------------------------------------------------------ results
 
 
+LACK = "cluster kind lacks feature sctp"
+
+
 def results(*outcomes: tuple[str, Outcome]) -> Results:
     steps = (
-        StepRecord(f"scenarios/conformance/{name}.yaml", "S", "s", index, 1, outcome, "kind")
+        StepRecord(
+            f"scenarios/conformance/{name}.yaml",
+            "S",
+            "s",
+            index,
+            1,
+            outcome,
+            "kind",
+            LACK if outcome is Outcome.SKIPPED else "",
+        )
         for index, (name, outcome) in enumerate(outcomes)
     )
     return Results(Run("np1", "2030-01-01T00:00:00+00:00", 1.0, "0.1.0", "kind", 2), tuple(steps))
@@ -140,27 +153,34 @@ RUN = results(
     ("one", Outcome.WRONG),
     ("two", Outcome.SKIPPED),
     ("three", Outcome.PASSED),
+    ("partly", Outcome.PASSED),
+    ("partly", Outcome.SKIPPED),
+    ("partly", Outcome.LIMITED),
 )
 
 
-def test_the_outcome_of_a_scenario_is_the_worst_of_its_steps() -> None:
+def test_the_outcome_of_a_scenario_is_the_worst_of_its_steps_that_ran() -> None:
     assert coverage_table.outcomes(RUN) == {
-        "conformance/one.yaml": "wrong",
-        "conformance/two.yaml": "skipped",
-        "conformance/three.yaml": "passed",
+        "conformance/one.yaml": Tried("wrong", 2),
+        "conformance/two.yaml": Tried("", 0, (LACK,)),
+        "conformance/three.yaml": Tried("passed", 1),
+        "conformance/partly.yaml": Tried("limited", 2, (LACK,)),
     }
 
 
 @pytest.mark.parametrize(
     ("names", "shown"),
     [
-        (("one", "two", "three"), "wrong"),
-        (("two", "three"), "passed"),
-        (("two",), ""),
+        (("one", "three"), "wrong"),
+        (("one", "two", "three"), "wrong, 3 of 4 steps (1)"),
+        (("two", "three"), "passed, 1 of 2 steps (1)"),
+        (("partly",), "limited, 2 of 3 steps (1)"),
+        (("partly", "two"), "limited, 2 of 4 steps (1)"),
+        (("two",), "skipped (1)"),
         (("four",), ""),
     ],
 )
-def test_the_outcome_of_a_requirement_is_the_worst_of_its_scenarios_that_ran(
+def test_the_outcome_of_a_requirement_is_the_worst_of_its_steps_that_ran(
     names: tuple[str, ...], shown: str, tmp_path: Path
 ) -> None:
     (read,) = one_sided(tmp_path).values()
@@ -171,6 +191,24 @@ def test_the_outcome_of_a_requirement_is_the_worst_of_its_scenarios_that_ran(
     assert (
         f"| R17 | {R17} | {shown} | ingress<br>TCP<br>the same node<br>pod | {links} |"
     ) in made.splitlines()
+
+
+def test_the_reasons_of_skipped_steps_are_listed_with_what_they_skipped(tmp_path: Path) -> None:
+    other = results(("one", Outcome.SKIPPED), ("three", Outcome.PASSED))
+    other = replace(other, steps=(replace(other.steps[0], message="not here"), other.steps[1]))
+    runs = {"calico": coverage_table.outcomes(RUN), "cilium": coverage_table.outcomes(other)}
+    made = coverage_table.document(one_sided(tmp_path), runs)
+    assert made.partition("## Skipped steps\n\n")[2].splitlines() == [
+        f"1. {LACK}: 2 steps of conformance/partly, conformance/two",
+        "2. not here: 1 step of conformance/one",
+    ]
+    (row,) = (line for line in made.splitlines() if line.startswith("| R17 "))
+    assert row.startswith(f"| R17 | {R17} | wrong | skipped (2) | ")
+
+
+def test_without_skipped_steps_there_is_no_list(tmp_path: Path) -> None:
+    runs = {"calico": coverage_table.outcomes(results(("one", Outcome.PASSED)))}
+    assert "Skipped steps" not in coverage_table.document(one_sided(tmp_path), runs)
 
 
 def test_results_are_read_from_the_folder_and_from_files(
