@@ -6,6 +6,7 @@ often, and that the same port name stands for different numbers.
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from typing import Any
@@ -239,6 +240,7 @@ def worlds(draw: st.DrawFn, most_pods: int = 5, most_policies: int = 4) -> State
     return replace(topology, policies=policies)
 
 
+@functools.lru_cache(maxsize=512)
 def facts(state: State) -> Facts:
     """What the oracle needs to know of the embedded cluster to rule on ipBlock."""
     addresses = allocate(with_implied(state))
@@ -288,10 +290,15 @@ def passes(rules: tuple[PodRules, ...], source: str, destination: str, service: 
     return True
 
 
+@functools.cache
+def _address(ip: str) -> AddressSet:
+    return AddressSet.of([ip])
+
+
 def _allowed(rules: PodRules, other: str, service: str) -> bool:
     """Go through the layers: in each the first clause that matches decides."""
     number, protocol = service.split("/")
-    at = AddressSet.of([other])
+    at = _address(other)
     for layer in rules.layers:
         action = next(
             (

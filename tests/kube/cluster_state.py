@@ -10,7 +10,6 @@ namespace of an object, at ``policyTypes``, and at the provisioner of a StorageC
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import re
@@ -126,14 +125,14 @@ class ClusterState:
         """Store an object as somebody else's, finished: no rule and no controller acts on it."""
         with self._lock:
             self.catch_up()
-            item = copy.deepcopy(item)
+            item = copied(item)
             key = key_of(item)
             self._name(item)
             if key.kind == "Namespace":
                 item["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = key.name
                 item["status"] = {"phase": "Active"}
             self.store(key, item)
-            return copy.deepcopy(item)
+            return copied(item)
 
     def drop(self, *names: str) -> None:
         """Remove an object at once as somebody else would, a namespace with its content."""
@@ -149,7 +148,8 @@ class ClusterState:
         """Return an object as it is now."""
         with self._lock:
             self.catch_up()
-            return copy.deepcopy(self.objects.get(Key(*names)))
+            item = self.objects.get(Key(*names))
+            return item and copied(item)
 
     def catch_up(self) -> None:
         """Let the controllers do what is due."""
@@ -162,7 +162,7 @@ class ClusterState:
         """Read an object. Raises Refused with 404."""
         with self._lock:
             self.catch_up()
-            return copy.deepcopy(self._existing(key))
+            return copied(self._existing(key))
 
     def find(self, kind: Kind, namespace: str = "", selector: str = "") -> list[Object]:
         """List objects of a namespace, or of all, by label selector."""
@@ -175,7 +175,7 @@ class ClusterState:
                 if key[:2] == (kind.api_version, kind.kind)
             ]
             return [
-                copy.deepcopy(item)
+                copied(item)
                 for item in (*stored, *derived)
                 if namespace in {"", item["metadata"].get("namespace", "")}
                 and selects(selector, item["metadata"].get("labels") or {})
@@ -197,7 +197,7 @@ class ClusterState:
         """Create an object. Raises Refused."""
         with self._lock:
             self.catch_up()
-            item = copy.deepcopy(item)
+            item = copied(item)
             key = key_of(item)
             if item["metadata"].get("resourceVersion"):
                 words = "resourceVersion should not be set on objects to be created"
@@ -210,7 +210,7 @@ class ClusterState:
                 self._name(item)
                 self._controllers.begin(key, item)
                 self.store(key, item)
-            return copy.deepcopy(item)
+            return copied(item)
 
     def update(self, key: Key, wanted: Object, *, dry_run: bool = False) -> Object:
         """Put an object in the place of the one that is there. Raises Refused."""
@@ -263,7 +263,7 @@ class ClusterState:
                 self.store(key, found)
             elif not going:
                 del self.objects[key]
-            return copy.deepcopy(found)
+            return copied(found)
 
     # ------------------------------------------------------------------ rules
 
@@ -321,7 +321,7 @@ class ClusterState:
             )
 
     def _change(self, key: Key, wanted: Object, *, dry_run: bool) -> Object:
-        found, wanted = self.objects[key], copy.deepcopy(wanted)
+        found, wanted = self.objects[key], copied(wanted)
         old, new = found["metadata"], wanted["metadata"]
         version = new.get("resourceVersion")
         if version and version != old["resourceVersion"]:
@@ -344,7 +344,18 @@ class ClusterState:
         if wanted != found and not dry_run:  # to write what is there changes nothing
             self.store(key, wanted)
             self._controllers.changed(key, wanted)
-        return copy.deepcopy(wanted)
+        return copied(wanted)
+
+
+def copied(item: Object) -> Object:
+    """Return a copy of an object; faster than ``deepcopy``, since JSON has no cycles."""
+    return {key: _copied(value) for key, value in item.items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return copied(value)
+    return [_copied(entry) for entry in value] if isinstance(value, list) else value
 
 
 def key_of(item: Object) -> Key:
@@ -379,7 +390,7 @@ def _check_uid(key: Key, uid: str, found: Object) -> None:
 
 def _merged(value: Any, changes: Any) -> Any:
     if not isinstance(changes, dict):
-        return copy.deepcopy(changes)
+        return _copied(changes)
     merged = dict(value) if isinstance(value, dict) else {}
     for key, entry in changes.items():
         if entry is None:

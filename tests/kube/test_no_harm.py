@@ -136,23 +136,33 @@ def of_cluster(name: str) -> list[Manifest]:
     ]
 
 
+# Made once: to check a strategy takes longer than to draw from it.
+SEVERAL_NAMES = st.lists(NAMES, min_size=1, max_size=3, unique=True)
+PODS = st.lists(st.sampled_from(["p", "q"]), max_size=2, unique=True)
+NO_SERVICE_OR_TYPE = st.none() | SERVICE_TYPES
+TARGETS = st.integers(80, 81)
+RARELY = st.sampled_from([False, False, False, False, True])
+FEW = st.sampled_from([*[0] * 9, 1])
+SCOPES = st.sampled_from(["s", "s", "s", "t"])
+
+
 @st.composite
 def states(draw: st.DrawFn, exact_names: bool) -> State:
     """Draw a State that mostly has ``exact_names`` or not, as the others of its trial."""
-    names = draw(st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    names = draw(SEVERAL_NAMES)
     spaces = tuple(Namespace(name, draw(LABELS), draw(INCARNATIONS)) for name in names)
     pods = [
         draw(KINDS_OF_POD)(name, pod, draw(LABELS), incarnation=draw(INCARNATIONS))
         for name in names
-        for pod in draw(st.lists(st.sampled_from(["p", "q"]), max_size=2, unique=True))
+        for pod in draw(PODS)
     ]
     services = tuple(
-        Service(name, "s", draw(LABELS), (ServicePort(80, draw(st.integers(80, 81))),), kind)
+        Service(name, "s", draw(LABELS), (ServicePort(80, draw(TARGETS)),), kind)
         for name in names
-        if (kind := draw(st.none() | SERVICE_TYPES)) is not None
+        if (kind := draw(NO_SERVICE_OR_TYPE)) is not None
     )
-    exact = exact_names ^ draw(st.sampled_from([False, False, False, False, True]))
-    few = 2 if exact else draw(st.sampled_from([*[0] * 9, 1]))
+    exact = exact_names ^ draw(RARELY)
+    few = 2 if exact else draw(FEW)
     inside = [item for name in names for item in of_namespace(name)]
     chosen = draw(st.lists(st.sampled_from(inside), max_size=4))
     chosen += draw(st.lists(st.sampled_from(of_cluster(names[0])), max_size=few))
@@ -160,7 +170,7 @@ def states(draw: st.DrawFn, exact_names: bool) -> State:
     accepted = manifest(NP, "NetworkPolicy", names[0], "no", "1")
     refusals = st.sampled_from([*[()] * 6, *[(sideways(names[0]),)] * 3, (accepted,)])
     return State(
-        scope=draw(st.sampled_from(["s", "s", "s", "t"])),
+        scope=draw(SCOPES),
         namespaces=spaces,
         pods=tuple(pod for pod in pods if isinstance(pod, Pod)),
         completed=tuple(pod for pod in pods if isinstance(pod, CompletedPod)),
@@ -202,16 +212,24 @@ def chances(*percents: int) -> st.SearchStrategy[Chance]:
     return st.builds(Chance, st.integers(0, 2**32), st.sampled_from(percents))
 
 
+def sequences(*, exact_names: bool) -> st.SearchStrategy[list[State | Theft | Look]]:
+    state = states(exact_names=exact_names)
+    others = st.one_of(st.builds(Theft, NAMES), st.just(Look(PodRef("nowhere", "p"))))
+    step = st.sampled_from([state, state, state, state, state, others]).flatmap(lambda kind: kind)
+    return st.lists(step, min_size=1, max_size=5)
+
+
+STEPS = {exact: sequences(exact_names=exact) for exact in (False, True)}
+KINDS_OF_FAULT = st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple)
+FAULTS = st.builds(Faults, chances(0, 0, 3, 8, 20), KINDS_OF_FAULT, chances(0, 0, 0, 5, 20))
+RIVALS = chances(0, 0, 5, 20)
+
+
 @st.composite
 def trials(draw: st.DrawFn) -> Trial:
     """Draw a sequence whose States mostly differ little, so that objects live on and change."""
-    state = states(exact_names=draw(st.booleans()))
-    others = st.one_of(st.builds(Theft, NAMES), st.just(Look(PodRef("nowhere", "p"))))
-    step = st.sampled_from([state, state, state, state, state, others]).flatmap(lambda kind: kind)
-    steps = st.lists(step, min_size=1, max_size=5)
-    kinds = st.lists(st.sampled_from(Fault), min_size=1, unique=True).map(tuple)
-    faults = st.builds(Faults, chances(0, 0, 3, 8, 20), kinds, chances(0, 0, 0, 5, 20))
-    return Trial(tuple(draw(steps)), draw(faults), draw(chances(0, 0, 5, 20)))
+    steps = draw(STEPS[draw(st.booleans())])
+    return Trial(tuple(steps), draw(FAULTS), draw(RIVALS))
 
 
 class SharedCluster:

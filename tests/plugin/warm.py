@@ -10,6 +10,7 @@ This file is the server when it runs as a program.
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import select
@@ -75,6 +76,7 @@ def _import_everything() -> None:
         words = [f"--rootdir={folder}", f"{folder}/scenario.yaml", "--collect-only", "-qq"]
         status = pytest.main([*PLUGINS, "-p", "xdist", *words])
     assert status == pytest.ExitCode.OK, told.getvalue()
+    gc.freeze()  # a worker need not look for garbage in what it got from here
 
 
 def _serve(address: str) -> None:

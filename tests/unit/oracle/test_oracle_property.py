@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
@@ -420,6 +420,12 @@ MUTATIONS = {
 }  # fmt: skip
 
 
+@functools.cache
+def _code(text: str, name: str) -> CodeType:
+    """Compile the text of a module; a copy of the oracle changes only one."""
+    return compile(text, name, "exec")
+
+
 class Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Imports a copy of the oracle, as ``oracle_copy``, with one change in its text."""
 
@@ -445,7 +451,7 @@ class Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__.partition(".")[2] or "__init__"
-        exec(compile(self.texts[name], module.__name__, "exec"), module.__dict__)  # noqa: S102
+        exec(_code(self.texts[name], module.__name__), module.__dict__)  # noqa: S102
 
 
 @contextlib.contextmanager

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import Phase, given, settings
 
-from harness.cluster.netns.addresses import allocate, of_family, with_implied
+from harness.cluster.netns.addresses import Addresses, allocate, of_family, with_implied
 from harness.cluster.netns.compiler.layers import pod_rules
 from harness.cluster.netns.compiler.stages import STAGES, Stages
 from harness.cluster.netns.defects import DEFECTS
-from harness.model import ExternalRef, Host, NodeRef, PodRef, Probe, Source, State
+from harness.model import ExternalRef, Family, Host, NodeRef, PodRef, Probe, Source, State
 from harness.oracle import Judge, Ruling
 from tests.worlds import facts, passes, probes, worlds
 
@@ -23,36 +25,59 @@ NOT_IN_RANDOM_WORLDS = {"lists-cut", "rule-ids-wrap", "named-tcp-only"}
 """They need long lists, many policies, or a named UDP port that decides: scenarios find them."""
 
 
-def compiled(stages: Stages, state: State) -> Iterator[tuple[Probe, bool]]:
-    """What the rules of ``stages`` say of every probe."""
+@dataclass(frozen=True)
+class Laid:
+    """A world with its addresses, and what each of its probes asks the rules of the pods.
+
+    That is source, destination and port; None where a probe passes no forward hook.
+    """
+
+    implied: State
+    addresses: Addresses
+    asked: dict[Probe, tuple[str, str, str] | None]
+
+
+@functools.lru_cache(maxsize=512)
+def laid(state: State) -> Laid:
+    """Give a world its addresses, once for all stages."""
     implied = with_implied(state)
     addresses = allocate(implied)
-    found = pod_rules(implied, addresses, stages)
 
-    def ips(end: Source | Host) -> tuple[str, ...]:
+    def ip(end: Source | Host, family: Family) -> str:
         match end:
             case PodRef():
-                return addresses.pods[end]
+                found = addresses.pods[end]
             case NodeRef():
-                return addresses.nodes[end.index]
+                found = addresses.nodes[end.index]
             case ExternalRef():
-                return addresses.externals[end.name]
-        raise AssertionError(end)
+                found = addresses.externals[end.name]
+            case _:
+                raise AssertionError(end)
+        one = of_family(found, family)
+        assert one
+        return one
 
+    asked: dict[Probe, tuple[str, str, str] | None] = {}
     for probe in probes(state):
         source, destination = probe.source, probe.destination
         host = destination.host
-        if (
+        from_own_node = (
             isinstance(source, NodeRef)
             and isinstance(host, PodRef)
             and addresses.node_of[host] == source.index
-        ):
-            yield probe, True  # passes no forward hook
-            continue
-        here, there = (of_family(ips(end), probe.family) for end in (source, host))
-        assert here
-        assert there
-        yield probe, passes(found, here, there, f"{destination.port}/{destination.protocol}")
+        )
+        here, there = (ip(end, probe.family) for end in (source, host))
+        service = f"{destination.port}/{destination.protocol}"
+        asked[probe] = None if from_own_node else (here, there, service)
+    return Laid(implied, addresses, asked)
+
+
+def compiled(stages: Stages, state: State) -> Iterator[tuple[Probe, bool]]:
+    """What the rules of ``stages`` say of every probe."""
+    world = laid(state)
+    found = pod_rules(world.implied, world.addresses, stages)
+    for probe, asked in world.asked.items():
+        yield probe, asked is None or passes(found, *asked)
 
 
 Rulings = dict[Probe, Ruling]
