@@ -15,7 +15,8 @@ import aiohttp.web
 import kmock
 import pytest
 
-from harness.cluster.kube.api import Api, ApiError, Container, ExecError, resolve_context
+from harness.cluster.kube.api import Api, ApiError, Container, ExecError
+from harness.cluster.kube.kubeconfig import resolve_context
 from harness.errors import UsageError
 
 from .conftest import refusal

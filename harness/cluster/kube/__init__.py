@@ -19,11 +19,12 @@ from functools import cached_property
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell
 from harness.cluster.kube import diagnosis, leftovers
 from harness.cluster.kube.agents import Agents
-from harness.cluster.kube.api import Api, resolve_context
+from harness.cluster.kube.api import Api
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.identity import Machine
 from harness.cluster.kube.inventory import Inventory
+from harness.cluster.kube.kubeconfig import resolve_context
 from harness.cluster.kube.leftovers import Cleaning, Leftover
 from harness.cluster.kube.objects import Image, Naming
 from harness.cluster.kube.owned import Owned

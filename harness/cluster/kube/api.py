@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import ssl
 import tempfile
 import time
@@ -17,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -27,6 +25,7 @@ import websocket
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
+from harness.cluster.kube.kubeconfig import kubeconfig_path
 from harness.errors import ClusterError, UsageError
 from harness.policy import builtin
 
@@ -104,48 +103,6 @@ class Resource:
         return "/".join([*parts, name] if name else parts)
 
 
-def contexts(kubeconfig: str | None) -> tuple[tuple[str, ...], str | None]:
-    """Return the contexts of a kubeconfig, and the current one. Raises UsageError."""
-    path = _path(kubeconfig)
-    try:
-        found, current = kubernetes.config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
-    except kubernetes.config.ConfigException as error:
-        raise UsageError(
-            f"no usable kubeconfig at {path}: {error}", "name one with KUBECONFIG"
-        ) from None
-    return tuple(str(item["name"]) for item in found), (current or {}).get("name")
-
-
-def resolve_context(kubeconfig: str | None, wanted: str | None) -> str:
-    """Return the context to use: the one named, or the current one if ``netpol up`` made it.
-
-    Any other current context must be named, so that no cluster is used by accident. Raises
-    UsageError.
-    """
-    known, current = contexts(kubeconfig)
-    if wanted is not None:
-        if wanted in known:
-            return wanted
-        raise UsageError(
-            f"the kubeconfig has no context {wanted!r}", f"it has {', '.join(known) or 'none'}"
-        )
-    if current is not None and (current == "kind-netpol" or current.startswith("kind-netpol-")):
-        return current
-    found = (
-        f"the current context {current!r} is not a kind cluster made by netpol"
-        if current
-        else "there is no current context"
-    )
-    raise UsageError(
-        f"no context was named, and {found}",
-        f"name one: --context={current or 'NAME'} (with pytest --netpol-context)",
-    )
-
-
-def _path(kubeconfig: str | None) -> str:
-    return kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-
-
 class Api:
     """Requests to the API server of one context. Safe to use from many threads."""
 
@@ -155,7 +112,7 @@ class Api:
         configuration.connection_pool_maxsize = 32
         try:
             kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                _path(kubeconfig), context, client_configuration=configuration
+                kubeconfig_path(kubeconfig), context, client_configuration=configuration
             )
         except kubernetes.config.ConfigException as error:
             raise UsageError(f"context {context!r} cannot be used: {error}") from None
