@@ -191,6 +191,11 @@ def script(targets: Sequence[Target], timeout_s: float, parallel: int) -> str:
     return "\n".join(lines)
 
 
+def kept(script: str) -> str:
+    """The batch script for a shell that shall read the next one afterwards."""
+    return f"(\n{script})\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Loop:
     """What a source does again and again.

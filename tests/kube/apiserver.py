@@ -20,6 +20,7 @@ from harness.cluster.kube.api import (
     Api,
     ApiError,
     Container,
+    Exec,
     ExecError,
     Heard,
     Output,
@@ -396,3 +397,22 @@ class DirectApi(Api):
         if self._server.state.found("v1", "Pod", container.namespace, container.pod) is None:
             raise ExecError(f'pods "{container.pod}" not found', 404)
         return Output("= begin 1.0\n= end 1.0\n", 1.0)
+
+    def start(self, container: Container, _command: Sequence[str], _timeout_s: float) -> Exec:
+        return DirectExec(self, container)
+
+
+class DirectExec(Exec):
+    """A shell that stays open."""
+
+    def __init__(self, api: DirectApi, container: Container) -> None:
+        self._api = api
+        self._container = container
+
+    def ask(
+        self, words: str, idle_s: float, heard: Heard = say_nothing, end: object = None
+    ) -> Output:
+        return self._api.execute(self._container, (), words, idle_s, heard)
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness import agnhost
@@ -121,6 +122,9 @@ class ScriptedApi:
             self._loop(text, heard)
         return Output(text, began)
 
+    def start(self, container: Container, _command: Sequence[str], _s: float) -> ScriptedExec:
+        return ScriptedExec(self, container)
+
     def _loop(self, text: str, heard: Heard) -> None:
         """Print a loop and wait until it is told to stop."""
         said, began = heard(text, time.monotonic()), time.monotonic()
@@ -136,6 +140,21 @@ class ScriptedApi:
             return list(self.pods().values())
         assert where == {"selector": "k8s-app=kube-dns", "namespace": "kube-system"}
         return self.servers()
+
+
+@dataclass
+class ScriptedExec:
+    """A shell that stays open: each script that it is sent is an exec of the api."""
+
+    api: ScriptedApi
+    container: Container
+
+    def ask(self, words: str, idle_s: float, *, end: re.Pattern[str]) -> Output:
+        assert words.startswith("(\n{\n"), "the shell must survive its script"
+        return self.api.execute(self.container, (), words, idle_s)
+
+    def close(self) -> None:
+        pass
 
 
 class NoNodes:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -266,3 +267,26 @@ def test_an_exec_is_heard_as_it_prints_and_told_what_to_do(tmp_path: Path) -> No
     assert [piece for piece, _ in heard] == ["= begin 1\n", "= tick 2\n", "stop\n"]
     assert output.text == "= begin 1\n= tick 2\nstop\n"
     assert output.began == heard[0][1]
+
+
+def test_a_command_that_stays_is_asked_again_and_again(tmp_path: Path) -> None:
+    end = re.compile(r"^= end \d+\n", re.MULTILINE)
+    with (
+        exec_that_sends([WAIT, b"\x01 2\n", WAIT], tmp_path) as api,
+        closing(api.start(A, ["/bin/sh"], 5)) as running,
+    ):
+        assert running.ask("= begin 1\n= end", 5, end=end).text == "= begin 1\n= end 2\n"
+        assert running.ask("= end 3\n", 5, end=end).text == "= end 3\n"
+        with pytest.raises(ExecError) as caught:
+            running.ask("more", 5, end=end)
+    assert not caught.value.timed_out
+
+
+def test_a_command_that_stays_silent_timed_out(tmp_path: Path) -> None:
+    with (
+        exec_that_sends([WAIT, WAIT], tmp_path) as api,
+        closing(api.start(A, ["/bin/sh"], 5)) as running,
+        pytest.raises(ExecError, match="no output for 0 s") as caught,
+    ):
+        running.ask("= begin 1\n", 0.2, end=re.compile("never"))
+    assert (caught.value.timed_out, caught.value.output) == (True, "= begin 1\n")

@@ -30,6 +30,7 @@ from harness.cluster.kind.installation import installation
 from harness.cluster.kube import KubeCluster, KubeSettings, Limits
 from harness.cluster.kube.objects import RUN_LABEL
 from harness.cluster.profiles import Profile
+from harness.cluster.waiting import Clock
 from harness.errors import ClusterError, Location
 from harness.model import (
     Cell,
@@ -173,7 +174,9 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
         _apply(_role(run, "*"))
         _apply(_binding(run))
         path = _kubeconfig_of_account(run, tmp_path)
-        known = KubeSettings(run=run, context=run, kubeconfig=str(path))
+        later_s = 0.0
+        clock = Clock(now=lambda: time.monotonic() + later_s)
+        known = KubeSettings(run=run, context=run, kubeconfig=str(path), clock=clock)
         with KubeCluster(known) as cluster:
             _until(lambda: _may_exec(account))
             cluster.preflight()
@@ -181,6 +184,7 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
             rest = "namespaces pods services nodes endpointslices networkpolicies"
             _apply(_role(run, *rest.split()))
             _until(lambda: not _may_exec(account))
+            later_s = 600.0  # no shell in a pod is kept for so long
             [observation] = cluster.probe([TO_FAR])
             _is_error(observation, "forbidden")
             with pytest.raises(ClusterError, match="pods/exec"):

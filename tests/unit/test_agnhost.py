@@ -247,6 +247,21 @@ def test_half_a_script_runs_nothing(stand_in: Path) -> None:
     assert not (stand_in.parent / "order").exists()
 
 
+def test_a_shell_that_is_kept_runs_one_batch_after_another(
+    stand_in: Path, shell: tuple[str, ...]
+) -> None:
+    targets = tuple(Target(f"h{index}", 1) for index in range(6))
+    script = agnhost.kept(agnhost.script(targets, 1.0, 6)).replace("/agnhost", str(stand_in))
+    done = subprocess.run(
+        shell, input=script + script, capture_output=True, text=True, check=False
+    )
+    first, second = done.stdout.split("= begin")[1:]
+    for output in (f"= begin{first}", f"= begin{second}"):
+        answers = agnhost.read(output, targets, 1.0)
+        assert [answer.outcome for answer in answers] == [Verdict.ALLOWED] * 6
+        assert agnhost.ended_s(output) is not None
+
+
 def test_a_batch_dies_at_its_limit(stand_in: Path) -> None:
     began = time.monotonic()
     done = subprocess.run(

@@ -120,7 +120,7 @@ class KubeCluster(Cluster):
         self._api = api or Api(settings.kubeconfig, settings.context)
         naming = Naming(settings.run, settings.worker)
         owned = self._owned(naming)
-        batches = BatchRunner(self._api, _probe_settings(settings), outside)
+        batches = BatchRunner(self._api, _probe_settings(settings), outside, settings.clock)
         pod_settings = PodSettings(
             Image(settings.image, settings.image_pull_secrets), settings.limits
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import ssl
 import tempfile
 import time
@@ -101,6 +102,50 @@ class Resource:
             parts += ["namespaces", namespace]
         parts.append(self.plural)
         return "/".join([*parts, name] if name else parts)
+
+
+class Exec:
+    """A command that runs in a container of a pod. One thread at a time may use it.
+
+    The library's ``stream`` is not used: it patches its client, has no timeout for a node
+    that accepts the connection and sends nothing, and returns normally after a timeout.
+    """
+
+    def __init__(self, link: websocket.WebSocket) -> None:
+        self._link = link
+
+    def ask(
+        self,
+        words: str,
+        idle_s: float,
+        heard: Heard = say_nothing,
+        end: re.Pattern[str] | None = None,
+    ) -> Output:
+        """Send words to the command, and return what it prints: until ``end``, or to its end.
+
+        Raises ExecError if it sent nothing for ``idle_s``, or ended without a status.
+        """
+        received: dict[int, bytearray] = {_STDOUT: bytearray(), _STATUS: bytearray()}
+        began = time.monotonic()
+        with _exec_in_words(idle_s, received[_STDOUT]):
+            self._link.settimeout(idle_s)
+            _send(self._link, words)
+            for channel, piece in _frames(self._link):
+                came = time.monotonic()
+                if channel == _STDOUT:
+                    began = began if received[_STDOUT] else came
+                    _send(self._link, heard(piece.decode(errors="replace"), came))
+                received.setdefault(channel, bytearray()).extend(piece)
+                if end and end.search(received[_STDOUT].decode(errors="replace")):
+                    return Output(received[_STDOUT].decode(errors="replace"), began)
+        text = received[_STDOUT].decode(errors="replace")
+        _check(received[_STATUS], text)
+        return Output(text, began)
+
+    def close(self) -> None:
+        """End the connection, and with it the input of the command."""
+        # Not close(): once the other side has closed, that leaves the socket open.
+        self._link.shutdown()  # type: ignore[no-untyped-call]
 
 
 class Api:
@@ -278,39 +323,16 @@ class Api:
 
         Raises ExecError if the command could not start, sent nothing for ``idle_s``, or ended
         without a status. The exit status is ignored: the output must prove itself.
-        The library's ``stream`` is not used: it patches its client, has no timeout for a node
-        that accepts the connection and sends nothing, and returns normally after a timeout.
         """
-        received: dict[int, bytearray] = {_STDOUT: bytearray(), _STATUS: bytearray()}
-        began = time.monotonic()
+        with contextlib.closing(self.start(container, command, idle_s)) as running:
+            return running.ask(stdin, idle_s, heard)
+
+    def start(self, container: Container, command: Sequence[str], timeout_s: float) -> Exec:
+        """Start a command in a container of a pod, and return it. Raises ExecError."""
         query = [("container", container.name), ("stdin", "true"), ("stdout", "true")]
         query += [("stderr", "false")] + [("command", word) for word in command]
-        try:
-            with contextlib.ExitStack() as stack:
-                link = self._connect(container, query, idle_s)
-                # Not close(): once the other side has closed, that leaves the socket open.
-                stack.callback(link.shutdown)
-                _send(link, stdin)
-                for channel, piece in _frames(link):
-                    if channel == _STDOUT:
-                        came = time.monotonic()
-                        began = began if received[_STDOUT] else came
-                        _send(link, heard(piece.decode(errors="replace"), came))
-                    received.setdefault(channel, bytearray()).extend(piece)
-        except websocket.WebSocketBadStatusException as error:
-            message = _message(error.resp_body) or str(error)
-            raise ExecError(message, error.status_code) from None
-        except (websocket.WebSocketException, OSError) as error:
-            timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
-            what = f"no output for {idle_s:.0f} s" if timed_out else f"the exec failed: {error}"
-            raise ExecError(what, None, received[_STDOUT].decode(), timed_out) from None
-        text = received[_STDOUT].decode(errors="replace")
-        if not received[_STATUS]:
-            raise ExecError("the exec ended without a status", None, text)
-        status = json.loads(received[_STATUS])
-        if status.get("status") != "Success" and status.get("reason") != "NonZeroExitCode":
-            raise ExecError(str(status.get("message", status)), None, text)
-        return Output(text, began)
+        with _exec_in_words(timeout_s):
+            return Exec(self._connect(container, query, timeout_s))
 
     def _connect(
         self, container: Container, query: list[tuple[str, str]], timeout_s: float
@@ -355,6 +377,15 @@ def _send(link: websocket.WebSocket, words: str) -> None:
         link.send_binary(bytes([_STDIN]) + data[start : start + _CHUNK])
 
 
+def _check(status: bytearray, printed: str) -> None:
+    """Raise ExecError unless a command ended by itself."""
+    if not status:
+        raise ExecError("the exec ended without a status", None, printed)
+    said = json.loads(status)
+    if said.get("status") != "Success" and said.get("reason") != "NonZeroExitCode":
+        raise ExecError(str(said.get("message", said)), None, printed)
+
+
 def _frames(link: websocket.WebSocket) -> Iterator[tuple[int, bytes]]:
     """Yield (channel, data) until the server closes. Raises on a timeout."""
     while True:
@@ -377,6 +408,20 @@ def _message(body: bytes | str | None) -> str:
         if isinstance(parsed, dict) and parsed.get("message"):
             return str(parsed["message"])
     return text.strip()[:500]
+
+
+@contextlib.contextmanager
+def _exec_in_words(idle_s: float, printed: bytes | bytearray = b"") -> Iterator[None]:
+    """Turn what goes wrong in an exec into ExecError, with what it ``printed``."""
+    try:
+        yield
+    except websocket.WebSocketBadStatusException as error:
+        message = _message(error.resp_body) or str(error)
+        raise ExecError(message, error.status_code) from None
+    except (websocket.WebSocketException, OSError) as error:
+        timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
+        what = f"no output for {idle_s:.0f} s" if timed_out else f"the exec failed: {error}"
+        raise ExecError(what, None, printed.decode(errors="replace"), timed_out) from None
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""Run one batch of probes in a pod or on an outside host: exec, retry, read.
+"""Run one batch of probes in a pod or on an outside host: run, retry, read.
 
-A batch is one shell script (``agnhost``) with all probes of one source. Only what printed no
-sentinel is run again. Whether a verdict is believed is decided elsewhere (``belief``).
+A batch is one shell script (``agnhost``) with all probes of one source. It runs in a shell that
+stays open in the pod (``shells``). Only what printed no sentinel is run again. Whether a verdict
+is believed is decided elsewhere (``belief``).
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol as Interface
 
 from harness import agnhost
 from harness.agnhost import Target
-from harness.cluster.kube.api import Api, Container, ExecError, Heard, say_nothing
+from harness.cluster.kube.api import Api, Container, ExecError, Heard, Output, say_nothing
 from harness.cluster.kube.live import LivePod
+from harness.cluster.kube.shells import Shells
+from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
 from harness.model import (
     AbsoluteName,
@@ -105,9 +109,16 @@ class Attempt:
 class BatchRunner:
     """Runs batches; may be used from many threads."""
 
-    def __init__(self, api: Api, settings: ProbeSettings, outside: OutsideHosts | None) -> None:
+    def __init__(
+        self,
+        api: Api,
+        settings: ProbeSettings,
+        outside: OutsideHosts | None,
+        clock: Clock = REAL,
+    ) -> None:
         self.settings = settings
         self._api = api
+        self._shells = Shells(api, clock)
         self._outside = outside
         self._parallel = settings.parallel
         self._adapting = threading.Lock()
@@ -192,7 +203,9 @@ class BatchRunner:
         script = agnhost.script(targets, settings.timeout_s, parallel)
         limit_s = agnhost.deadline_s(targets, settings.timeout_s, parallel)
         idle_s = agnhost.longest_s(targets, settings.timeout_s) + settings.grace_s
-        return self.attempt(source, script, limit_s, idle_s)
+        if isinstance(source, ExternalRef):
+            return self._attempt_outside(source, script, limit_s)
+        return _attempt_in_pod(source, partial(self._shells.run, source, script, idle_s))
 
     def attempt(
         self,
@@ -202,34 +215,31 @@ class BatchRunner:
         idle_s: float,
         heard: Heard = say_nothing,
     ) -> Attempt:
-        """Run a script once. Never raises: a failure is the attempt's ``problem``.
+        """Run a script once, in an exec of its own. A failure is the attempt's ``problem``.
 
         ``heard`` gets the output as it comes, except that of an outside host.
         """
-        settings, began = self.settings, time.monotonic()
+        if isinstance(source, ExternalRef):
+            return self._attempt_outside(source, script, limit_s)
+        container = Container(source.namespace, source.name, source.container)
+        shell = agnhost.shell(limit_s)
+        run = partial(self._api.execute, container, shell, script, idle_s, heard)
+        return _attempt_in_pod(source, run)
+
+    def _attempt_outside(self, source: ExternalRef, script: str, limit_s: float) -> Attempt:
+        if self._outside is None:
+            problem = f"{source} does not exist: this cluster has no outside hosts"
+            return Attempt(problem=problem, is_final=True)
+        began = time.monotonic()
         try:
-            if isinstance(source, ExternalRef):
-                if self._outside is None:
-                    return Attempt(
-                        problem=f"{source} does not exist: this cluster has no outside hosts",
-                        is_final=True,
-                    )
-                output = self._outside.probe(source.name, script, limit_s + settings.grace_s)
-            else:
-                shell = agnhost.shell(limit_s)
-                container = Container(source.namespace, source.name, source.container)
-                found = self._api.execute(container, shell, script, idle_s, heard)
-                output, began = found.text, found.began
-        except ExecError as error:
-            is_final = error.timed_out or error.status in {401, 403, 404}
-            return Attempt(error.output, began, problem=_why(source, error), is_final=is_final)
+            output = self._outside.probe(source.name, script, limit_s + self.settings.grace_s)
         except ClusterError as error:
             return Attempt(problem=f"{source}: {error}", is_final=True)
-        first_s, last_s = agnhost.began_s(output), agnhost.ended_s(output)
-        if first_s is None or last_s is None:
-            problem = "the batch did not start" if first_s is None else "the batch ended early"
-            return Attempt(output, began, problem=problem)
-        return Attempt(output, began, began + last_s - first_s)
+        return _attempt_with(output, began)
+
+    def close(self) -> None:
+        """Close the shells that are kept in pods."""
+        self._shells.close()
 
     def command(self, source: LivePod | ExternalRef, target: Target) -> str:
         """Return the command that repeats a probe by hand."""
@@ -238,6 +248,24 @@ class BatchRunner:
             return f"{self._outside.command(source.name)} {command}" if self._outside else ""
         where = f"kubectl --context {self._api.context} -n {source.namespace} exec {source.name}"
         return f"{where} -c {source.container} -- {command}"
+
+
+def _attempt_in_pod(source: LivePod, run: Callable[[], Output]) -> Attempt:
+    began = time.monotonic()
+    try:
+        found = run()
+    except ExecError as error:
+        is_final = error.timed_out or error.status in {401, 403, 404}
+        return Attempt(error.output, began, problem=_why(source, error), is_final=is_final)
+    return _attempt_with(found.text, found.began)
+
+
+def _attempt_with(output: str, began: float) -> Attempt:
+    first_s, last_s = agnhost.began_s(output), agnhost.ended_s(output)
+    if first_s is None or last_s is None:
+        problem = "the batch did not start" if first_s is None else "the batch ended early"
+        return Attempt(output, began, problem=problem)
+    return Attempt(output, began, began + last_s - first_s)
 
 
 def failed(probes: Sequence[Probe], why: str) -> Batch:
@@ -260,18 +288,17 @@ def slowest_s(observed: Sequence[Observation]) -> float:
     )
 
 
-def _why(source: LivePod | ExternalRef, error: ExecError) -> str:
+def _why(source: LivePod, error: ExecError) -> str:
     """Describe the failure of an exec."""
-    who = str(source.ref) if isinstance(source, LivePod) else str(source)
     if error.timed_out:
-        return f"{who} did not answer: {error.message}; its node may be down or frozen"
+        return f"{source.ref} did not answer: {error.message}; its node may be down or frozen"
     match error.status:
         case 404:
-            return f"pod {who} is gone"
+            return f"pod {source.ref} is gone"
         case 401 | 403:
             return (
-                f"exec into {who} is forbidden; it needs create and get on pods/exec: "
+                f"exec into {source.ref} is forbidden; it needs create and get on pods/exec: "
                 f"{error.message}"
             )
         case _:
-            return f"exec into {who} failed: {error.message}"
+            return f"exec into {source.ref} failed: {error.message}"

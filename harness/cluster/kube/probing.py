@@ -52,8 +52,9 @@ class Prober:
         self._proof = ProofOfLife(batches, inventory, self._threads)
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and the shells in pods."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._batches.close()
 
     def probe(self, view: View, probes: Sequence[Probe]) -> list[Observation]:
         """Return one observation for each probe; see ``Cluster.probe``."""
