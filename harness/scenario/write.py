@@ -8,39 +8,25 @@ stand together.
 
 from __future__ import annotations
 
-import graphlib
 import itertools
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from harness.model import (
     AgentsRestarted,
     Applied,
     Change,
-    CompletedPod,
-    ContainerPort,
     Created,
     Deleted,
-    External,
-    ExternalTrafficPolicy,
     Family,
     Fixture,
     Labelled,
-    Labels,
     Manifest,
-    Namespace,
-    Networks,
-    Pod,
     PodRef,
     Probe,
-    Protocol,
     Refused,
     Restarted,
     Scenario,
-    Service,
-    ServicePort,
-    ServiceType,
     State,
     Step,
 )
@@ -49,10 +35,17 @@ from harness.scenario.needs import needed
 from harness.scenario.topology import Conflict, StepState, TopologyBuilder
 from harness.scenario.write_manifest import manifest
 from harness.scenario.write_table import Exemptions, Unwritable, expectation
+from harness.scenario.write_topology import (
+    Entries,
+    Placement,
+    in_one_order,
+    namespaces,
+    open_if,
+    outside_hosts,
+    ranges,
+    unless_empty,
+)
 from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
-
-_Entries = Iterator[tuple[str, Node]]
-_Item = Namespace | Pod | CompletedPod | Service
 
 
 def write(scenario: Scenario) -> str:
@@ -102,16 +95,16 @@ def _check_fixture(fixture: Fixture | None, start: State) -> None:
         raise Unwritable("the state before the first step is not the fixture and more")
 
 
-def _file(scenario: Scenario, start: State) -> _Entries:
-    placement = _Placement(always=scenario.needs.nodes > 1)
+def _file(scenario: Scenario, start: State) -> Entries:
+    placement = Placement(always=scenario.needs.nodes > 1)
     base = scenario.fixture.state if scenario.fixture else State(start.scope)
-    added = _in_one_order(
+    added = in_one_order(
         start.namespaces[len(base.namespaces) :],
         start.pods[len(base.pods) :],
         start.completed[len(base.completed) :],
         start.services[len(base.services) :],
     )
-    topology = _topology(added, placement)
+    topology = namespaces(added, placement)
     states = [step.state for step in scenario.steps]
     # What was read once is within the limits of a file.
     unlimited = Budget(sys.maxsize, sys.maxsize)
@@ -123,21 +116,21 @@ def _file(scenario: Scenario, start: State) -> _Entries:
     ]
     yield "scenario", scenario.name
     yield "why", prose(scenario.why)
-    yield from _unless_empty("covers", Listed(scenario.covers, Layout.LINE))
-    yield from _unless_empty("catches", Listed(scenario.catches, Layout.LINE))
-    yield from _unless_empty("needs", _needs(scenario, placement))
+    yield from unless_empty("covers", Listed(scenario.covers, Layout.LINE))
+    yield from unless_empty("catches", Listed(scenario.catches, Layout.LINE))
+    yield from unless_empty("needs", _needs(scenario, placement))
     if scenario.families != (Family.V4,):
         yield "families", Listed(tuple(map(int, scenario.families)))
     if scenario.exact_names:
         yield "exact names", True
-    yield from _unless_empty("externals", _externals(start.externals[len(base.externals) :]))
+    yield from unless_empty("externals", outside_hosts(start.externals[len(base.externals) :]))
     if scenario.fixture is None:
-        yield from _unless_empty("networks", _networks(start.networks))
+        yield from unless_empty("networks", ranges(start.networks))
         yield "topology", topology
     else:
         yield "fixture", scenario.fixture.written
-        yield from _unless_empty("topology", topology)
-    yield from _unless_empty("never-allowed", _reasons(exemptions.of_file))
+        yield from unless_empty("topology", topology)
+    yield from unless_empty("never-allowed", _reasons(exemptions.of_file))
     if scenario.oracle_off is not None:
         yield "oracle", Mapped((("off", prose(scenario.oracle_off)),))
     if scenario.weak:
@@ -145,37 +138,7 @@ def _file(scenario: Scenario, start: State) -> _Entries:
     yield "steps", Listed(tuple(steps), Layout.OPEN, gap=1)
 
 
-def _in_one_order(*kinds: Sequence[_Item]) -> list[_Item]:
-    """Return all, sorted so that the things of a namespace stand together.
-
-    The namespaces, and the things of each kind by their namespaces, keep their order.
-    """
-    order: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
-    for names in ([_home(item) for item in items] for items in kinds):
-        once = list(dict.fromkeys(names))
-        for name in once:
-            order.add(name)
-        for before, after in itertools.pairwise(once):
-            order.add(after, before)
-    try:
-        places = {name: place for place, name in enumerate(order.static_order())}
-    except graphlib.CycleError:
-        raise Unwritable("no order of the namespaces gives this order of their pods") from None
-
-    return sorted(itertools.chain(*kinds), key=lambda item: places[_home(item)])
-
-
-def _home(item: _Item) -> str:
-    """Return the namespace of an item; that of a namespace is itself."""
-    return item.name if isinstance(item, Namespace) else item.namespace
-
-
-def _unless_empty(key: str, value: Mapped | Listed) -> _Entries:
-    if value.entries if isinstance(value, Mapped) else value.items:
-        yield key, value
-
-
-def _needs(scenario: Scenario, placement: _Placement) -> Listed:
+def _needs(scenario: Scenario, placement: Placement) -> Listed:
     """Return what the scenario needs beyond what its file shows."""
     nodes = [*placement.written, scenario.fixture.nodes if scenario.fixture else 1]
     shown = needed(scenario.steps, scenario.families, (), nodes)
@@ -186,157 +149,21 @@ def _needs(scenario: Scenario, placement: _Placement) -> Listed:
     return Listed(tuple(words), Layout.LINE)
 
 
-def _externals(externals: Iterable[External]) -> Mapped:
-    found = []
-    for external in externals:
-        entries = [
-            ("ip", _one_or_list(external.addresses)),
-            *_unless_empty("ports", Listed(tuple(map(_container_port, external.ports)))),
-            *_unless_empty("names", Listed(external.dns_names)),
-        ]
-        found.append((external.name, Mapped(tuple(entries))))
-    return Mapped(tuple(found), Layout.OPEN)
-
-
-def _networks(networks: Networks) -> Mapped:
-    ranges = (
-        ("pods", networks.pods),
-        ("services", networks.services),
-        ("nodes", networks.nodes),
-    )
-    return Mapped(tuple((key, _one_or_list(found)) for key, found in ranges if found))
-
-
-def _one_or_list(words: tuple[str, ...]) -> Node:
-    return words[0] if len(words) == 1 else Listed(words)
-
-
 def _reasons(reasons: Mapping[str, str]) -> Mapped:
     return Mapped(tuple((pair, prose(why)) for pair, why in reasons.items()), Layout.OPEN)
-
-
-# ------------------------------------------------------------------ topology
-
-
-@dataclass(slots=True)
-class _Placement:
-    """Which pods say their node: all, or those that the turns of node 1 and 2 do not give it."""
-
-    always: bool
-    written: list[int] = field(default_factory=list)
-    next: int = 1
-
-    def of(self, pod: Pod | CompletedPod) -> _Entries:
-        """Yield the node of the next pod in the file, if it is written."""
-        if not self.always and pod.node == self.next:
-            self.next = 3 - self.next
-        else:
-            self.written.append(pod.node)
-            yield "node", pod.node
-
-
-@dataclass(slots=True)
-class _Contents:
-    """What is created in one namespace."""
-
-    labels: Labels = field(default_factory=Labels)
-    pods: list[Pod | CompletedPod] = field(default_factory=list)
-    services: list[Service] = field(default_factory=list)
-
-
-def _topology(items: Iterable[_Item], placement: _Placement) -> Mapped:
-    """Return namespaces with what is created in them."""
-    found: dict[str, _Contents] = {}
-    for item in items:
-        match item:
-            case Namespace(name, labels):
-                found.setdefault(name, _Contents()).labels = labels
-            case Pod() | CompletedPod():
-                found.setdefault(item.namespace, _Contents()).pods.append(item)
-            case Service():
-                found.setdefault(item.namespace, _Contents()).services.append(item)
-    spaces = [(name, _namespace(contents, placement)) for name, contents in found.items()]
-    return Mapped(tuple(spaces), Layout.OPEN)
-
-
-def _namespace(contents: _Contents, placement: _Placement) -> Mapped:
-    pods = tuple((pod.name, _pod(pod, placement)) for pod in contents.pods)
-    services = tuple((service.name, _service(service)) for service in contents.services)
-    entries = (
-        *_unless_empty("labels", _labels(contents.labels)),
-        *_unless_empty("pods", Mapped(pods, _open_if(len(pods) > 1))),
-        *_unless_empty("services", Mapped(services, _open_if(len(services) > 1))),
-    )
-    return Mapped(entries, _open_if(len(entries) > 1))
-
-
-def _open_if(several: bool) -> Layout:
-    return Layout.OPEN if several else Layout.FIT
-
-
-def _labels(labels: Labels) -> Mapped:
-    return Mapped(tuple(labels.items()))
-
-
-def _pod(pod: Pod | CompletedPod, placement: _Placement) -> Mapped:
-    entries: list[tuple[str, Node]] = []
-    entries += _unless_empty("labels", _labels(pod.labels))
-    if isinstance(pod, CompletedPod):
-        entries.append(("completes", True))
-    else:
-        entries += [("hostNetwork", True)] if pod.host_network else []
-        entries += _unless_empty("ports", Listed(tuple(map(_container_port, pod.ports))))
-    entries += placement.of(pod)
-    return Mapped(tuple(entries))
-
-
-def _service(service: Service) -> Mapped:
-    entries: list[tuple[str, Node]] = []
-    if service.type is not ServiceType.CLUSTER_IP:
-        entries.append(("type", str(service.type)))
-    if service.external_traffic_policy is not ExternalTrafficPolicy.CLUSTER:
-        entries.append(("externalTrafficPolicy", str(service.external_traffic_policy)))
-    entries.append(("selector", _labels(service.selector)))
-    entries += _unless_empty("ports", Listed(tuple(map(_service_port, service.ports))))
-    return Mapped(tuple(entries))
-
-
-def _container_port(port: ContainerPort) -> Node:
-    if port.name is None:
-        return _number(port.number, port.protocol)
-    return Mapped((("name", port.name), ("port", port.number), *_protocol(port.protocol)))
-
-
-def _service_port(port: ServicePort) -> Node:
-    if port.name is None and port.target == port.number:
-        return _number(port.number, port.protocol)
-    entries: list[tuple[str, Node]] = [] if port.name is None else [("name", port.name)]
-    entries.append(("port", port.number))
-    if port.target != port.number:
-        entries.append(("targetPort", port.target))
-    return Mapped((*entries, *_protocol(port.protocol)))
-
-
-def _number(number: int, protocol: Protocol) -> Node:
-    return number if protocol is Protocol.TCP else f"{number}/{protocol}"
-
-
-def _protocol(protocol: Protocol) -> _Entries:
-    if protocol is not Protocol.TCP:
-        yield "protocol", str(protocol)
 
 
 # ------------------------------------------------------------------ steps
 
 
 def _step(
-    step: Step, ends: Candidates, reasons: Mapping[str, str], placement: _Placement
+    step: Step, ends: Candidates, reasons: Mapping[str, str], placement: Placement
 ) -> Mapped:
     entries: list[tuple[str, Node]] = [("step", step.name)]
-    entries += _unless_empty("needs", Listed(tuple(sorted(step.needs.features)), Layout.LINE))
+    entries += unless_empty("needs", Listed(tuple(sorted(step.needs.features)), Layout.LINE))
     entries += _default_namespace(step)
     entries += _verbs(step, placement)
-    entries += _unless_empty("never-allowed", _reasons(reasons))
+    entries += unless_empty("never-allowed", _reasons(reasons))
     entries += _watch(step)
     entries += _duration("settle", step.settle_s)
     entries += _duration("hold", step.hold_s)
@@ -344,7 +171,7 @@ def _step(
     return Mapped(tuple(entries), Layout.OPEN)
 
 
-def _default_namespace(step: Step) -> _Entries:
+def _default_namespace(step: Step) -> Entries:
     found = {item.namespace for item in _manifests(step.changes) if item.namespace_from_step}
     if len(found) > 1:
         names = ", ".join(sorted(found))
@@ -357,7 +184,7 @@ def _manifests(changes: Iterable[Change]) -> Iterator[Manifest]:
     return (change.manifest for change in changes if isinstance(change, Applied | Refused))
 
 
-def _watch(step: Step) -> _Entries:
+def _watch(step: Step) -> Entries:
     """Yield the watch of a step. A pair stands for all its families in the table."""
     if step.watch is None:
         return
@@ -375,7 +202,7 @@ def _pair(probe: Probe) -> str:
     return f"{probe.source} -> {probe.destination}"
 
 
-def _duration(key: str, seconds: float | None) -> _Entries:
+def _duration(key: str, seconds: float | None) -> Entries:
     if seconds is not None:
         whole = float(seconds).is_integer() and seconds < _MOST_DIGITS
         yield key, int(seconds) if whole else float(seconds)
@@ -394,7 +221,7 @@ _VERBS: Mapping[type[Change], str] = {
 }
 
 
-def _verbs(step: Step, placement: _Placement) -> _Entries:
+def _verbs(step: Step, placement: Placement) -> Entries:
     """Yield the verbs of a step in the order of its changes."""
     seen = set()
     for verb, group in itertools.groupby(step.changes, _verb_of):
@@ -408,12 +235,12 @@ def _verb_of(change: Change) -> str:
     return _VERBS[type(change)]
 
 
-def _verb(step: Step, changes: Sequence[Change], placement: _Placement) -> Node:
+def _verb(step: Step, changes: Sequence[Change], placement: Placement) -> Node:
     """Return the value of the verb that stands for changes of one kind."""
     match changes[0]:
         case Created():
             items = [change.item for change in changes if isinstance(change, Created)]
-            return _topology(items, placement)
+            return namespaces(items, placement)
         case Applied() | Refused():
             return Listed(tuple(map(manifest, _manifests(changes))), Layout.OPEN)
         case Deleted():
@@ -444,4 +271,4 @@ def _label(step: Step, changes: Iterable[Labelled]) -> Mapped:
             raise Unwritable(fact)
         of_target[change.key] = change.value
     targets = tuple((name, Mapped(tuple(labels.items()))) for name, labels in found.items())
-    return Mapped(targets, _open_if(len(targets) > 1))
+    return Mapped(targets, open_if(len(targets) > 1))

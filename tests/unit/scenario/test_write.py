@@ -113,6 +113,7 @@ topology:
   a:
     pods:
       w: {}
+      past: {completes: true}
       x: {}
       y: {ports: [80, 81]}
   b: {pods: {z: {}}}
