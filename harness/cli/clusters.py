@@ -62,6 +62,8 @@ def clean(parsed: argparse.Namespace) -> int:
         print(f"removed: {item}")
     for item in found.kept:
         print(f"kept: {item}")
+    for item in found.unseen:
+        print(f"not looked at: {item}")
     for item in found.failed:
         print(f"not removed: {item}", file=sys.stderr)
     print(f"{count(len(found.removed), 'leftover')} removed, {len(found.kept)} kept")

@@ -16,6 +16,7 @@ import aiohttp.web
 import kmock
 import pytest
 
+from harness.cluster.kube import discovery
 from harness.cluster.kube.api import Api, ApiError, Container, ExecError
 from harness.cluster.kube.kubeconfig import resolve_context
 from harness.errors import UsageError
@@ -105,7 +106,7 @@ def test_unknown_fields_are_refused_and_dry_runs_are_dry(
 
 
 def test_kinds_are_found(api: Api) -> None:
-    found = api.kinds()
+    found = discovery.kinds(api)
     assert {"v1/Secret", "apps/v1/Deployment", "cilium.io/v2/CiliumNetworkPolicy"} <= found
 
 
@@ -113,10 +114,10 @@ def test_an_aggregated_api_may_be_down_and_a_built_in_one_may_not(
     api: Api, server: kmock.RawHandler
 ) -> None:
     server.override["get /c/apis/cilium.io/v2"] << refusal(503, "no endpoints")
-    assert "cilium.io/v2/CiliumNetworkPolicy" not in api.kinds()
+    assert "cilium.io/v2/CiliumNetworkPolicy" not in discovery.kinds(api)
     server.override["get /c/apis/apps/v1"] << refusal(503, "starting")
     with pytest.raises(ApiError, match="starting"):
-        api.kinds()
+        discovery.kinds(api)
 
 
 @pytest.mark.parametrize("code", [403, 404, 500])

@@ -24,6 +24,9 @@ from harness.model import Verdict
 
 from .conftest import refusal
 
+IP_POOLS = "/apis/crd.projectcalico.org/v1/ippools"
+
+
 NODE = {
     "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1"}},
     "spec": {},
@@ -188,6 +191,9 @@ def test_clean_says_what_it_removed_and_what_it_kept(
     found = [made_by(me, "alive"), made_by(dead, "dead"), made_by(dead, "stuck")]
     server["get /c/api/v1/namespaces"] << {"items": found}
     server["get /c/apis/coordination.k8s.io/v1/leases"] << EMPTY
+    server["get /c/api/v1/nodes"] << EMPTY
+    server["get /c/apis/networking.k8s.io/v1/servicecidrs"] << EMPTY
+    server[f"get /c{IP_POOLS}"] << refusal(403, "ippools is forbidden")
     server["delete /c/api/v1/namespaces/dead"] << {}
     server["delete /c/api/v1/namespaces/stuck"] << refusal(403, "no")
     command = ["clean", "--cluster=current", "--context=production", f"--kubeconfig={kubeconfig}"]
@@ -196,6 +202,8 @@ def test_clean_says_what_it_removed_and_what_it_kept(
     assert capsys.readouterr() == (
         f"removed: namespace dead: {ended}\n"
         f"kept: namespace alive: process {me.pid} on this machine is running\n"
+        "not looked at: IPPool: the run may have left objects of these kinds: "
+        "ippools is forbidden\n"
         "1 leftover removed, 1 kept\n",
         "not removed: namespace stuck: no\n",
     )
@@ -210,8 +218,12 @@ def test_clean_of_a_run_asks_for_that_run_only(
 ) -> None:
     server["get /c/api/v1/namespaces"] << EMPTY
     server["get /c/apis/coordination.k8s.io/v1/leases"] << EMPTY
+    others = ("/api/v1/nodes", "/apis/networking.k8s.io/v1/servicecidrs", IP_POOLS)
+    for url in others:
+        server[f"get /c{url}"] << EMPTY
     command = ["clean", "--cluster=current", "--context=production", f"--kubeconfig={kubeconfig}"]
     assert main([*command, "--run=r7"]) == Exit.OK
     assert capsys.readouterr().out == "0 leftovers removed, 0 kept\n"
-    (request,) = list(server["get /c/api/v1/namespaces"])
-    assert request.params.get("labelSelector") == "netpol.harness/run=r7"
+    for url in ("/api/v1/namespaces", *others):
+        (request,) = list(server[f"get /c{url}"])
+        assert request.params.get("labelSelector") == "netpol.harness/run=r7"

@@ -244,16 +244,58 @@ def test_one_namespace_that_cannot_be_deleted_does_not_keep_the_others(
     assert names(server) == ["dead-1"]
 
 
+CALICO = "crd.projectcalico.org/v1"
+
+
+def global_policy(server: ApiServer, name: str, owner: Owner | None) -> None:
+    marks = {} if owner is None else {PROCESS_ANNOTATION: str(owner)}
+    labels = {} if owner is None else {RUN_LABEL: "r1", OWNER_LABEL: "netpol-harness"}
+    server.state.put(thing(CALICO, "GlobalNetworkPolicy", name, labels=labels, annotations=marks))
+
+
+def global_policies(server: ApiServer) -> list[str]:
+    return sorted(key.name for key in server.state.objects if key.kind == "GlobalNetworkPolicy")
+
+
+def test_clean_removes_objects_of_the_whole_cluster_before_namespaces(
+    server: ApiServer, api: DirectApi
+) -> None:
+    namespace(server, "dead", DEAD)
+    global_policy(server, "deny", DEAD)
+    global_policy(server, "alive", ALIVE)
+    global_policy(server, "theirs", None)
+    assert cleaned(server, api) == Cleaning(
+        removed=(Leftover("GlobalNetworkPolicy deny", ENDED), Leftover("namespace dead", ENDED)),
+        kept=(Leftover("GlobalNetworkPolicy alive", RUNNING),),
+    )
+    assert global_policies(server) == ["alive", "theirs"]
+
+
+def test_clean_names_the_kinds_that_it_could_not_look_at(
+    server: ApiServer, api: DirectApi
+) -> None:
+    namespace(server, "dead", DEAD)
+    global_policy(server, "deny", DEAD)
+    server.refusals.append(("list", "GlobalNetworkPolicy", 403, "forbidden"))
+    server.refusals.append(("list", "StorageClass", 403, "forbidden as well"))
+    found = cleaned(server, api)
+    assert found.removed == (Leftover("namespace dead", ENDED),)
+    why = "the run may have left objects of these kinds: forbidden"
+    assert found.unseen == (Leftover("GlobalNetworkPolicy, StorageClass", why),)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_clean_rides_out_errors_and_touches_nothing_else(
     server: ApiServer, api: DirectApi, seed: int
 ) -> None:
     namespace(server, "alive", ALIVE)
     namespace(server, "dead", DEAD)
+    global_policy(server, "deny", DEAD)
     before = json.dumps(server.state.found("v1", "Namespace", "", "alive"))
     transient = (Fault.INTERNAL, Fault.UNAVAILABLE, Fault.BROKEN, Fault.LOST_BROKEN)
     server.faults = Faults(Chance(seed, 50), transient).of
-    assert [item.name for item in cleaned(server, api).removed] == ["namespace dead"]
+    removed = ["GlobalNetworkPolicy deny", "namespace dead"]
+    assert [item.name for item in cleaned(server, api).removed] == removed
     assert json.dumps(server.state.found("v1", "Namespace", "", "alive")) == before
     assert names(server) == ["alive"]
 

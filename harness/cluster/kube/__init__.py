@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell
-from harness.cluster.kube import diagnosis, leftovers
+from harness.cluster.kube import diagnosis, discovery, leftovers
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
@@ -163,7 +163,7 @@ class KubeCluster(Cluster):
             name=settings.name,
             features=frozenset(features - {gap.feature for gap in settings.gaps}),
             nodes=len(self._reconciler.view.nodes),
-            kinds=self._api.kinds(),
+            kinds=discovery.kinds(self._api),
             networks=self._networks,
             gaps=settings.gaps,
             known_cells=settings.known_cells,

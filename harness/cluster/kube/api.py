@@ -28,7 +28,6 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from harness.cluster.kube.kubeconfig import kubeconfig_path
 from harness.errors import ClusterError, UsageError
-from harness.policy import builtin
 
 Object = dict[str, Any]
 """A Kubernetes object, as JSON."""
@@ -244,26 +243,7 @@ class Api:
         answer = self.request("post", url, body=review)
         return bool(answer.get("status", {}).get("allowed"))
 
-    def kinds(self) -> frozenset[str]:
-        """Return the kinds that the server has, as ``apiVersion/Kind``.
-
-        The kinds of an aggregated API that does not answer are left out. An error of a built-in
-        API is raised, so that no scenario is skipped because of it.
-        """
-        found = self._kinds_at("/api/v1")
-        for group in self.request("get", "/apis").get("groups", []):
-            is_builtin = builtin.is_builtin(group["name"])
-            for version in group["versions"]:
-                with contextlib.nullcontext() if is_builtin else contextlib.suppress(ApiError):
-                    found |= self._kinds_at(f"/apis/{version['groupVersion']}")
-        return frozenset(found)
-
-    def _kinds_at(self, url: str) -> set[str]:
-        version = url.removeprefix("/apis/").removeprefix("/api/")
-        resources = self.request("get", url).get("resources", [])
-        return {f"{version}/{item['kind']}" for item in resources if "/" not in item["name"]}
-
-    # What a double of the API server replaces: these two, and ``execute``.
+    # What a double of the API server replaces: these two, ``execute`` and ``start``.
 
     def resource(self, api_version: str, kind: str) -> Resource:
         """Return a kind as discovery describes it. Raises ApiError if there is none."""

@@ -1,16 +1,18 @@
 """Decide which runs are over, and remove what they left behind.
 
-Everything that a run creates names its process (``identity``). On the same machine a run is
-over when that process has ended. Seen from another machine, container or boot, it is over only
-when its heartbeat stopped ten minutes ago. Without a heartbeat nothing is known, and what the
-run created is kept.
+That is namespaces with all that is in them, and objects of the whole cluster, which only a run
+with exact names creates. Each names the process that created it (``identity``). On the same
+machine a run is over when that process has ended. Seen from another machine, container or boot,
+it is over only when its heartbeat stopped ten minutes ago. Without a heartbeat nothing is known,
+and what the run created is kept.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
-from harness.cluster.kube import heartbeat
+from harness.cluster.kube import discovery, heartbeat
 from harness.cluster.kube.api import Api, ApiError
 from harness.cluster.kube.heartbeat import STOPPED_S, Heartbeats
 from harness.cluster.kube.identity import Life, Machine, Owner
@@ -34,15 +36,19 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """What was removed, what was kept, and what could not be removed."""
+    """What was removed, kept, could not be removed, and what could not be looked at."""
 
     removed: tuple[Leftover, ...] = ()
     kept: tuple[Leftover, ...] = ()
     failed: tuple[Leftover, ...] = ()
+    unseen: tuple[Leftover, ...] = ()
 
     def __add__(self, other: Cleaning) -> Cleaning:
         return Cleaning(
-            self.removed + other.removed, self.kept + other.kept, self.failed + other.failed
+            self.removed + other.removed,
+            self.kept + other.kept,
+            self.failed + other.failed,
+            self.unseen + other.unseen,
         )
 
 
@@ -111,25 +117,57 @@ def runs(api: Api, named: str | None, clock: Clock = REAL) -> Runs:
 
 
 def clean(api: Api, known: Runs, clock: Clock = REAL) -> Cleaning:
-    """Delete the namespaces of runs that are over. Raises ClusterError if they cannot be listed.
+    """Delete what runs that are over left: objects without a namespace, then namespaces.
 
-    Those with heartbeats are deleted last: after an interrupted clean, the next one needs them.
+    Namespaces with heartbeats are deleted last: after an interrupted clean, the next one needs
+    them. Raises ClusterError if the namespaces cannot be listed.
     """
     selector = f"{RUN_LABEL}={known.named}" if known.named else RUN_LABEL
     wait = Wait(_PATIENCE_S, clock=clock)
-    found = wait.value(
+    namespaces = wait.value(
         lambda: api.find("v1", "Namespace", selector=selector), "the namespaces to be listed"
     )
-    found.sort(key=lambda item: item["metadata"]["name"] in known.heartbeats.namespaces)
-    cleaning = Cleaning()
-    for item in found:
-        cleaning += _clean(api, item, known, wait)
+    namespaces.sort(key=lambda item: item["metadata"]["name"] in known.heartbeats.namespaces)
+    others, cleaning = _of_the_whole_cluster(api, selector, wait)
+    for version, kind, item in (*others, *(("v1", "Namespace", item) for item in namespaces)):
+        cleaning += _clean(api, version, kind, item, known, wait)
     return cleaning
 
 
-def _clean(api: Api, item: Object, known: Runs, wait: Wait) -> Cleaning:
+def _of_the_whole_cluster(
+    api: Api, selector: str, wait: Wait
+) -> tuple[list[tuple[str, str, Object]], Cleaning]:
+    """Return the other objects that belong to no namespace, and what could not be listed.
+
+    A run with exact names may have created such objects, of any kind.
+    """
+    found: dict[str, tuple[str, str, Object]] = {}
+    unread: dict[str, str] = {}
+    for version in wait.value(partial(discovery.versions, api), "the APIs to be listed"):
+        try:
+            kinds = wait.value(partial(discovery.cluster_kinds, api, version), "its kinds")
+        except ClusterError as error:
+            unread[version] = error.message
+            continue
+        for kind in kinds:
+            if (version, kind) == ("v1", "Namespace"):
+                continue
+            ask = partial(api.find, version, kind, selector=selector)
+            try:
+                items = wait.value(ask, f"{kind} to be listed")
+            except ClusterError as error:
+                unread[kind] = error.message
+                continue
+            found |= {item["metadata"]["uid"]: (version, kind, item) for item in items}
+    if not unread:
+        return [*found.values()], Cleaning()
+    why = f"the run may have left objects of these kinds: {next(iter(unread.values()))}"
+    return [*found.values()], Cleaning(unseen=(Leftover(", ".join(sorted(unread)), why),))
+
+
+def _clean(api: Api, version: str, kind: str, item: Object, known: Runs, wait: Wait) -> Cleaning:
     metadata = item["metadata"]
-    name = f"namespace {metadata['name']}"
+    name = f"{'namespace' if kind == 'Namespace' else kind} {metadata['name']}"
     if metadata.get("deletionTimestamp"):
         return Cleaning(kept=(Leftover(name, "it is being deleted already"),))
     process = (metadata.get("annotations") or {}).get(PROCESS_ANNOTATION, "")
@@ -139,7 +177,7 @@ def _clean(api: Api, item: Object, known: Runs, wait: Wait) -> Cleaning:
 
     def delete() -> None:
         try:
-            api.delete("v1", "Namespace", "", metadata["name"], metadata["uid"])
+            api.delete(version, kind, "", metadata["name"], metadata["uid"])
         except ApiError as error:
             # 404: it is gone. 409: it is being deleted, or gone and another has its name.
             if error.status not in {404, 409}:

@@ -1,0 +1,49 @@
+"""Which kinds an API server has."""
+
+from __future__ import annotations
+
+import contextlib
+
+from harness.cluster.kube.api import Api, ApiError
+from harness.cluster.kube.objects import Object
+from harness.policy import builtin
+
+
+def versions(api: Api) -> tuple[str, ...]:
+    """Return all versions of all API groups, as in ``apiVersion``. Raises ApiError."""
+    groups = api.request("get", "/apis").get("groups", [])
+    found = (version["groupVersion"] for group in groups for version in group["versions"])
+    return ("v1", *found)
+
+
+def kinds(api: Api) -> frozenset[str]:
+    """Return the kinds that the server has, as ``apiVersion/Kind``. Raises ApiError.
+
+    The kinds of an aggregated API that does not answer are left out. An error of a built-in
+    API is raised, so that no scenario is skipped because of it.
+    """
+    found: set[str] = set()
+    for version in versions(api):
+        is_builtin = builtin.is_builtin(version.rpartition("/")[0])
+        with contextlib.nullcontext() if is_builtin else contextlib.suppress(ApiError):
+            found |= {f"{version}/{item['kind']}" for item in _resources(api, version)}
+    return frozenset(found)
+
+
+def cluster_kinds(api: Api, version: str) -> tuple[str, ...]:
+    """Return the kinds of one version that belong to no namespace and can be listed and deleted.
+
+    Raises ApiError.
+    """
+    return tuple(
+        item["kind"]
+        for item in _resources(api, version)
+        if not item["namespaced"] and {"list", "delete"} <= set(item["verbs"])
+    )
+
+
+def _resources(api: Api, version: str) -> list[Object]:
+    """Return the resources of one version, without subresources."""
+    url = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    found = api.request("get", url).get("resources", [])
+    return [item for item in found if "/" not in item["name"]]
