@@ -336,7 +336,7 @@ def test_a_loop_probes_until_its_input_says_so_or_ends(
 
 @pytest.mark.parametrize("ending", Ending)
 def test_a_loop_ends_at_its_limit(stand_in: Path, shell: tuple[str, ...], ending: Ending) -> None:
-    made = loop(1, limit_s=1, ending=ending)
+    made = loop(1, limit_s=2, ending=ending)  # whole seconds: more than one
     with looping(made, stand_in, shell) as process:
         assert process.stdin is not None
         if ending is Ending.AT_LIMIT:
