@@ -106,7 +106,8 @@ def test_half_a_line_is_no_sentinel() -> None:
 def stand_in(tmp_path: Path) -> Path:
     """A program that answers by port.
 
-    1 in time; 2 refuses; 3 is slow and notes how many run; 4 waits until two have come.
+    1 in time; 2 refuses; 3 is slow and notes how many run; 4 waits until two have come; 5 is
+    as 3, and waits until five have come.
     """
     program = tmp_path / "agnhost"
     program.write_text(
@@ -117,6 +118,9 @@ def stand_in(tmp_path: Path) -> Path:
         "*:1) exit 0;;\n"
         "*:2) echo 'REFUSED: by hand' >&2; echo second line >&2; exit 1;;\n"
         "*:3) touch run.$$; ls run.* | wc -l >>running; sleep 0.3; rm run.$$; "
+        "echo TIMEOUT >&2; exit 1;;\n"
+        "*:5) touch run.$$ came.$$; ls run.* | wc -l >>running; "
+        "until [ $(ls came.* | wc -l) -ge 5 ]; do sleep 0.01; done; sleep 0.1; rm run.$$; "
         "echo TIMEOUT >&2; exit 1;;\n"
         "*:4) touch here.$$; until [ $(ls here.* | wc -l) -ge 2 ]; do sleep 0.01; done; exit 0;;\n"
         "esac\n"
@@ -352,14 +356,14 @@ def test_a_loop_ends_at_its_limit(stand_in: Path, shell: tuple[str, ...], ending
 def test_a_loop_does_not_start_more_probes_while_all_are_slow(
     stand_in: Path, shell: tuple[str, ...]
 ) -> None:
-    made = loop(3, interval_s=0.01, timeout_s=0.01)
+    made = loop(5, interval_s=0.01, timeout_s=0.01)
     with looping(made, stand_in, shell) as process:
         until(process, lambda text: len(made.read(text)) >= 6)
         assert process.stdin is not None
         process.stdin.close()
         rest(process)
     running_at_once = [int(line) for line in (stand_in.parent / "running").read_text().split()]
-    assert max(running_at_once) == 5
+    assert max(running_at_once) == 5  # (0.01 s of timeout / 0.01 s of interval + 2) + 2
 
 
 def test_a_loop_reaps_its_children(stand_in: Path, shell: tuple[str, ...]) -> None:
