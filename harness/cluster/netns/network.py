@@ -123,7 +123,7 @@ class Network:
                 batch.add_route(cidr, index, via=address)
                 batch.add_neighbour(address, far.mac, index)
             send(batch, near)
-            batch = _restarted(_UPLINK_INDEX)
+            batch = _activated(_UPLINK_INDEX)
             self._add_blackhole(batch)
             for address, cidr, router, anywhere in zip(
                 own, ranges, self._only(_ROUTER), self._only(_ANYWHERE), strict=True
@@ -191,15 +191,14 @@ def _links_up(index: int) -> Batch:
     return batch
 
 
-def _restarted(index: int) -> Batch:
-    """Take the end of a pair that came up first down and up again.
+def _activated(index: int) -> Batch:
+    """Let the end of a pair that came up first send.
 
-    It had no carrier then, and drops packets until a workqueue of the kernel has seen that it
-    has one now. A link that comes up again does not wait for that.
+    It had no carrier then. It has one now, but drops packets until a workqueue of the kernel has
+    seen that. To take it down and up again would do the same to the other end.
     """
     batch = Batch()
-    batch.set_down(index)
-    batch.set_up(index)
+    batch.activate(index)
     return batch
 
 
@@ -230,7 +229,7 @@ def _near_ends(hosts: Iterable[HostNetns], addresses: tuple[str, ...]) -> Batch:
 
 def _far_end(host: HostNetns) -> Batch:
     """Add the addresses of a host and its routes."""
-    batch = _restarted(_POD_INDEX)
+    batch = _activated(_POD_INDEX)
     for address in host.addresses:
         batch.add_address(address, _POD_INDEX)
     held = {family_of(address) for address in host.addresses}

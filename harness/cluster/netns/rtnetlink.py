@@ -16,7 +16,7 @@ _RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17,
 _NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 _NLMSG_ERROR = 2
 _IFF_UP, _IFF_NOARP = 0x1, 0x80
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 18, 28
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_TXQLEN, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 13, 18, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
@@ -27,6 +27,8 @@ _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 
 LOOPBACK_INDEX = 1
+_QUEUE_LENGTH = 999
+"""Any but the default, which is 1000."""
 _MESSAGES_AT_ONCE = 64
 """Their answers must find room together in the socket's default buffer."""
 
@@ -70,10 +72,13 @@ class Batch:
     def set_up(self, index: int) -> None:
         self._add(_RTM_NEWLINK, 0, _ifinfo(index, _IFF_UP), f"link {index} up")
 
-    def set_down(self, index: int) -> None:
-        """Take a link down, which removes its addresses and routes."""
-        body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, 0, _IFF_UP)
-        self._add(_RTM_NEWLINK, 0, body, f"link {index} down")
+    def activate(self, index: int) -> None:
+        """Let a link that is up and has a carrier send; by itself, a workqueue does that later.
+
+        A change of the queue's length has the kernel do it at once.
+        """
+        body = _ifinfo(index, 0) + _attributes((_IFLA_TXQLEN, struct.pack("=I", _QUEUE_LENGTH)))
+        self._add(_RTM_NEWLINK, 0, body, f"link {index} queue length")
 
     def delete_link(self, index: int) -> None:
         self._add(_RTM_DELLINK, 0, _ifinfo(index, 0), f"delete link {index}")
