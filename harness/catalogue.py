@@ -63,7 +63,8 @@ class Effect(enum.StrEnum):
 class KnownDefect:
     """What network plugins have got wrong.
 
-    ``name`` switches it on in the embedded cluster, where it does what ``effect`` says;
+    ``name`` switches it on in the embedded cluster, where it does what ``effect`` says. One that
+    depends on time takes a delay, by default ``delay_s``.
     ``not_here`` is the reason why the embedded cluster cannot reproduce it. ``seen`` are the
     public reports, by network plugin: ``owner/repository#number`` or ``owner/repository@commit``.
     """
@@ -73,6 +74,7 @@ class KnownDefect:
     stage: Stage | None
     name: str | None
     effect: Effect | None
+    delay_s: float | None
     not_here: str | None
     seen: Mapping[str, tuple[str, ...]]
 
@@ -104,6 +106,7 @@ def _catalogue() -> _Catalogue:
                 Stage(entry["stage"]) if "stage" in entry else None,
                 entry.get("name"),
                 Effect(entry["effect"]) if "effect" in entry else None,
+                entry.get("delay_s"),
                 entry.get("not_here"),
                 {plugin: tuple(found) for plugin, found in entry.get("seen", {}).items()},
             )

@@ -153,9 +153,10 @@ CLUSTER_OPTIONS = (
     ),
     Option(
         name="defect",
-        metavar="NAME",
+        metavar="NAME[:SECONDS]",
         only_with=("netns",),
-        help="netns: switch on a known defect of a CNI, or two as ONE+OTHER",
+        help="netns: switch on a known defect of a CNI, or two as ONE+OTHER; "
+        "one that depends on time takes a delay",
     ),
 )
 

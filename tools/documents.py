@@ -69,7 +69,7 @@ def defects() -> str:
     """Return the table of known defects, by their ids."""
     rows = [
         f"| {entry.id} | {entry.text} | {entry.stage or ''} | {entry.effect or ''} "
-        f"| {_code(entry.name) or entry.not_here or ''} | {_seen(entry)} |"
+        f"| {_switch(entry) or entry.not_here or ''} | {_seen(entry)} |"
         for entry in catalogue.defects().values()
     ]
     head = (
@@ -77,6 +77,11 @@ def defects() -> str:
         "|---|---|---|---|---|---|",
     )
     return "\n".join((*head, *rows))
+
+
+def _switch(entry: KnownDefect) -> str:
+    delay = "" if entry.delay_s is None else f", delay {entry.delay_s:g} s"
+    return f"`{entry.name}`{delay}" if entry.name else ""
 
 
 def _seen(entry: KnownDefect) -> str:
@@ -89,10 +94,6 @@ def _report(report: str) -> str:
     """Return a link to an issue, a pull request or a commit on GitHub."""
     place = report.replace("#", "/issues/").replace("@", "/commit/")
     return f"[{report.partition('/')[2]}](https://github.com/{place})"
-
-
-def _code(text: str | None) -> str:
-    return f"`{text}`" if text else ""
 
 
 def failure() -> str:
@@ -117,9 +118,9 @@ def picture() -> str:
     return svg(failure(), "A wrong cell: app2/nginx connects to db/postgres")
 
 
-def with_part(text: str, name: str, part: str) -> str:
+def with_part(text: str, name: str, part: str, command: str = "make documents") -> str:
     """Return a document with a part replaced. Raises ValueError if it has no such part."""
-    begin = f"<!-- {name}: `make documents` writes this -->"
+    begin = f"<!-- {name}: `{command}` writes this -->"
     end = f"<!-- end of {name} -->"
     found = re.subn(
         f"{re.escape(begin)}\n.*?{re.escape(end)}",

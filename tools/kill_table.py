@@ -2,7 +2,8 @@
 
     python -m tools.kill_table              the claims: `catches:` of the scenarios; `make defects`
     python -m tools.kill_table --all        every scenario with every defect
-    python -m tools.kill_table --write      also write docs/kill-table.md
+    python -m tools.kill_table --delays     also the smallest delays at which defects are killed
+    python -m tools.kill_table --write      also write what was run into docs/kill-table.md
 
 A scenario kills a defect if all of its cells are right and proven without the defect and, with it,
 a cell is wrong in the direction of the defect: a denied pair connects, or an allowed pair is
@@ -17,8 +18,9 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import catalogue, scenario
@@ -29,6 +31,7 @@ from harness.errors import HarnessError
 from harness.model import Cell, CellStatus, Scenario, StepResult, Verdict
 from harness.runner import ScenarioRun
 from harness.settle import Timing
+from tools.documents import with_part
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ROOT / "scenarios"
@@ -40,17 +43,35 @@ SETTLE_S = 0.4
 """The embedded cluster enforces a policy before ``sync`` returns, so a wrong cell stays wrong."""
 
 
+COMMANDS = {
+    "kills": "make defects",
+    "pairs": "make defects",
+    "delays": "make defects DELAYS=1",
+}
+"""The parts of the document, and what writes each."""
+
+DELAYS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+TRIES = 3
+"""How often a scenario must kill a defect with a delay, out of as many runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A scenario to be run with a defect, or without one; ``beside`` is another one that is on."""
+    """A scenario to be run with a defect, or without one; ``beside`` is another one that is on.
+
+    ``delay_s`` is the delay of a defect that depends on time, None for its default.
+    """
 
     path: Path
     defect: str | None
     beside: str | None = None
+    delay_s: float | None = None
 
     @property
     def switched_on(self) -> str | None:
         """What ``--defect`` is given."""
+        if self.defect and self.delay_s is not None:
+            return f"{self.defect}:{self.delay_s:g}s"
         return "+".join(filter(None, (self.defect, self.beside))) or None
 
 
@@ -194,6 +215,20 @@ def kill_in_pair(
     return None
 
 
+def smallest_delay(
+    entry: KnownDefect, paths: Sequence[Path], run: Callable[[Sequence[Trial]], Sequence[Outcome]]
+) -> Outcome | None:
+    """Return a kill with the smallest delay at which one of the scenarios kills in all tries."""
+    for delay_s in DELAYS_S:
+        wanted = [Trial(path, entry.name, delay_s=delay_s) for path in paths]
+        outcomes = run(wanted * TRIES)
+        for trial in wanted:
+            own = [outcome for outcome in outcomes if outcome.trial == trial]
+            if all(outcome.killed_by for outcome in own):
+                return own[0]
+    return None
+
+
 def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> Iterator[str]:
     """Yield a line for each scenario that fails without a defect, false claim, and survivor."""
     for trial, outcome in found.items():
@@ -216,54 +251,72 @@ def problems(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> I
             yield f"{judged.id} {judged.name}: {beside.id} {beside.name} hides it"
 
 
-def document(found: Mapping[Trial, Outcome]) -> str:
-    """Return docs/kill-table.md."""
+def claims_kept(
+    read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome], entry: KnownDefect
+) -> Sequence[Outcome]:
+    """Return the kills of a defect by the scenarios that claim it."""
+    return [
+        outcome
+        for trial, outcome in kills(found).items()
+        if trial.defect == entry.name and entry.id in read[trial.path].catches
+    ]
+
+
+def kills_part(read: Mapping[Path, Scenario], found: Mapping[Trial, Outcome]) -> str:
+    """Return the table of defects, and of the scenarios that claim them."""
     entries = catalogue.defects()
     rows = []
     for id_, entry in entries.items():
         if not entry.name:
             continue
-        own = [outcome for trial, outcome in kills(found).items() if trial.defect == entry.name]
-        first = f"{_shown(own[0].trial.path)}, {own[0].killed_by}" if own else "**survives**"
+        own = claims_kept(read, found, entry)
+        first = _cell(own[0]) if own else "**survives**"
         rows.append(f"| {id_} | `{entry.name}` | {entry.effect} | {len(own)} | {first} |")
-    switched = sum(bool(entry.name) for entry in entries.values())
-    return "\n".join(
-        (
-            "# Kill table",
-            "",
-            "Each known defect that the embedded cluster can reproduce, and the scenarios that "
-            "claim to catch it and do: `make defects` runs every scenario with each defect that "
-            "its `catches` names, and fails if a claim is false or a defect is caught by none.",
-            "",
-            f"{switched} of {len(entries)} known defects can be switched on. "
-            "[defects.md](defects.md) says what each is, and why the others cannot.",
-            "",
-            "| id | defect | effect | caught by | first of them: step and cell |",
-            "|---|---|---|---|---|",
-            *rows,
-            "",
-            "## Pairs",
-            "",
-            "Defects that one public report describes together, so that a plugin had both. Both "
-            "are switched on, and each must still be caught: one that closes connections may hide "
-            "one that opens them.",
-            "",
-            "| pair | report | the first is caught by | the second is caught by |",
-            "|---|---|---|---|",
-            *(_pair_row(found, one, other) for one, other in catalogue.pairs()),
-            "",
-        )
+    head = (
+        f"{len(rows)} of {len(entries)} known defects can be switched on. "
+        "[defects.md](defects.md) says what each is, and why the others cannot.",
+        "",
+        "| id | defect | effect | caught by | first of them: step and cell |",
+        "|---|---|---|---|---|",
     )
+    return "\n".join((*head, *rows))
+
+
+def pairs_part(found: Mapping[Trial, Outcome]) -> str:
+    """Return the table of pairs of defects."""
+    head = (
+        "| pair | report | the first is caught by | the second is caught by |",
+        "|---|---|---|---|",
+    )
+    return "\n".join((*head, *(_pair_row(found, one, other) for one, other in catalogue.pairs())))
+
+
+def delays_part(smallest: Mapping[str, Outcome | None]) -> str:
+    """Return the table of the smallest delays that were noticed, by the id of their defect."""
+    rows = []
+    for id_, kill in smallest.items():
+        entry = catalogue.defects()[id_]
+        noticed = f"{kill.trial.delay_s:g} s | {_cell(kill)}" if kill else "**none** |"
+        rows.append(f"| {id_} | `{entry.name}` | {entry.delay_s:g} s | {noticed} |")
+    head = (
+        f"Tried: {', '.join(f'{delay_s:g}' for delay_s in DELAYS_S)} s.",
+        "",
+        "| id | defect | default | smallest delay noticed | by: step and cell |",
+        "|---|---|---|---|---|",
+    )
+    return "\n".join((*head, *rows))
 
 
 def _pair_row(found: Mapping[Trial, Outcome], one: KnownDefect, other: KnownDefect) -> str:
     reports = ", ".join(sorted(one.reports & other.reports))
     caught = [kill_in_pair(found, one, other), kill_in_pair(found, other, one)]
-    cells = [
-        f"{_shown(kill.trial.path)}, {kill.killed_by}" if kill else "**hidden**" for kill in caught
-    ]
+    cells = [_cell(kill) if kill else "**hidden**" for kill in caught]
     names = f"{one.id} `{one.name}`, {other.id} `{other.name}`"
     return f"| {names} | {reports} | {cells[0]} | {cells[1]} |"
+
+
+def _cell(kill: Outcome) -> str:
+    return f"{_shown(kill.trial.path)}, {kill.killed_by}"
 
 
 def _shown(path: Path) -> str:
@@ -274,6 +327,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the trials; print problems, and return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--all", action="store_true", help="every scenario with every defect")
+    parser.add_argument(
+        "--delays", action="store_true", help="the smallest delays at which defects are killed"
+    )
     parser.add_argument("--write", action="store_true", help=f"write {TABLE.relative_to(ROOT)}")
     parser.add_argument(
         "--jobs", type=int, default=6, help="trials at a time; most of it is waiting"
@@ -282,13 +338,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     read = {path: scenario.load(path) for path in sorted(scenario.find(SCENARIOS))}
     wanted = [*trials(read, everything=parsed.all), *trials_of_pairs(read)]
     context = multiprocessing.get_context("spawn")
+    smallest: dict[str, Outcome | None] = {}
     with context.Pool(parsed.jobs) as pool:
         found = {outcome.trial: outcome for outcome in pool.imap(tried, wanted)}
+        for entry in catalogue.defects().values() if parsed.delays else ():
+            if entry.delay_s is not None:
+                paths = [kill.trial.path for kill in claims_kept(read, found, entry)]
+                smallest[entry.id] = smallest_delay(entry, paths, partial(pool.map, tried))
     if parsed.write:
-        TABLE.write_text(document(found), encoding="utf-8")
+        parts = {"kills": kills_part(read, found), "pairs": pairs_part(found)}
+        write(parts | ({"delays": delays_part(smallest)} if parsed.delays else {}))
     wrong = list(problems(read, found))
     print(*wrong, *_summary(found, everything=parsed.all), sep="\n")
+    for id_, kill in smallest.items():
+        noticed = f"from {kill.trial.delay_s:g} s on" if kill else "at no delay"
+        print(f"{catalogue.defects()[id_].name}: killed {noticed}")
     return 1 if wrong else 0
+
+
+def write(parts: Mapping[str, str]) -> None:
+    """Replace these parts of docs/kill-table.md; the others stay."""
+    text = TABLE.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = with_part(text, name, part, COMMANDS[name])
+    TABLE.write_text(text, encoding="utf-8")
 
 
 def _summary(found: Mapping[Trial, Outcome], *, everything: bool) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +109,47 @@ def test_both_defects_of_a_pair_are_switched_on() -> None:
     )
     assert asked == [Trial(PATH, "pod-labels-frozen", "namespace-labels-frozen")]
     assert asked[0].switched_on == "pod-labels-frozen+namespace-labels-frozen"
+
+
+def noticed_from(delay_s: float, path: Path) -> Callable[[Sequence[Trial]], list[Outcome]]:
+    """Trials that kill in every run from that delay on, and below it in the first run only."""
+
+    def run(trials: Sequence[Trial]) -> list[Outcome]:
+        found = []
+        for index, trial in enumerate(trials):
+            assert trial.delay_s is not None
+            kills = trial.path == path and (trial.delay_s >= delay_s or index < 2)
+            found.append(Outcome(trial, "step: cell" if kills else ""))
+        return found
+
+    return run
+
+
+def test_the_smallest_delay_is_one_at_which_a_scenario_kills_in_each_try() -> None:
+    """A delay that is noticed by chance does not count."""
+    gap, other = catalogue.defects()["B78"], SCENARIOS / "examples" / "services.yaml"
+    kill = kill_table.smallest_delay(gap, [PATH, other], noticed_from(0.2, other))
+    trial = Trial(other, "update-gap", delay_s=0.2)
+    assert kill == Outcome(trial, "step: cell")
+    assert trial.switched_on == "update-gap:0.2s"
+    assert kill_table.smallest_delay(gap, [PATH, other], noticed_from(6.0, other)) is None
+    part = kill_table.delays_part({"B78": kill}).splitlines()[-1]
+    assert part == "| B78 | `update-gap` | 0.5 s | 0.2 s | examples/services.yaml, step: cell |"
+    part = kill_table.delays_part({"B78": None}).splitlines()[-1]
+    assert part == "| B78 | `update-gap` | 0.5 s | **none** | |"
+
+
+def test_a_part_that_was_not_run_stays_in_the_document(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = tmp_path / "kill-table.md"
+    table.write_text(kill_table.TABLE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(kill_table, "TABLE", table)
+    before = table.read_text(encoding="utf-8")
+    kill_table.write({"delays": "new"})
+    begin, end = "<!-- delays: `make defects DELAYS=1` writes this -->", "<!-- end of delays -->"
+    head, tail = before.split(begin)[0], before.split(end)[1]
+    assert table.read_text(encoding="utf-8") == f"{head}{begin}\nnew\n{end}{tail}"
 
 
 def found(claim: Outcome, alone: str = "") -> list[str]:

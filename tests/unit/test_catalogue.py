@@ -58,6 +58,7 @@ def test_an_entry_is_read_whole() -> None:
         "no-except",
         Effect.OPENS,
         None,
+        None,
         {
             "AWS": ("aws/aws-network-policy-agent#58",),
             "kube-router": ("cloudnativelabs/kube-router#543",),
@@ -71,6 +72,7 @@ def test_an_entry_is_read_whole() -> None:
         "B89",
         "An isolated pod does not reach its own address.",
         Stage.EMIT,
+        None,
         None,
         None,
         "a pod's connection to its own address does not leave its namespace here",
@@ -94,6 +96,12 @@ def test_every_defect_that_can_be_switched_on_is_in_the_catalogue() -> None:
     """With its id; and nothing else has a name."""
     named = {entry.name: entry.id for entry in catalogue.defects().values() if entry.name}
     assert named == {name: defect.id for name, defect in DEFECTS.items()}
+
+
+def test_the_catalogue_has_the_delay_of_each_defect_that_takes_one() -> None:
+    delays = {entry.name: entry.delay_s for entry in catalogue.defects().values() if entry.name}
+    assert delays == {name: defect.delay_s for name, defect in DEFECTS.items()}
+    assert delays["update-gap"] == 0.5
 
 
 @pytest.mark.parametrize("name", DEFECTS)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.kernel import run_nft
-from harness.cluster.netns.parts import PARTS, Load
-
-_GAP_S = 0.5
+from harness.cluster.netns.parts import PARTS, Load, Parts
 
 
 @dataclass(frozen=True, slots=True)
 class FlushThenLoad:
     """Removes the rules in force on a node, and loads the new ones ``delay_s`` later."""
 
-    delay_s: float = _GAP_S
+    delay_s: float
     load: Load = run_nft
+    sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, scripts: Mapping[int, str]) -> None:
         flushes = {netns: _flushes(script) for netns, script in scripts.items()}
         if any(flushes.values()):
             self.load({netns: text for netns, text in flushes.items() if text})
-            time.sleep(self.delay_s)
+            self.sleep(self.delay_s)
         self.load(scripts)
 
 
@@ -34,4 +33,9 @@ def _flushes(script: str) -> str:
     return "".join(f"{line}\n" for line in found)
 
 
-DEFECTS = (Defect("update-gap", "B78", replace(PARTS, load=FlushThenLoad())),)
+def update_gap(delay_s: float) -> Parts:
+    """Rules are missing for that long while they are replaced."""
+    return replace(PARTS, load=FlushThenLoad(delay_s))
+
+
+DEFECTS = (Defect.timed("update-gap", "B78", 0.5, update_gap),)

@@ -11,6 +11,7 @@ import pytest
 from harness import catalogue
 from harness.cluster.netns.addresses import allocate
 from harness.cluster.netns.defects import DEFECTS, parts_with
+from harness.cluster.netns.defects.load import FlushThenLoad
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.defects.together import together
 from harness.cluster.netns.parts import PARTS, Snapshot
@@ -33,6 +34,43 @@ def test_an_unknown_defect_is_refused_with_the_nearest() -> None:
             "'no-enforcment' is not a defect of the embedded cluster\n"
             "hint: did you mean 'no-enforcement'?"
         )
+
+
+def test_a_defect_that_depends_on_time_takes_a_delay() -> None:
+    assert parts_with("update-gap").load == FlushThenLoad(0.5)
+    for text, delay_s in (("0.2", 0.2), ("0.2s", 0.2), ("3s", 3.0), ("60", 60.0)):
+        assert parts_with(f"update-gap:{text}").load == FlushThenLoad(delay_s)
+    both = parts_with("update-gap:0.2s+no-except")
+    assert both == parts_with("no-except+update-gap:0.2s")
+    assert both.load == FlushThenLoad(0.2)
+    assert both.stages is DEFECTS["no-except"].parts.stages
+
+
+@pytest.mark.parametrize(
+    "delay", ["", "0", "0s", "60.1s", "-1", "soon", "1m", "1e1", "nan", "1:2"]
+)
+def test_a_delay_is_seconds_within_bounds(delay: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parts_with(f"update-gap:{delay}")
+    assert str(error.value) == (
+        f"{delay!r} is not a delay of the defect 'update-gap'\n"
+        "hint: write seconds, more than 0 and at most 60: update-gap:0.5s"
+    )
+
+
+def test_a_delay_of_a_defect_that_takes_none_is_refused() -> None:
+    timed = ", ".join(sorted(name for name, one in DEFECTS.items() if one.delay_s is not None))
+    with pytest.raises(UsageError) as error:
+        parts_with("no-except:1s")
+    assert str(error.value) == (
+        "the defect 'no-except' takes no delay\n"
+        f"hint: write 'no-except' alone; defects that take one are {timed}"
+    )
+
+
+def test_the_name_before_a_delay_has_its_hint_too() -> None:
+    with pytest.raises(UsageError, match="did you mean 'update-gap'"):
+        parts_with("update-gab:1s")
 
 
 def test_three_defects_are_too_many() -> None:

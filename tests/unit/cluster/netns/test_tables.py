@@ -72,10 +72,13 @@ def test_the_slots_take_turns() -> None:
 
 def test_the_defect_update_gap_removes_the_rules_before_it_loads_the_new_ones() -> None:
     loaded: list[Mapping[int, str]] = []
-    load = FlushThenLoad(0.0, loaded.append)
+    slept: list[float] = []
+    load = FlushThenLoad(0.2, loaded.append, slept.append)
     old = Table("netpol", {"forward": "chain forward {\n}"})
     first_scripts = {1: tables.first(old)}
     load(first_scripts)
+    assert slept == []
     scripts = {1: tables.switched(old, old, 1), 2: tables.built(old, 1)}
     load(scripts)
     assert loaded == [first_scripts, {1: "flush chain inet netpol forward\n"}, scripts]
+    assert slept == [0.2]
