@@ -214,6 +214,33 @@ def address_change_ignored(believed: Snapshot | None, now: Snapshot) -> Snapshot
     return replace(now, addresses=replace(now.addresses, pods=seen))
 
 
+def events_reordered(believed: Snapshot | None, now: Snapshot) -> Snapshot:
+    """A pod that is created again is forgotten: the deletion of the one before is seen last."""
+    if believed is None:
+        return now
+    before = {pod.ref: pod.incarnation for pod in believed.state.pods}
+    seen = dict(now.addresses.pods)
+    for pod in now.state.pods:
+        again = before.get(pod.ref, pod.incarnation) != pod.incarnation
+        if again or believed.addresses.pods.get(pod.ref) == ():
+            seen[pod.ref] = ()
+    return replace(now, addresses=replace(now.addresses, pods=seen))
+
+
+def every_node_accepted(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG001
+    """All nodes, not the pod's own, are allowed into isolated pods."""
+    nodes = [
+        {"ipBlock": {"cidr": f"{ip}/{128 if ':' in ip else 32}"}}
+        for ips in now.addresses.nodes.values()
+        for ip in ips
+    ]
+
+    def accept(spec: dict[str, Any]) -> None:
+        spec["ingress"] = [*(spec.get("ingress") or []), {"from": nodes}]
+
+    return _policies(now, (_with_spec(item, accept) for item in now.state.policies))
+
+
 def ip_owner_stale(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG001
     """A pod with the address of a completed pod is taken for that pod."""
     addresses = now.addresses
@@ -256,5 +283,7 @@ DEFECTS = (
     _defect("pods-at-policy-events", "B80", pods_at_policy_events),
     _defect("address-change-ignored", "B73", address_change_ignored),
     _defect("ip-owner-stale", "B71", ip_owner_stale),
+    _defect("events-reordered", "B74", events_reordered),
+    _defect("node-address-exception", "B56", every_node_accepted),
     _defect("odd-names-skipped", "B83", odd_names_skipped),
 )

@@ -21,6 +21,7 @@ from harness.model import CompletedPod, External, Labels, Manifest, Namespace, P
 from tests.worlds import network_policy, passes
 
 OFFICE, BRANCH = "10.10.0.5", "10.10.1.5"
+NODE_2 = allocate(State("defects")).nodes[2][0]
 X, Y = Namespace("x", Labels({"ns": "x"})), Namespace("y", Labels({"ns": "y"}))
 
 
@@ -188,6 +189,19 @@ ROWS = (
         )
         for effect, before, now in ((OPENS, "client", "other"), (CLOSES, "other", "client"))
     ),
+    Row(
+        "events-reordered",
+        CLOSES,
+        (state(ALLOW_A), state(ALLOW_A, pods=(pod("x/a"), pod("y/a", 1)))),
+        "y/a",
+    ),
+    Row(
+        "events-reordered",
+        OPENS,
+        (state(DENY_A), *[state(DENY_A, pods=(pod("x/a", 1), pod("y/a")))] * 2),
+        "y/a",
+    ),
+    Row("node-address-exception", OPENS, (state(DENY_A),), NODE_2),
     Row("odd-names-skipped", OPENS, (state(policy("1.deny", A)),), "y/a"),
 )
 
