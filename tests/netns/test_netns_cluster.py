@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster.netns import NetnsCluster, protocol
+from harness.cluster.netns import NetnsCluster, kernel, protocol
 from harness.errors import ClusterError, UsageError
 from harness.model import (
     AbsoluteName,
@@ -539,3 +540,105 @@ def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:
     assert theirs != Path("/proc/self/ns/net").readlink()
     links = {path.name for path in Path("/sys/class/net").iterdir()}
     assert not {"node1", "node2", "uplink", "void"} & links
+
+
+# ------------------------------------------------------------------ what the kernel refuses
+
+STARVED = """
+import os, resource
+from pathlib import Path
+from harness.cluster.netns import NetnsCluster, kernel
+from harness.errors import ClusterError
+from harness.model import Destination, Namespace, Pod, PodRef, Probe, State
+
+state = State("s", (Namespace("x"),), tuple(Pod("x", f"p{number}") for number in range(40)))
+probe = Probe(PodRef("x", "p0"), Destination(PodRef("x", "p1"), 80))
+held = []
+
+def starve(spare):
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError:
+        for _ in range(spare):
+            os.close(held.pop())
+
+def feed():
+    while held:
+        os.close(held.pop())
+
+def attempt(call):
+    try:
+        call()
+    except ClusterError as error:
+        print(error)
+"""
+
+WITHOUT_FILES = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+for spare in (0, 3):  # none for the socket; none for the process
+    starve(spare)
+    attempt(NetnsCluster)
+    feed()
+with NetnsCluster() as cluster:
+    starve(0)
+    attempt(lambda: cluster.sync(state))
+    print(cluster.probe([probe])[0].outcome)
+    feed()
+    attempt(lambda: cluster.sync(state))  # in the child
+"""
+
+WITHOUT_NAMESPACES = """
+kernel.unshare_namespaces()
+Path("/proc/sys/user/max_net_namespaces").write_text("0")
+attempt(NetnsCluster)
+"""
+
+FILES = "\nhint: raise the limit of open files of this process: ulimit -n\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            WITHOUT_FILES,
+            f"the embedded cluster cannot start: Too many open files (EMFILE){FILES}"
+            f"the embedded cluster cannot start: Too many open files (EMFILE){FILES}"
+            f"the embedded cluster cannot be asked: Too many open files (EMFILE){FILES}"
+            "no verdict: the embedded cluster cannot be asked: Too many open files (EMFILE)\n"
+            f"the embedded cluster cannot change the network: Too many open files (EMFILE){FILES}",
+        ),
+        (
+            WITHOUT_NAMESPACES,
+            "the embedded cluster cannot start: unshare: No space left on device (ENOSPC)\n"
+            "hint: raise the limits sysctl user.max_net_namespaces and "
+            "user.max_user_namespaces\n",
+        ),
+    ],
+    ids=["files", "namespaces"],
+)
+def test_what_the_kernel_refuses_says_what_helps(available: None, script: str, told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARVED + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == (told, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (
+            errno.EAGAIN,
+            "raise the limit of processes: ulimit -u, or the pids limit of the container",
+        ),
+        (errno.EIO, "run as root, or use --cluster=kind or current"),
+    ],
+)
+def test_every_refusal_says_what_helps(number: int, hint: str) -> None:
+    reason = f"{os.strerror(number)} ({errno.errorcode[number]})"
+    refusal = kernel.refusal("start", OSError(number, os.strerror(number)))
+    assert str(refusal) == f"the embedded cluster cannot start: {reason}\nhint: {hint}"

@@ -42,7 +42,8 @@ def main() -> None:
         kernel.unshare_namespaces()
         child = Child(shared, hello)
     except OSError as error:
-        protocol.send(channel, protocol.Failed(f"no embedded cluster here: {error}"))
+        refusal = kernel.refusal("start", error)
+        protocol.send(channel, protocol.Failed(refusal.message, refusal.hint))
         return
     except HarnessError as error:
         protocol.send(channel, protocol.Failed(error.message, error.hint))
@@ -116,6 +117,9 @@ class Child:
                 answer = job()
             except HarnessError as error:
                 answer = protocol.Failed(error.message, error.hint)
+            except OSError as error:
+                refusal = kernel.refusal("answer", error)
+                answer = protocol.Failed(refusal.message, refusal.hint)
             except Exception as error:  # noqa: BLE001 - whatever it is, the parent must be told
                 answer = protocol.Failed(f"the embedded cluster failed: {error!r}")
             with channel:

@@ -46,12 +46,15 @@ def why_unavailable() -> str | None:
         return "the embedded cluster needs Linux; use --cluster=kind or current"
     if kernel.find_nft() is None:
         return "the command nft is missing: install the package nftables"
-    trial = subprocess.run(
-        _start_of_child("check"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        trial = subprocess.run(
+            _start_of_child("check"),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        return str(kernel.refusal("start", error))
     if trial.returncode == 0:
         return None
     reason = (trial.stdout or trial.stderr).strip().splitlines() or ["it gave no reason"]
@@ -73,6 +76,22 @@ def _start_of_child(function: str) -> list[str]:
     return [sys.executable, "-c", code, path]
 
 
+def _started() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    """Start the child; return the socket to it, and its process. Raises OSError."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with theirs:
+            child = subprocess.Popen(
+                [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+    except BaseException:
+        ours.close()
+        raise
+    return ours, child
+
+
 class NetnsCluster(Cluster):
     """A small Kubernetes network in the kernel of this machine; a ``Cluster``.
 
@@ -85,17 +104,10 @@ class NetnsCluster(Cluster):
         if kernel.find_nft() is None:
             raise ClusterError("the command nft is missing", hint="install the package nftables")
         self._probe_timeout_s = probe_timeout_s
-        self._shared, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            with theirs:
-                self._child = subprocess.Popen(
-                    [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                )
-        except BaseException:
-            self._shared.close()
-            raise
+            self._shared, self._child = _started()
+        except OSError as error:
+            raise kernel.refusal("start", error) from error
         try:
             self._capabilities = self._handshake(defect)
         except BaseException:
@@ -172,7 +184,10 @@ class NetnsCluster(Cluster):
     @contextlib.contextmanager
     def _channel(self) -> Iterator[socket.socket]:
         """Open a channel to the child. Raises ClusterError when there is none."""
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            raise kernel.refusal("be asked", error) from error
         with ours:
             with theirs:
                 try:

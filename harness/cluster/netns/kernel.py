@@ -6,6 +6,7 @@ Namespaces belong to threads: each function that enters one says so.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import resource
 import shutil
@@ -23,7 +24,25 @@ _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET = 0x00020000, 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG = 1
 _IPPROTO_SCTP = 132
 
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files of this process: ulimit -n",
+    errno.ENFILE: "raise the limit of open files of this machine: sysctl fs.file-max",
+    errno.EAGAIN: "raise the limit of processes: ulimit -u, or the pids limit of the container",
+    errno.ENOMEM: "free memory, or run fewer workers",
+    errno.ENOSPC: "raise the limits sysctl user.max_net_namespaces and user.max_user_namespaces",
+    errno.EPERM: "allow namespaces to this user, or run as root",
+}
+
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+def refusal(what: str, error: OSError) -> ClusterError:
+    """Say what the kernel did not let the embedded cluster do, why, and what helps."""
+    number = error.errno or 0
+    code = f"({errno.errorcode.get(number, number)})"
+    reason = (error.strerror or str(error)).removesuffix(code).rstrip()
+    hint = _HINTS.get(number, "run as root, or use --cluster=kind or current")
+    return ClusterError(f"the embedded cluster cannot {what}: {reason} {code}", hint=hint)
 
 
 def _call(name: str, *arguments: int) -> None:

@@ -18,7 +18,7 @@ from harness.cluster.netns.addresses import (
     with_implied,
 )
 from harness.cluster.netns.describe import describe_ends, nodes_of
-from harness.cluster.netns.kernel import list_nft
+from harness.cluster.netns.kernel import list_nft, refusal
 from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import HostNetns, Network, RouterNetns
@@ -96,7 +96,7 @@ class Reconciler:
         try:
             self._reconcile(state)
         except OSError as error:
-            raise ClusterError(f"the kernel refused a change of the network: {error}") from error
+            raise refusal("change the network", error) from error
 
     def _reconcile(self, state: State) -> None:
         addresses = allocate(state, self._addresses, self.families)
