@@ -79,7 +79,8 @@ class ScenarioRun:
         self._scenario = limited(scenario, cluster.capabilities.known_cells)
         self._timing = timing or Timing()
         chosen = range(len(scenario.steps)) if selected is None else selected
-        skipped = enumerate(skips(scenario.steps, cluster.capabilities.features))
+        has = cluster.capabilities.provides(scenario.steps)
+        skipped = enumerate(skips(scenario.steps, has))
         self._skipped = {index for index, skip in skipped if skip}
         self._selected = tuple(sorted(set(chosen) - self._skipped))
         self._topology = functools.cache(lambda index: Topology(scenario.steps[index].state))

@@ -8,7 +8,7 @@ runner or the oracle, except that ``kind`` uses ``kube``.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,6 +24,7 @@ from harness.model import (
     Probe,
     Scenario,
     State,
+    Step,
     Verdict,
     skips,
 )
@@ -35,6 +36,22 @@ class Gap:
 
     feature: str
     reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"feature {self.feature} ({self.reason})" if self.reason else f"feature {self.feature}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A feature that a cluster has unless it shows otherwise, when a scenario needs it.
+
+    ``ask`` returns why it is missing, or None. It may take some seconds the first time.
+    """
+
+    feature: str
+    ask: Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,7 @@ class Capabilities:
 
     ``kinds`` are the kinds of objects that it accepts, ``ignored_kinds`` those of them that have
     no effect. ``gaps`` are the reasons why features are missing, as far as they are known;
+    ``questions`` are about those of ``features`` that are found out when a scenario needs them.
     ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
     denies; ``model.satisfies`` decides what follows from it.
     ``networks`` are its address ranges, or None if it uses those that a scenario sets
@@ -72,6 +90,7 @@ class Capabilities:
     ignored_kinds: frozenset[str] = frozenset()
     networks: Networks | None = None
     gaps: tuple[Gap, ...] = ()
+    questions: tuple[Question, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
     denies_by: DeniesBy = "drop"
     probe_timeout_s: float = 1.0
@@ -81,7 +100,7 @@ class Capabilities:
 
     def lacks(self, needs: Needs) -> str | None:
         """Return a sentence about those ``needs`` that this cluster does not meet, or None."""
-        missing = self._named(needs.features - self.features)
+        missing = list(map(str, self._missing(needs.features)))
         if needs.nodes > self.nodes:
             missing.append(f"worker nodes (it has {self.nodes}, the scenario needs {needs.nodes})")
         missing += [f"the API {kind}" for kind in sorted(needs.kinds - self.kinds)]
@@ -96,19 +115,33 @@ class Capabilities:
         if lack:
             return (lack,) * len(scenario.steps)
         found: list[str | None] = []
-        for step, skip in zip(scenario.steps, skips(scenario.steps, self.features), strict=True):
+        skipped = skips(scenario.steps, self.provides(scenario.steps))
+        for step, skip in zip(scenario.steps, skipped, strict=True):
             if skip is None:
                 found.append(None)
                 continue
-            why = f"cluster {self.name} lacks {', '.join(self._named(skip.missing))}"
+            gaps = ", ".join(map(str, self._missing(skip.missing)))
+            why = f"cluster {self.name} lacks {gaps}"
             after = f"it comes after step {skip.of!r}, which is skipped: "
             found.append(why if skip.of == step.name else after + why)
         return tuple(found)
 
-    def _named(self, missing: Iterable[str]) -> list[str]:
-        """Return features with the reasons why they are missing, as far as they are known."""
-        reasons = {gap.feature: f" ({gap.reason})" for gap in self.gaps}
-        return [f"feature {name}{reasons.get(name, '')}" for name in sorted(missing)]
+    def provides(self, steps: Iterable[Step]) -> frozenset[str]:
+        """Return those of the features that steps need for themselves which this cluster has."""
+        wanted = frozenset[str]().union(*(step.needs.features for step in steps))
+        return wanted - {gap.feature for gap in self._missing(wanted)}
+
+    def _missing(self, wanted: Iterable[str]) -> Iterator[Gap]:
+        """Yield those of some features that this cluster does not have, by name."""
+        reasons = {gap.feature: gap.reason for gap in self.gaps}
+        questions = {question.feature: question.ask for question in self.questions}
+        for feature in sorted(wanted):
+            if feature not in self.features:
+                yield Gap(feature, reasons.get(feature, ""))
+            elif feature in questions:
+                reason = questions[feature]()
+                if reason is not None:
+                    yield Gap(feature, reason)
 
     def ignores(self, needs: Needs) -> tuple[str, ...]:
         """Return the kinds of ``needs`` that this cluster accepts and that have no effect."""

@@ -5,8 +5,8 @@
 back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
 ``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
 once, ``loops`` again and again, ``belief`` decides which answers count, and ``probing`` runs a
-round or a watch. ``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers``
-removes what dead runs left behind.
+round or a watch. ``gates`` finds out what the cluster can do. ``identity`` and ``heartbeat``
+show whether a run is alive, and ``leftovers`` removes what dead runs left behind.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.cluster.kube import diagnosis, discovery, leftovers
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
+from harness.cluster.kube.gates import MISSING, Gates
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.identity import Machine
 from harness.cluster.kube.inventory import Inventory
@@ -50,6 +51,9 @@ __all__ = [
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
+_ASSUMED = frozenset({"admission", "endport", "hairpin", "hostnetwork", "nodeport", "sctp"})
+"""Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
+
 _RIGHTS = (
     ("", "nodes", "", ("list",)),
     ("", "namespaces", "", ("get", "list", "create", "patch", "delete")),
@@ -67,9 +71,9 @@ class KubeSettings:
     """Which cluster is used, under which names, and what is known about it.
 
     ``context`` must be a name that ``resolve_context`` returned. ``features`` are those of
-    ``model.FEATURES`` that the API does not show and that are known otherwise: ``sctp``,
-    ``ipblock-pod-ip``, ``ipblock-node-ip``; ``gaps`` are those that it shows and the CNI
-    does not support, for example ``endport`` or ``hairpin``; ``known_cells`` are those that it is
+    ``model.FEATURES`` that nothing shows and that are known otherwise: ``ipblock-pod-ip`` and
+    ``ipblock-node-ip``; ``gaps`` are those that the CNI is known not to support, for example
+    ``endport`` or ``hairpin``; ``known_cells`` are those that it is
     known to get wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
@@ -132,6 +136,7 @@ class KubeCluster(Cluster):
         self._reconciler = Reconciler(
             owned, naming, self._inventory, factory, settings.limits, heartbeat
         )
+        self._gates = Gates(self._api, lambda: self._reconciler.view, factory, batches)
 
     def _owned(self, naming: Naming) -> Owned:
         settings = self._settings
@@ -144,28 +149,25 @@ class KubeCluster(Cluster):
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What this cluster can do; ``KubeSettings.features`` adds what cannot be detected."""
+        """What this cluster can do; ``KubeSettings.features`` adds what nothing shows."""
         settings = self._settings
-        features = {
-            "hostnetwork",
-            "nodeport",
-            "endport",
-            "hairpin",
-            "admission",
-        } | settings.features
+        features = _ASSUMED | settings.features
         if settings.agents:
-            features.add("agents")
+            features |= {"agents"}
         if self._outside is not None:
-            features.add("external")
+            features |= {"external"}
         if self._inventory.has_ipv6():
-            features.add("ipv6")
+            features |= {"ipv6"}
+        lacking = {gap.feature for gap in settings.gaps}
+        others = sorted(MISSING.keys() - features - lacking)
         return Capabilities(
             name=settings.name,
-            features=frozenset(features - {gap.feature for gap in settings.gaps}),
+            features=features - lacking,
             nodes=len(self._reconciler.view.nodes),
             kinds=discovery.kinds(self._api),
             networks=self._networks,
-            gaps=settings.gaps,
+            gaps=(*settings.gaps, *(Gap(feature, MISSING[feature]) for feature in others)),
+            questions=self._gates.questions(),
             known_cells=settings.known_cells,
             denies_by=settings.denies_by,
             probe_timeout_s=settings.probe_timeout_s,

@@ -227,6 +227,15 @@ class Api:
         except (KeyError, ValueError):
             raise ApiError("the answer of the API server has no valid Date header") from None
 
+    def version(self) -> tuple[int, int]:
+        """Return the major and minor version of the API server. Raises ApiError."""
+        found = self.request("get", "/version")
+        numbers = [re.match(r"\d+", str(found.get(key, ""))) for key in ("major", "minor")]
+        major, minor = (int(number[0]) if number else 0 for number in numbers)
+        if not major:
+            raise ApiError(f"the API server does not say its version: {found}")
+        return major, minor
+
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of a kind live in a namespace, by discovery."""
         return bool(self.resource(api_version, kind).namespaced)

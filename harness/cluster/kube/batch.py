@@ -16,7 +16,7 @@ from functools import partial
 from typing import Protocol as Interface
 
 from harness import agnhost
-from harness.agnhost import Target
+from harness.agnhost import Answer, Target
 from harness.cluster.kube.api import Api, Container, ExecError, Heard, Output, say_nothing
 from harness.cluster.kube.live import LivePod
 from harness.cluster.kube.shells import Shells
@@ -158,6 +158,12 @@ class BatchRunner:
             if answer.outcome is not Verdict.ALLOWED
         ]
         return ", ".join(wrong) or None
+
+    def answer(self, pod: LivePod, target: Target) -> Answer:
+        """Connect once, and return the answer: a ProbeError if the probe did not run."""
+        attempt = self._attempt(pod, [target])
+        (answer,) = agnhost.read(attempt.output, [target], self.settings.timeout_s)
+        return answer
 
     def adapt(self, slowest_s: float) -> None:
         """Run fewer probes at a time after a slow round, and more again after a fast one.

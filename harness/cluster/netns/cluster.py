@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.cluster import Capabilities, Cluster
+from harness.cluster import Capabilities, Cluster, Gap
 from harness.cluster.netns import kernel, protocol
 from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
@@ -25,6 +25,11 @@ _SETTLE_S = 3.0
 _WATCH_INTERVAL_S = 0.05
 _WATCH_SILENCE_S = 1.0
 _SHUTDOWN_TIMEOUT_S = 5.0
+_GAPS = (
+    Gap("admission", "there is no API server"),
+    Gap("ipv6", "this kernel has no IPv6"),
+    Gap("sctp", "this kernel has no SCTP"),
+)
 _ALWAYS = frozenset(
     {
         "agents",
@@ -125,6 +130,7 @@ class NetnsCluster(Cluster):
             nodes=NODES,
             kinds=kinds.names() | builtin.names(),
             ignored_kinds=builtin.names() - kinds.names(),
+            gaps=tuple(gap for gap in _GAPS if gap.feature not in found),
             probe_timeout_s=self._probe_timeout_s,
             settle_s=_SETTLE_S,
             watch_interval_s=_WATCH_INTERVAL_S,

@@ -17,7 +17,7 @@ from harness.suggest import nearest_or_all
 STRICT = ConfigDict(extra="forbid")
 """Of every table of a profile: an unknown key is an error."""
 
-_HIDDEN = ("sctp", "ipblock-pod-ip", "ipblock-node-ip")
+_HIDDEN = ("ipblock-pod-ip", "ipblock-node-ip")
 _AGENT = re.compile(r"(DaemonSet|Deployment)/([a-z0-9-]+|\*)/[a-z0-9.-]+")
 
 
@@ -46,7 +46,7 @@ def _feature(written: str) -> str:
 def _hidden_feature(written: str) -> str:
     if written not in _HIDDEN:
         known = ", ".join(_HIDDEN)
-        raise ValueError(f"{written!r} is not one of the features that no API shows: {known}")
+        raise ValueError(f"{written!r} is not one of the features that nothing shows: {known}")
     return written
 
 

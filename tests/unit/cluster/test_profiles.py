@@ -156,8 +156,8 @@ FORM = 'must be "all", or a list of "v1.2.3", ">=v1.2", "<v1.4", ">=v1.2, <v1.4"
         ),
         (
             f"{SMALLEST}features = ['endport']\n",
-            "mine.toml: features[0]: 'endport' is not one of the features that no API shows:"
-            " sctp, ipblock-pod-ip, ipblock-node-ip",
+            "mine.toml: features[0]: 'endport' is not one of the features that nothing shows:"
+            " ipblock-pod-ip, ipblock-node-ip",
         ),
         (f"{SMALLEST}pools = [3]\n", "mine.toml: pools[0]: must be a table, not a number"),
         (
@@ -326,7 +326,7 @@ def test_where_the_version_is_unknown_a_limitation_applies_if_it_may(
 
 def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
     text = SMALLEST + (
-        "denies_by = 'reject'\nfeatures = ['sctp', 'ipblock-pod-ip']\n"
+        "denies_by = 'reject'\nfeatures = ['ipblock-node-ip', 'ipblock-pod-ip']\n"
         "agents = ['DaemonSet/*/agent']\n"
         "pools = [{api_version = 'a/v1', kind = 'Pool', path = 'spec.cidr'}]\n"
         "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
@@ -335,7 +335,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
     before = KubeSettings(run="r1", context="c", features=frozenset({"external"}))
     found = with_profile(before, mine(text + LEAK))
     assert found.denies_by == "reject"
-    assert found.features == {"external", "sctp"}
+    assert found.features == {"external", "ipblock-node-ip"}
     assert found.gaps == (
         Gap("ipblock-pod-ip", "no ranges (a/b#2; all)"),
         Gap("endport", REASON),
