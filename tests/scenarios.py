@@ -34,6 +34,7 @@ from harness.model import (
     PodRef,
     Probe,
     Protocol,
+    Readiness,
     Scenario,
     Service,
     ServiceName,
@@ -134,7 +135,10 @@ class _World:
         if len(self.builder.state().pods) > 1 and self.draw(st.integers(0, 2)) == 2:
             self.builder.add_pod(CompletedPod(namespace, name, labels, node))
         else:
-            self.builder.add_pod(Pod(namespace, name, labels, ports, node, on_host))
+            made = Pod(namespace, name, labels, ports, node, on_host)
+            ways = st.none() | st.sampled_from(Readiness)
+            readiness = None if made.first_tcp is None else self.draw(ways)
+            self.builder.add_pod(replace(made, readiness=readiness))
         if not self.alternate:
             self.nodes.append(node)
 

@@ -268,6 +268,7 @@ FEATURES: Mapping[str, str] = {
     "ipblock-pod-ip": "ipBlock rules that match addresses of pods",
     "ipblock-node-ip": "ipBlock rules that match addresses of nodes",
     "admission": "an API server that admits or refuses objects",
+    "kubelet": "a kubelet that probes pods",
     "agents": "agents of the CNI that the harness can restart",
 }
 

@@ -90,12 +90,22 @@ class PodRef:
         return f"{self.namespace}/{self.name}"
 
 
+class Readiness(enum.StrEnum):
+    """How the kubelet finds out whether a pod is ready."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    EXEC = "exec"
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod that serves every one of ``ports`` and can be a source of probes.
 
     ``node`` counts the workers from 1; a cluster with fewer takes it modulo their number.
-    A change of ``incarnation`` alone means: delete it and make it again.
+    A change of ``incarnation`` alone means: delete it and make it again. With ``readiness``, the
+    kubelet probes its first TCP port all the time, and it is behind a Service only while it
+    answers.
     """
 
     namespace: str
@@ -105,10 +115,16 @@ class Pod:
     node: int = 1
     host_network: bool = False
     incarnation: int = 0
+    readiness: Readiness | None = None
 
     @property
     def ref(self) -> PodRef:
         return PodRef(self.namespace, self.name)
+
+    @property
+    def first_tcp(self) -> int | None:
+        """The number of the first TCP port, or None."""
+        return next((port.number for port in self.ports if port.protocol is Protocol.TCP), None)
 
 
 @dataclass(frozen=True, slots=True)

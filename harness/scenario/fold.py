@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from harness.model import (
     CompletedPod,
-    ContainerPort,
     External,
     ExternalTrafficPolicy,
     Labels,
@@ -16,9 +15,8 @@ from harness.model import (
     Networks,
     Pod,
     PodRef,
-    Protocol,
+    Readiness,
     Service,
-    ServicePort,
     ServiceType,
     State,
 )
@@ -27,13 +25,13 @@ from harness.scenario.networks import networks, no_outside_host
 from harness.scenario.schema import (
     ExternalWire,
     FixtureWire,
-    NamedPort,
-    NamedServicePort,
     NamespaceWire,
     PodWire,
     ScenarioWire,
     ServiceWire,
     StepWire,
+    container_port,
+    service_port,
 )
 from harness.scenario.source import Document, KeyPath
 from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
@@ -201,10 +199,17 @@ class StateReader:
     def _pod(self, ref: PodRef, wire: PodWire, node: int, place: KeyPath) -> Pod | CompletedPod:
         labels = Labels(wire.labels)
         if not wire.completes:
-            ports = tuple(map(_container_port, wire.ports))
-            return Pod(ref.namespace, ref.name, labels, ports, node, wire.host_network)
-        for key, useless in (("ports", bool(wire.ports)), ("hostNetwork", wire.host_network)):
-            if useless:
+            ports = tuple(map(container_port, wire.ports))
+            made = Pod(ref.namespace, ref.name, labels, ports, node, wire.host_network)
+            if wire.readiness is None:
+                return made
+            if made.first_tcp is None:
+                fact = f"pod {ref} has readiness, and no TCP port that the kubelet can probe"
+                self._add_at_key((*place, "readiness"), fact, "give it a port: `ports: [80]`")
+            return replace(made, readiness=Readiness(wire.readiness))
+        useless = {"ports": wire.ports, "hostNetwork": wire.host_network}
+        for key, value in {**useless, "readiness": wire.readiness}.items():
+            if value:
                 fact = f"pod {ref} completes, and has {key}"
                 hint = f"remove {key} or completes; nothing connects to a completed pod"
                 self._add_at_key((*place, key), fact, hint)
@@ -212,7 +217,7 @@ class StateReader:
 
     def _add_service(self, namespace: str, name: str, wire: ServiceWire, place: KeyPath) -> None:
         kind = ServiceType(wire.type)
-        ports = tuple(map(_service_port, wire.ports))
+        ports = tuple(map(service_port, wire.ports))
         policy = ExternalTrafficPolicy(wire.external_traffic_policy or "Cluster")
         service = Service(namespace, name, Labels(wire.selector), ports, kind, policy)
         try:
@@ -236,7 +241,7 @@ class StateReader:
         for address in addresses:
             if fault := no_outside_host(address, ranges):
                 self._add((*place, "ip"), *fault)
-        ports = tuple(map(_container_port, wire.ports))
+        ports = tuple(map(container_port, wire.ports))
         try:
             self._builder.add_external(External(name, addresses, ports, tuple(wire.names)))
         except Conflict as conflict:
@@ -428,23 +433,3 @@ class StateReader:
         key = "names" if word in names else "ip"
         fact = f"{word} belongs to external {owner.name!r} already"
         self._problems.add(document.at((*place, key)), fact, "one host for each address and name")
-
-
-def _container_port(wire: int | str | NamedPort) -> ContainerPort:
-    if isinstance(wire, NamedPort):
-        return ContainerPort(wire.port, Protocol(wire.protocol), wire.name)
-    number, protocol = _number_and_protocol(wire)
-    return ContainerPort(number, protocol)
-
-
-def _service_port(wire: int | str | NamedServicePort) -> ServicePort:
-    if isinstance(wire, NamedServicePort):
-        target = wire.port if wire.target_port is None else wire.target_port
-        return ServicePort(wire.port, target, Protocol(wire.protocol), wire.name)
-    number, protocol = _number_and_protocol(wire)
-    return ServicePort(number, number, protocol)
-
-
-def _number_and_protocol(written: int | str) -> tuple[int, Protocol]:
-    number, _, protocol = str(written).partition("/")
-    return int(number), Protocol(protocol or "TCP")

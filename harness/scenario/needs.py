@@ -103,6 +103,8 @@ def _features_of_states(states: Iterable[State]) -> Iterator[str]:
             yield "external"
         if any(pod.host_network for pod in state.pods):
             yield "hostnetwork"
+        if any(pod.readiness for pod in state.pods):
+            yield "kubelet"
         spoken = {port.protocol for pod in state.pods for port in pod.ports}
         spoken |= {port.protocol for service in state.services for port in service.ports}
         spoken |= {port.protocol for external in state.externals for port in external.ports}

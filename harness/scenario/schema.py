@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from harness.model import ContainerPort, Protocol, ServicePort
 from harness.scenario.syntax import (
     AbsoluteName,
     DefectId,
@@ -112,6 +113,9 @@ class PodWire(_Wire):
     node: NodeNumber | None = Field(None, description="The number of its worker node, from 1.")
     host_network: bool = Field(False, alias="hostNetwork", description="Use the node's network.")
     completes: bool = Field(False, description="It runs to its end; its object stays.")
+    readiness: Literal["http", "tcp", "exec"] | None = Field(
+        None, description="How the kubelet probes its first TCP port, all the time."
+    )
 
 
 class NamedServicePort(_Wire):
@@ -359,6 +363,28 @@ class ScenarioWire(_Wire):
     steps: Annotated[list[StepWire], Texts(missing="steps: a list of at least one step")] = Field(
         min_length=1, max_length=1_000
     )
+
+
+def container_port(wire: int | str | NamedPort) -> ContainerPort:
+    """Return a port of a pod as the model has it."""
+    if isinstance(wire, NamedPort):
+        return ContainerPort(wire.port, Protocol(wire.protocol), wire.name)
+    number, protocol = _number_and_protocol(wire)
+    return ContainerPort(number, protocol)
+
+
+def service_port(wire: int | str | NamedServicePort) -> ServicePort:
+    """Return a port of a Service as the model has it."""
+    if isinstance(wire, NamedServicePort):
+        target = wire.port if wire.target_port is None else wire.target_port
+        return ServicePort(wire.port, target, Protocol(wire.protocol), wire.name)
+    number, protocol = _number_and_protocol(wire)
+    return ServicePort(number, number, protocol)
+
+
+def _number_and_protocol(written: int | str) -> tuple[int, Protocol]:
+    number, _, protocol = str(written).partition("/")
+    return int(number), Protocol(protocol or "TCP")
 
 
 def fixture_json_schema() -> str:

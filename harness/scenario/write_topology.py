@@ -142,6 +142,7 @@ def _pod(pod: Pod | CompletedPod, placement: Placement) -> Mapped:
     else:
         entries += [("hostNetwork", True)] if pod.host_network else []
         entries += unless_empty("ports", Listed(tuple(map(_container_port, pod.ports))))
+        entries += [("readiness", str(pod.readiness))] if pod.readiness else []
     entries += placement.of(pod)
     return Mapped(tuple(entries))
 

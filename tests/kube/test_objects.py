@@ -19,6 +19,7 @@ from harness.model import (
     Namespace,
     Pod,
     Protocol,
+    Readiness,
     Service,
     ServicePort,
     ServiceType,
@@ -218,6 +219,30 @@ def test_porter_is_told_its_ports_and_no_other() -> None:
     tcp, sctp = (container["env"] for container in made["spec"]["containers"])
     assert tcp == [{"name": "SERVE_PORT_80", "value": "80"}]
     assert sctp == [{"name": "SERVE_SCTP_PORT_7", "value": "7"}]
+
+
+@pytest.mark.parametrize(
+    ("how", "action"),
+    [
+        (Readiness.HTTP, {"httpGet": {"path": "/", "port": 81}}),
+        (Readiness.TCP, {"tcpSocket": {"port": 81}}),
+        (
+            Readiness.EXEC,
+            {"exec": {"command": ["/agnhost", "connect", "127.0.0.1:81", "--timeout=2s"]}},
+        ),
+    ],
+)
+def test_the_kubelet_probes_the_first_tcp_port(how: Readiness, action: dict[str, Any]) -> None:
+    ports = (ContainerPort(53, UDP), ContainerPort(81), ContainerPort(80), ContainerPort(7, SCTP))
+    first, sctp = pod(*ports, readiness=how)["spec"]["containers"]
+    times = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 2}
+    assert first["readinessProbe"] == {**action, **times}
+    assert "readinessProbe" not in sctp
+
+
+def test_a_pod_without_readiness_is_not_probed() -> None:
+    (container,) = pod(ContainerPort(80))["spec"]["containers"]
+    assert "readinessProbe" not in container
 
 
 def test_pairs_of_tcp_and_udp_share_a_container() -> None:

@@ -51,7 +51,9 @@ __all__ = [
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
-_ASSUMED = frozenset({"admission", "endport", "hairpin", "hostnetwork", "nodeport", "sctp"})
+_ASSUMED = frozenset(
+    {"admission", "endport", "hairpin", "hostnetwork", "kubelet", "nodeport", "sctp"}
+)
 """Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
 
 _RIGHTS = (

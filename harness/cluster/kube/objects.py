@@ -24,6 +24,7 @@ from harness.model import (
     Namespace,
     Pod,
     Protocol,
+    Readiness,
     Service,
     ServiceType,
     State,
@@ -191,6 +192,8 @@ def pod(item: Pod, naming: Naming, real_namespace: str, hostname: str, image: Im
         "securityContext": _pod_security(item),
         "containers": _containers(item, image.name),
     }
+    if item.readiness is not None and item.first_tcp is not None:
+        spec["containers"][0]["readinessProbe"] = _readiness(item.readiness, item.first_tcp)
     if item.host_network:
         spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     return {
@@ -214,6 +217,19 @@ def completed_pod(
     made["spec"]["restartPolicy"] = "Never"
     made["spec"]["containers"][0]["command"] = ["/bin/sh", "-c", "sleep 1"]
     return made
+
+
+def _readiness(how: Readiness, port: int) -> Object:
+    """Return a probe of the kubelet. A pod that stops answering is not ready after 8 s."""
+    times = {"periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 2}
+    match how:
+        case Readiness.HTTP:
+            return {"httpGet": {"path": "/", "port": port}, **times}
+        case Readiness.TCP:
+            return {"tcpSocket": {"port": port}, **times}
+        case Readiness.EXEC:
+            command = ["/agnhost", "connect", f"127.0.0.1:{port}", "--timeout=2s"]
+            return {"exec": {"command": command}, **times}
 
 
 def _pod_security(item: Pod) -> Object:

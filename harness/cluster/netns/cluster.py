@@ -27,6 +27,7 @@ _WATCH_SILENCE_S = 1.0
 _SHUTDOWN_TIMEOUT_S = 5.0
 _GAPS = (
     Gap("admission", "there is no API server"),
+    Gap("kubelet", "pods are not probed"),
     Gap("ipv6", "this kernel has no IPv6"),
     Gap("sctp", "this kernel has no SCTP"),
 )

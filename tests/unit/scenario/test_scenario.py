@@ -79,6 +79,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
                 "external",
                 "hostnetwork",
                 "ipv6",
+                "kubelet",
                 "nodeport",
                 "sctp",
             }
