@@ -197,8 +197,8 @@ check: $(DEV_STAMP) ## check format, lint, types, layers and scenario files; no 
 	@echo "check: all good"
 
 .PHONY: defects
-defects: nft $(DEV_STAMP) ## run scenarios with the defects that they claim to catch, and write docs/kill-table.md; ALL=1: with all defects; DELAYS=1: also with small delays
-	@$(BIN)/python -m tools.kill_table $(if $(ALL),--all,--write) $(if $(DELAYS),--delays)
+defects: nft $(DEV_STAMP) ## run scenarios with the defects that they claim to catch, and write docs/kill-table.md; ALL=1: every scenario with all defects that change its rules; DELAYS=1: also with small delays
+	@$(BIN)/python -m tools.kill_table --write $(if $(ALL),--all) $(if $(DELAYS),--delays)
 
 .PHONY: coverage
 coverage: $(DEV_STAMP) ## write docs/coverage.md: which scenarios try each requirement; ARGS: more files of results

@@ -1,7 +1,7 @@
 """The kill table: each known defect, switched on, must turn a scenario that claims it red.
 
     python -m tools.kill_table              the claims: `catches:` of the scenarios; `make defects`
-    python -m tools.kill_table --all        every scenario with every defect
+    python -m tools.kill_table --all        every scenario with every defect that changes its rules
     python -m tools.kill_table --delays     also the smallest delays at which defects are killed
     python -m tools.kill_table --write      also write what was run into docs/kill-table.md
 
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness import catalogue, scenario
 from harness.catalogue import Effect, KnownDefect
@@ -31,6 +32,7 @@ from harness.errors import HarnessError
 from harness.model import Cell, CellStatus, Scenario, StepResult, Verdict
 from harness.runner import ScenarioRun
 from harness.settle import Timing
+from tools.affected import affecting
 from tools.documents import with_part
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,7 @@ COMMANDS = {
     "kills": "make defects",
     "pairs": "make defects",
     "delays": "make defects DELAYS=1",
+    "everything": "make defects ALL=1",
 }
 """The parts of the document, and what writes each."""
 
@@ -165,13 +168,10 @@ def _named(name: str) -> KnownDefect:
     return next(entry for entry in catalogue.defects().values() if entry.name == name)
 
 
-def trials(read: Mapping[Path, Scenario], *, everything: bool) -> Iterator[Trial]:
-    """Yield the trials that are asked for: claims, or all pairs; and each scenario alone."""
+def claims(read: Mapping[Path, Scenario]) -> Iterator[Trial]:
+    """Yield a trial for each defect that a scenario claims."""
     for path, found in read.items():
-        ids = catalogue.defects() if everything else found.catches
-        names = [catalogue.defects()[id_].name for id_ in ids]
-        if any(names):
-            yield Trial(path, None)
+        names = (catalogue.defects()[id_].name for id_ in found.catches)
         yield from (Trial(path, name) for name in names if name)
 
 
@@ -336,24 +336,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parsed = parser.parse_args(arguments)
     read = {path: scenario.load(path) for path in sorted(scenario.find(SCENARIOS))}
-    wanted = [*trials(read, everything=parsed.all), *trials_of_pairs(read)]
     context = multiprocessing.get_context("spawn")
     smallest: dict[str, Outcome | None] = {}
     with context.Pool(parsed.jobs) as pool:
-        found = {outcome.trial: outcome for outcome in pool.imap(tried, wanted)}
+        found = run_all(read, pool.imap, everything=parsed.all)
         for entry in catalogue.defects().values() if parsed.delays else ():
             if entry.delay_s is not None:
                 paths = [kill.trial.path for kill in claims_kept(read, found, entry)]
                 smallest[entry.id] = smallest_delay(entry, paths, partial(pool.map, tried))
     if parsed.write:
         parts = {"kills": kills_part(read, found), "pairs": pairs_part(found)}
-        write(parts | ({"delays": delays_part(smallest)} if parsed.delays else {}))
+        if parsed.delays:
+            parts["delays"] = delays_part(smallest)
+        if parsed.all:
+            parts["everything"] = everything_part(found)
+        write(parts)
     wrong = list(problems(read, found))
     print(*wrong, *_summary(found, everything=parsed.all), sep="\n")
     for id_, kill in smallest.items():
         noticed = f"from {kill.trial.delay_s:g} s on" if kill else "at no delay"
         print(f"{catalogue.defects()[id_].name}: killed {noticed}")
     return 1 if wrong else 0
+
+
+def run_all(
+    read: Mapping[Path, Scenario],
+    run: Callable[..., Iterator[Any]],
+    *,
+    everything: bool,
+) -> Mapping[Trial, Outcome]:
+    """Run each scenario alone and with what it claims, then, if right, with everything else."""
+    claimed = list(claims(read))
+    alone = read if everything else dict.fromkeys(trial.path for trial in claimed)
+    first = [*(Trial(path, None) for path in alone), *claimed, *trials_of_pairs(read)]
+    found = dict(_shown_progress(run(tried, first), len(first)))
+    if not everything:
+        return found
+    right = [path for path in read if _is_right(found[Trial(path, None)])]
+    affected = zip(right, run(affecting, right), strict=True)
+    others = [Trial(path, name) for path, names in affected for name in names]
+    others = [trial for trial in others if trial not in found]
+    return found | dict(_shown_progress(run(tried, others), len(others)))
+
+
+def _shown_progress(outcomes: Iterator[Outcome], total: int) -> Iterator[tuple[Trial, Outcome]]:
+    for done, outcome in enumerate(outcomes, 1):
+        if done % 100 == 0:
+            print(f"{done} of {total} trials", file=sys.stderr, flush=True)
+        yield outcome.trial, outcome
 
 
 def write(parts: Mapping[str, str]) -> None:
@@ -364,24 +394,55 @@ def write(parts: Mapping[str, str]) -> None:
     TABLE.write_text(text, encoding="utf-8")
 
 
+def idle(found: Mapping[Trial, Outcome]) -> Sequence[Path]:
+    """Return the scenarios that are right and catch no defect."""
+    right = {trial.path for trial, one in found.items() if not trial.defect and _is_right(one)}
+    return sorted(right - {trial.path for trial in kills(found)})
+
+
+def caught_by(found: Mapping[Trial, Outcome]) -> Mapping[str, Sequence[Path]]:
+    """Return the scenarios that catch each defect, by its name."""
+    by_defect: dict[str, list[Path]] = {}
+    for trial in kills(found):
+        by_defect.setdefault(str(trial.defect), []).append(trial.path)
+    return by_defect
+
+
+def everything_part(found: Mapping[Trial, Outcome]) -> str:
+    """Return what every scenario with every defect shows: who catches nothing, or is alone."""
+    caught = caught_by(found)
+    alone = {name: paths[0] for name, paths in caught.items() if len(paths) == 1}
+    idle_ones = idle(found)
+    return "\n".join(
+        (
+            f"{len(kills(found))} kills of {len(caught)} defects.",
+            "",
+            f"Defects that one scenario alone catches: {len(alone)}.",
+            "",
+            "| defect | scenario |",
+            "|---|---|",
+            *(f"| `{name}` | {_shown(path)} |" for name, path in alone.items()),
+            "",
+            f"Scenarios that catch none: {len(idle_ones)}.",
+            "",
+            *(f"- {_shown(path)}" for path in idle_ones),
+        )
+    )
+
+
 def _summary(found: Mapping[Trial, Outcome], *, everything: bool) -> Iterator[str]:
     runs = [outcome for trial, outcome in found.items() if trial.defect and not trial.beside]
-    killing = kills(found).values()
-    defects = {kill.trial.defect for kill in killing}
-    yield f"{len(killing)} of {len(runs)} trials kill; {len(defects)} defects are killed"
-    caught = [kill_in_pair(found, judged, beside) for judged, beside in _in_pairs()]
-    yield f"of {len(caught)} defects in pairs, {caught.count(None)} are hidden"
-    if not everything:
-        return
-    catching = {kill.trial.path for kill in killing}
-    idle = sorted({run.trial.path for run in runs if not run.skipped} - catching)
-    yield from (f"{_shown(path)}: catches no defect" for path in idle)
-    by_defect: dict[str | None, set[Path]] = {}
-    for kill in killing:
-        by_defect.setdefault(kill.trial.defect, set()).add(kill.trial.path)
-    for name, paths in by_defect.items():
-        if len(paths) == 1:
-            yield f"{name}: caught by {_shown(*paths)} alone"
+    caught = caught_by(found)
+    yield f"{len(kills(found))} of {len(runs)} trials kill; {len(caught)} defects are killed"
+    hidden = [kill_in_pair(found, judged, beside) for judged, beside in _in_pairs()].count(None)
+    yield f"of {len([*_in_pairs()])} defects in pairs, {hidden} are hidden"
+    if everything:
+        yield from (f"{_shown(path)}: catches no defect" for path in idle(found))
+        yield from (
+            f"{name}: caught by {_shown(paths[0])} alone"
+            for name, paths in caught.items()
+            if len(paths) == 1
+        )
 
 
 if __name__ == "__main__":

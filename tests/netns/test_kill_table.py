@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from harness.errors import ClusterError
 from harness.model import Probe, ProbeError, State, Verdict
 from tests.fakes import Answer, FakeCluster, answers_nothing, by_the_book
 from tools import kill_table
+from tools.affected import affecting
 from tools.kill_table import SCENARIOS, Outcome, Trial, Wrong, tried
 
 PATH = SCENARIOS / "examples" / "access-by-label.yaml"
@@ -192,3 +193,71 @@ def test_the_effect_of_a_wrong_verdict(
 ) -> None:
     cell = replace(scenario.load(PATH).steps[0].table.cells[0], expected=expected)
     assert Wrong("step", cell, verdict).effect is effect
+
+
+def test_only_defects_that_change_its_rules_are_tried_with_a_scenario() -> None:
+    """Those that it catches are among them; update-gap changes how rules are loaded."""
+    names = affecting(PATH)
+    assert {"pod-labels-frozen", "no-enforcement", "update-gap"} <= {*names}
+    assert not {"no-endport", "except-inverted", "named-any-port", "odd-names-skipped"} & {*names}
+
+
+def test_every_scenario_is_tried_with_the_defects_that_change_its_rules() -> None:
+    """A scenario that is not right alone is tried with its claims only."""
+    other = SCENARIOS / "examples" / "default-deny-then-whitelist.yaml"
+    read = {path: scenario.load(path) for path in (PATH, other)}
+    asked: list[Trial] = []
+
+    def run(function: object, items: Sequence[Trial | Path]) -> Iterator[object]:
+        for item in items:
+            if function is affecting:
+                yield ["pod-labels-frozen", "no-enforcement"]
+            elif isinstance(item, Trial):
+                asked.append(item)
+                wrong = "step: cell" if item == Trial(other, None) else ""
+                yield Outcome(item, wrong)
+
+    found = kill_table.run_all(read, run, everything=True)
+    assert [*found] == asked
+    assert {trial for trial in asked if not trial.beside} == {
+        Trial(PATH, None),
+        Trial(other, None),
+        Trial(PATH, "pod-labels-frozen"),
+        Trial(PATH, "no-enforcement"),
+        *(trial for trial in kill_table.claims(read)),
+    }
+
+
+def test_the_full_run_shows_who_is_alone_and_who_catches_nothing() -> None:
+    """A scenario that is not right without a defect counts for neither."""
+    one, other, wrong = (
+        SCENARIOS / "examples" / f"{name}.yaml"
+        for name in ("access-by-label", "three-tier", "full-syntax")
+    )
+    outcomes = [
+        Outcome(Trial(one, None)),
+        Outcome(Trial(other, None)),
+        Outcome(Trial(wrong, None), "step: cell"),
+        Outcome(Trial(one, "no-except"), "step: cell"),
+        Outcome(Trial(one, "no-endport"), "step: cell"),
+        Outcome(Trial(wrong, "no-endport"), "step: cell"),
+        Outcome(Trial(other, "no-except")),
+    ]
+    found = {outcome.trial: outcome for outcome in outcomes}
+    assert kill_table.everything_part(found).splitlines() == [
+        "2 kills of 2 defects.",
+        "",
+        "Defects that one scenario alone catches: 2.",
+        "",
+        "| defect | scenario |",
+        "|---|---|",
+        "| `no-except` | examples/access-by-label.yaml |",
+        "| `no-endport` | examples/access-by-label.yaml |",
+        "",
+        "Scenarios that catch none: 1.",
+        "",
+        "- examples/three-tier.yaml",
+    ]
+    both = found | {Trial(other, "no-except"): Outcome(Trial(other, "no-except"), "step: cell")}
+    assert "Defects that one scenario alone catches: 1." in kill_table.everything_part(both)
+    assert kill_table.idle(both) == []

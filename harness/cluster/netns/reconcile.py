@@ -107,7 +107,7 @@ class Reconciler:
         self._remove(desired)
         self._restart_agents(state)
         # Rules before pods: a new pod must not be open for a moment.
-        self._load_rules(Snapshot(_with_addresses(state, addresses), addresses))
+        self._load_rules(Snapshot(with_addresses(state, addresses), addresses))
         self._add([item for source, item in desired.items() if source not in self._running])
         view = ClusterView(state, addresses, self._hosts(addresses), names.zone(state, addresses))
         self._publish(view)
@@ -255,7 +255,7 @@ class Reconciler:
         return "\n".join(parts)
 
 
-def _with_addresses(state: State, addresses: Addresses) -> State:
+def with_addresses(state: State, addresses: Addresses) -> State:
     """Return the state with the addresses that its policies leave to the cluster."""
     address = partial(meant_by, addresses=addresses)
     policies = tuple(filled(manifest, address) for manifest in state.policies)
