@@ -48,6 +48,18 @@ def seconds(text: str) -> float:
     return number
 
 
+def whole_number(text: str) -> int:
+    """Parse a whole number from 1. Raises argparse.ArgumentTypeError."""
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < _TOO_LARGE:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a whole number from 1 to {_TOO_LARGE - 1}"
+        )
+    return int(text)
+
+
+_TOO_LARGE = 1_000_000
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One option; ``name`` is how ``netpol`` spells it, without dashes.

@@ -15,6 +15,7 @@ from harness.choice import (
     ClusterChoice,
     Option,
     offline_folder,
+    whole_number,
 )
 from harness.cli.exits import STATUS_HELP
 
@@ -30,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_scenario_verbs(verbs)
+    _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_cluster_verbs(verbs)
     return made
@@ -67,6 +69,31 @@ def _add_scenario_verbs(verbs: Any) -> None:
         nargs="?",
         default=words[0],
         help="for scenario files, for fixtures, or for results.json",
+    )
+
+
+def _add_generate_verb(verbs: Any) -> None:
+    text = "write random scenarios with the tables that the policies give"
+    generate = _verb(verbs, "generate", "generate", text)
+    _add_seed_and_fixture(generate)
+    generate.add_argument(
+        "--count", metavar="K", type=whole_number, default=20, help="how many scenarios (20)"
+    )
+    generate.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("generated"),
+        help="the folder that they are written to (generated)",
+    )
+
+
+def _add_seed_and_fixture(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--seed", metavar="N", type=whole_number, default=1, help="the source of chance (1)"
+    )
+    verb.add_argument(
+        "--fixture", metavar="FILE", type=Path, help="the topology (default: nine pods)"
     )
 
 
