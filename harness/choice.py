@@ -48,6 +48,17 @@ def seconds(text: str) -> float:
     return number
 
 
+def minutes(text: str) -> float:
+    """Parse a number of minutes. Raises argparse.ArgumentTypeError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of minutes, more than 0")
+    return number
+
+
 def whole_number(text: str) -> int:
     """Parse a whole number from 1. Raises argparse.ArgumentTypeError."""
     if not text.isascii() or not text.isdecimal() or not 0 < int(text) < _TOO_LARGE:

@@ -14,6 +14,7 @@ from harness.choice import (
     RUN_OPTIONS,
     ClusterChoice,
     Option,
+    minutes,
     offline_folder,
     whole_number,
 )
@@ -86,6 +87,19 @@ def _add_generate_verb(verbs: Any) -> None:
         default=Path("generated"),
         help="the folder that they are written to (generated)",
     )
+
+    fuzz = _verb(verbs, "fuzz", "fuzz", "run random scenarios on a cluster, for some minutes")
+    _add_seed_and_fixture(fuzz)
+    fuzz.add_argument("--minutes", metavar="M", type=minutes, default=5.0, help="when to stop (5)")
+    fuzz.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("disagreements"),
+        help="the folder for scenarios that show disagreements (disagreements)",
+    )
+    _add_options(fuzz, "run", (opt for opt in RUN_OPTIONS if opt.name in {"settle", "canary"}))
+    _add_options(fuzz, "cluster", CLUSTER_OPTIONS)
 
 
 def _add_seed_and_fixture(verb: argparse.ArgumentParser) -> None:

@@ -2,11 +2,28 @@
 
 ``policies`` draws policies, ``changes`` the changes of later steps, and ``variants`` changes a
 policy in one part. ``plan`` is a scenario before its tables. ``cases`` puts them together, and
-``fixture`` writes them to a folder.
+``fixture`` writes them to a folder. ``fuzz`` tries cases on a cluster (``trial``), and makes those
+that fail small (``shrink``).
 """
 
 from harness.generate.cases import Generator
 from harness.generate.changes import Scope
 from harness.generate.fixture import FixtureFile, fixture_file, write_cases
+from harness.generate.fuzz import Finding, Fuzz, Tally
+from harness.generate.shrink import shrunk
+from harness.generate.trial import Bench, Trial, Wrong
 
-__all__ = ["FixtureFile", "Generator", "Scope", "fixture_file", "write_cases"]
+__all__ = [
+    "Bench",
+    "Finding",
+    "FixtureFile",
+    "Fuzz",
+    "Generator",
+    "Scope",
+    "Tally",
+    "Trial",
+    "Wrong",
+    "fixture_file",
+    "shrunk",
+    "write_cases",
+]

@@ -39,6 +39,7 @@ from harness.model import (
     Deleted,
     Destination,
     Fixture,
+    Manifest,
     PodRef,
     Probe,
     Scenario,
@@ -53,8 +54,8 @@ _DRAFTS = 2
 _ATTEMPTS = 40
 _SAME_THEMES = 8
 """Some themes never deny anything together: after as many attempts, others are dealt."""
-_COLUMNS = 8
-_VARIED_POLICIES = 3
+_COLUMNS = 10
+_VARIED_POLICIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +108,7 @@ class Generator:
         first = [*labels_at_random(rng, builder.state())]
         for change in first:
             builder.make(change)
-        themes = self._themes(Draw(rng, builder.state(), self.ip_blocks), dealt)
-        shape = self._deck("shape", RARE_SHAPES).at(dealt)
-        made = policies(shape, themes)
+        made = self._policies(Draw(rng, builder.state(), self.ip_blocks), dealt)
         for manifest in made:
             builder.apply(manifest)
         start = seen(builder.state())
@@ -124,10 +123,17 @@ class Generator:
             decided += [flipped]
         return self._finished(number, steps, builder, [one for one in decided if one])
 
-    def _themes(self, draw: Draw, dealt: int) -> Themes:
+    def _policies(self, draw: Draw, dealt: int) -> tuple[Manifest, ...]:
+        """Return the policies of two shapes; of two with one name, the first."""
         peers, ports = self._deck("peers", peer_themes(self.ip_blocks)), self._deck("ports", PORTS)
-        places = (2 * dealt, 2 * dealt + 1)
-        return Themes(draw, [*map(peers.at, places)], [*map(ports.at, places)])
+        shapes = self._deck("shape", RARE_SHAPES)
+        found: dict[tuple[str, ...], Manifest] = {}
+        for place in (2 * dealt, 2 * dealt + 1):
+            both = (2 * place, 2 * place + 1)
+            themes = Themes(draw, [*map(peers.at, both)], [*map(ports.at, both)])
+            for manifest in policies(shapes.at(place), themes):
+                found.setdefault(manifest.key, manifest)
+        return tuple(found.values())
 
     def _deck(self, name: str, themes: Sequence[_T]) -> Deck[_T]:
         return Deck(f"{self.seed}/{name}", themes)

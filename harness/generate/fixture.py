@@ -53,16 +53,21 @@ def write_cases(folder: Path, file: FixtureFile, cases: Iterable[Scenario]) -> I
     Cases of the same name are replaced. Raises UsageError if the folder has another fixture of
     this name, or cannot be written.
     """
-    beside = folder / file.fixture.written
     try:
         for case in cases:
-            if beside.exists() and beside.read_bytes() != file.content:
-                fact = f"{beside}: there is another fixture of this name"
-                raise UsageError(fact, "name another folder: --out=DIR")
-            beside.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_bytes(file.content)
+            folder.mkdir(parents=True, exist_ok=True)
+            if case.fixture is not None:
+                _write_fixture(folder / file.fixture.written, file.content)
             path = folder / case.path
             path.write_text(write(case), encoding="utf-8")
             yield path
     except OSError as error:
         raise UsageError(f"{error.filename or folder}: {error.strerror}") from None
+
+
+def _write_fixture(path: Path, content: bytes) -> None:
+    if path.exists() and path.read_bytes() != content:
+        fact = f"{path}: there is another fixture of this name"
+        raise UsageError(fact, "name another folder: --out=DIR")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)

@@ -217,7 +217,7 @@ def _unknown_name(draw: Draw) -> _Ports:
 def _range(draw: Draw) -> _Ports:
     numbers = draw.numbers(_TCP)
     first, last = draw.rng.choice(
-        ((numbers[0], numbers[-1]), (numbers[0] - 1, numbers[0]), (numbers[-1], numbers[-1] + 9))
+        ((numbers[0], numbers[-1]), (numbers[0] - 1, numbers[0]), (numbers[0], numbers[-1] + 9))
     )
     return [{"protocol": draw.rng.choice(("TCP", "UDP")), "port": max(first, 1), "endPort": last}]
 

@@ -173,7 +173,7 @@ def test_what_the_command_refuses(folder: Path, capsys: pytest.CaptureFixture[st
         "closed.yaml: no policy makes a difference between the pods of this fixture\n"
         "hint: it needs pods with ports and labels, in several namespaces\n"
     )
-    assert _refused(["--out=note.txt"], capsys) == "note.txt/fixtures: Not a directory\n"
+    assert _refused(["--out=note.txt"], capsys) == "note.txt: File exists\n"
     (folder / "generated" / "fixtures").mkdir(parents=True)
     (folder / "generated" / "fixtures" / "nine-pods.yaml").write_text("mine", "utf-8")
     assert _refused([], capsys) == (

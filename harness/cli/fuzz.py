@@ -1,0 +1,90 @@
+"""The verb fuzz: random scenarios on a cluster, until the time is over."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import canary
+from harness.choice import ClusterChoice
+from harness.cli.exits import Exit
+from harness.cli.parser import choice_of
+from harness.cluster import Cluster
+from harness.errors import UsageError
+from harness.generate import Bench, Fuzz, Generator, Scope, fixture_file
+from harness.predecessor import Predecessor
+from harness.settle import Timing
+
+_TERMINATED = 128 + signal.SIGTERM
+
+
+def fuzz(parsed: argparse.Namespace) -> int:
+    """Try cases on a cluster; write what disagrees, and print how many cells were proven."""
+    choice = choice_of(parsed)
+    if parsed.netpol_canary == "off" and choice.defect is None:
+        raise UsageError("--canary=off needs --defect=NAME", "the canary costs a few seconds")
+    file = fixture_file(parsed.fixture)
+    timing = Timing(settle_s=parsed.netpol_settle)
+    with _terminated_as_exit(), _made(choice) as cluster:
+        if parsed.netpol_canary == "on":
+            canary.check(cluster, timing)
+        generator = Generator(
+            file.fixture,
+            parsed.seed,
+            Scope.PODS_TOO if choice.cluster == "netns" else Scope.POLICIES_AND_LABELS,
+            ip_blocks="ipblock-pod-ip" in cluster.capabilities.features,
+        )
+        work = Fuzz(
+            bench=Bench(cluster, timing, Predecessor()),
+            generator=generator,
+            file=file,
+            folder=parsed.out,
+            say=_say,
+            reproduce=lambda path: _command(path, choice),
+        )
+        began = timing.clock.now()
+        try:
+            work.until(began + 60 * parsed.minutes)
+        finally:
+            print(*work.tally.lines(timing.clock.now() - began), sep="\n")
+    if work.tally.findings:
+        return Exit.WRONG
+    return Exit.OK if work.tally.proven else Exit.NO_VERDICT
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _command(path: Path, choice: ClusterChoice) -> str:
+    return shlex.join(["netpol", "run", str(path), *choice.arguments()])
+
+
+@contextmanager
+def _made(choice: ClusterChoice) -> Iterator[Cluster]:
+    """Make the cluster, and remove at the end what was created on it."""
+    cluster = choice.make("main")
+    try:
+        yield cluster
+    finally:
+        for left in cluster.close():
+            print(f"not removed: {left}", file=sys.stderr)
+
+
+@contextmanager
+def _terminated_as_exit() -> Iterator[None]:
+    """Clean up after SIGTERM as after Ctrl-C."""
+
+    def stop(_number: int, _frame: object) -> None:
+        sys.exit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,149 @@
+"""Generated cases on a cluster, until the time is over; one that disagrees is made small."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.errors import ClusterError
+from harness.generate.cases import Generator
+from harness.generate.fixture import FixtureFile, write_cases
+from harness.generate.shrink import shrunk
+from harness.generate.trial import Bench, Trial, Wrong
+from harness.model import Scenario
+
+_MOST_FINDINGS = 5
+_ERRORS_IN_A_ROW = 3
+_MOST_SKIPPED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A disagreement that was seen twice, and the file that shows it."""
+
+    path: Path
+    wrong: Wrong
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a run of generated cases has shown so far."""
+
+    cases: int = 0
+    skipped: int = 0
+    failed: int = 0
+    proven: int = 0
+    no_verdict: int = 0
+    doubtful: int = 0
+    not_repeated: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def add(self, trial: Trial) -> None:
+        """Count the cells of a case."""
+        self.cases += 1
+        self.proven += trial.proven
+        self.no_verdict += trial.no_verdict
+        self.doubtful += trial.doubtful
+
+    def lines(self, seconds: float) -> list[str]:
+        """Return the summary of a run that took so many seconds."""
+        minutes = max(seconds, 1.0) / 60
+        counts = (
+            (self.no_verdict, "cells without a verdict"),
+            (self.doubtful, "wrong cells without evidence"),
+            (self.not_repeated, "cases wrong once, and right when repeated"),
+            (self.skipped, "cases skipped"),
+            (self.failed, "cases ended by an error of the cluster"),
+        )
+        return [
+            f"{self.cases} cases, {self.proven} cells proven, in {minutes:.1f} minutes: "
+            f"{self.cases / minutes:.1f} cases and {self.proven / minutes:.0f} cells a minute",
+            *(f"{number} {words}" for number, words in counts if number),
+            f"{len(self.findings)} disagreements",
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Fuzz:
+    """Tries the cases of a generator, one after the other.
+
+    ``say`` gets a line for each case, and ``reproduce`` returns the command that runs a file.
+    """
+
+    bench: Bench
+    generator: Generator
+    file: FixtureFile
+    folder: Path
+    say: Callable[[str], None]
+    reproduce: Callable[[Path], str]
+    tally: Tally = field(default_factory=Tally)
+
+    def until(self, deadline: float) -> None:
+        """Try cases until the clock of the bench shows the deadline. Raises HarnessError."""
+        errors = 0
+        for number in itertools.count(1):
+            if self.bench.timing.clock.now() >= deadline:
+                return
+            case = self.generator.case(number)
+            lacks = self.bench.cluster.capabilities.lacks(case.needs)
+            if lacks:
+                self.tally.skipped += 1
+                self.say(f"case {number}: skipped, {lacks}")
+                if self.tally.skipped == _MOST_SKIPPED and not self.tally.cases:
+                    return
+                continue
+            try:
+                self._try(number, case)
+                errors = 0
+            except ClusterError as error:
+                errors += 1
+                self.tally.failed += 1
+                self.say(f"case {number}: {error.message}")
+                if errors == _ERRORS_IN_A_ROW:
+                    raise
+            if len(self.tally.findings) == _MOST_FINDINGS:
+                self.say(f"stopped after {_MOST_FINDINGS} disagreements")
+                return
+
+    def _try(self, number: int, case: Scenario) -> None:
+        trial = self.bench.tried(case)
+        self.tally.add(trial)
+        self.say(f"case {number}: {len(case.steps)} steps, {trial.proven} cells proven")
+        if not trial.wrong:
+            return
+        self.say(f"case {number}: {trial.wrong[0]}; it is repeated")
+        again = set(self.bench.tried(case).wrong)
+        repeated = [wrong for wrong in trial.wrong if wrong in again]
+        if repeated:
+            self._write(number, case, repeated[0])
+        else:
+            self.tally.not_repeated += 1
+            self.say(f"case {number}: right when repeated")
+
+    def _write(self, number: int, case: Scenario, wrong: Wrong) -> None:
+        self.say(f"case {number}: wrong again; a smaller scenario is searched")
+        slug = f"disagreement-{case.slug}"
+        seen = f"{self.bench.cluster.capabilities.name}: {wrong.probe} gives {wrong.seen}"
+        named = replace(
+            case,
+            slug=slug,
+            path=f"{slug}.yaml",
+            name=f"Disagreement in case {number} of seed {self.generator.seed}",
+            why=f"On {seen}, and the policies give {wrong.expected}.",
+        )
+        small = shrunk(named, wrong.probe, lambda smaller: self._fails(smaller, wrong))
+        (path,) = write_cases(self.folder, self.file, [small])
+        self.tally.findings.append(Finding(path, wrong))
+        self.say(f"written: {path}: {wrong}")
+        self.say(f"reproduce: {self.reproduce(path)}")
+
+    def _fails(self, smaller: Scenario, wrong: Wrong) -> bool:
+        """Return whether a smaller scenario has a cell that is wrong in the same way."""
+        try:
+            trial = self.bench.tried(smaller)
+        except ClusterError as error:
+            self.say(f"a smaller scenario did not run: {error.message}")
+            return False
+        return any(found.is_like(wrong) for found in trial.wrong)

@@ -1,0 +1,33 @@
+"""Generated cases with real packets: right without a defect, and one that is on is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness import scenario
+from harness.cli import Exit, main
+
+
+def test_no_disagreement_without_a_defect(
+    available: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["fuzz", "--seed=7", "--minutes=0.05", f"--out={out}"]) == Exit.OK
+    assert capsys.readouterr().out.endswith("\n0 disagreements\n")
+    assert not out.exists()
+
+
+def test_a_defect_is_found_and_its_scenario_is_small(
+    available: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--seed=7", "--minutes=0.01", "--defect=tcp-only", f"--out={tmp_path}"]
+    assert main(["fuzz", *words]) == Exit.WRONG
+    out = capsys.readouterr().out
+    (path,) = tmp_path.glob("*.yaml")
+    assert f"reproduce: netpol run {path} --defect=tcp-only\n" in out
+    scenario.load(path)
+    assert len(path.read_text("utf-8").splitlines()) <= 30
+    assert main(["run", str(path), "--defect=tcp-only", "--no-tables"]) == Exit.WRONG
+    assert main(["run", str(path), "--no-tables"]) == Exit.OK

@@ -1,0 +1,208 @@
+"""Cases on a cluster: what counts as a disagreement, and how small its scenario becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import scenario
+from harness.errors import ClusterError
+from harness.generate import Bench, Fuzz, Generator, Scope, Trial, fixture_file, shrunk
+from harness.generate.changes import pairs
+from harness.generate.draw import network_policy
+from harness.generate.fuzz import Tally
+from harness.generate.plan import Plan, PlannedStep, scenario_of
+from harness.model import Applied, Deleted, Probe, ProbeError, Scenario, State, Verdict
+from harness.predecessor import Predecessor
+from harness.scenario.write import write
+from harness.settle import Timing
+from tests.fakes import Answer, FakeCluster, FakeTime, allows_all, by_the_book
+
+FILE = fixture_file(None)
+
+
+@dataclass
+class Run:
+    """A fuzz run on a scripted cluster; each line that is printed takes a minute."""
+
+    answer: Answer
+    folder: Path
+    time: FakeTime = field(default_factory=FakeTime)
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.cluster = FakeCluster(self.answer, clock=self.time.clock)
+        timing = Timing(clock=self.time.clock)
+        self.fuzz = Fuzz(
+            Bench(self.cluster, timing, Predecessor()),
+            Generator(FILE.fixture, 7, Scope.POLICIES_AND_LABELS, ip_blocks=False),
+            FILE,
+            self.folder,
+            self._say,
+            lambda path: f"netpol run {path.name}",
+        )
+
+    def _say(self, line: str) -> None:
+        self.said.append(line)
+        self.time.now += 60
+
+    def minutes(self, number: int) -> Tally:
+        self.fuzz.until(self.time.now + 60 * number)
+        return self.fuzz.tally
+
+
+def test_a_right_cluster_has_no_disagreement(tmp_path: Path) -> None:
+    tally = Run(by_the_book, tmp_path).minutes(2)
+    assert (tally.cases, tally.findings, tally.no_verdict) == (2, [], 0)
+    assert tally.proven > 100
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disagreement_is_repeated_and_written(tmp_path: Path) -> None:
+    run = Run(allows_all, tmp_path)
+    (finding,) = run.minutes(1).findings
+    assert finding.path == tmp_path / "disagreement-seed-7-case-0001.yaml"
+    assert (finding.wrong.expected, finding.wrong.seen) == (Verdict.TIMEOUT, Verdict.ALLOWED)
+    assert run.said[-1] == "reproduce: netpol run disagreement-seed-7-case-0001.yaml"
+    small = scenario.load(finding.path)
+    assert len(finding.path.read_text("utf-8").splitlines()) <= 24
+    assert [len(step.table.cells) for step in small.steps] == [1]
+
+
+def test_what_is_right_when_repeated_is_no_disagreement(tmp_path: Path) -> None:
+    run = Run(allows_all, tmp_path)
+    say = run._say
+
+    def mended(line: str) -> None:
+        if line.endswith("it is repeated"):
+            run.cluster.answer = by_the_book
+        say(line)
+
+    run.fuzz = replace(run.fuzz, say=mended)
+    tally = run.minutes(1)
+    assert (tally.not_repeated, tally.findings) == (1, [])
+
+
+def test_a_cell_without_a_verdict_is_no_disagreement(tmp_path: Path) -> None:
+    def silent(state: State, probe: Probe) -> Verdict | ProbeError:
+        return ProbeError("gone") if str(probe.source) == "x/a" else by_the_book(state, probe)
+
+    tally = Run(silent, tmp_path).minutes(1)
+    assert tally.findings == []
+    assert tally.no_verdict > 0
+
+
+def test_a_pair_that_never_connects_is_no_evidence(tmp_path: Path) -> None:
+    def closed(state: State, probe: Probe) -> Verdict | ProbeError:
+        return Verdict.TIMEOUT if str(probe.source) == "x/a" else by_the_book(state, probe)
+
+    tally = Run(closed, tmp_path).minutes(1)
+    assert tally.findings == []
+    assert tally.doubtful > 0
+
+
+def test_a_cluster_that_fails_three_times_ends_the_run(tmp_path: Path) -> None:
+    run = Run(by_the_book, tmp_path)
+
+    def broken(state: State) -> None:
+        raise ClusterError("no pods")
+
+    run.cluster.sync = broken  # type: ignore[method-assign]
+    with pytest.raises(ClusterError):
+        run.minutes(9)
+    assert run.said == [f"case {number}: no pods" for number in (1, 2, 3)]
+
+
+def test_the_summary_counts_apart() -> None:
+    tally = Tally(cases=6, proven=600, no_verdict=2, skipped=1)
+    assert tally.lines(180) == [
+        "6 cases, 600 cells proven, in 3.0 minutes: 2.0 cases and 200 cells a minute",
+        "2 cells without a verdict",
+        "1 cases skipped",
+        "0 disagreements",
+    ]
+
+
+# ------------------------------------------------------------------ shrinking
+
+
+def ignores_end_port(state: State, probe: Probe) -> Verdict | ProbeError:
+    texts = (json.loads(item.json) for item in state.policies)
+    bodies = [json.dumps(body).replace('"endPort"', '"ignored"') for body in texts]
+    without = [json.loads(body, object_hook=_without_ignored) for body in bodies]
+    policies = tuple(
+        replace(item, json=json.dumps(body))
+        for item, body in zip(state.policies, without, strict=True)
+    )
+    return by_the_book(replace(state, policies=policies), probe)
+
+
+def _without_ignored(body: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in body.items() if key != "ignored"}
+
+
+def large() -> Scenario:
+    """Return a case of three policies and four steps in which one endPort matters."""
+    ranges = {"from": [{"namespaceSelector": {}}], "ports": [{"port": 80, "endPort": 81}]}
+    others = {"from": [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {"ns": "z"}}}]}
+    specs: dict[str, dict[str, Any]] = {
+        "first": {"podSelector": {"matchLabels": {"pod": "a"}}, "ingress": [others, ranges]},
+        "second": {"podSelector": {"matchLabels": {"pod": "b"}}, "ingress": [others]},
+        "third": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+    }
+    made = [network_policy("x", name, spec) for name, spec in specs.items()]
+    gone = [Deleted(item.kind, item.namespace, item.name) for item in made]
+    steps = (
+        PlannedStep("two policies", tuple(map(Applied, made[1:]))),
+        PlannedStep("one more", (Applied(made[0]),)),
+        PlannedStep("one less", (gone[1],)),
+        PlannedStep("none", (gone[0], gone[2])),
+    )
+    start = FILE.fixture.state
+    return scenario_of(Plan("large", "Large", "W.", start, steps, pairs(start), FILE.fixture))
+
+
+def disagreeing(answer: Answer) -> Callable[[Scenario], Trial]:
+    time = FakeTime()
+    cluster = FakeCluster(answer, clock=time.clock)
+    return Bench(cluster, Timing(clock=time.clock), Predecessor()).tried
+
+
+def test_a_failing_case_becomes_small() -> None:
+    tried = disagreeing(ignores_end_port)
+    case = large()
+    wrong = tried(case).wrong[0]
+    runs: list[Scenario] = []
+
+    def fails(smaller: Scenario) -> bool:
+        runs.append(smaller)
+        return bool(tried(smaller).wrong)
+
+    small = shrunk(case, wrong.probe, fails)
+    text = write(small)
+    assert tried(small).wrong
+    assert not disagreeing(by_the_book)(small).wrong
+    assert "endPort: 81" in text
+    assert small.fixture is None
+    assert len(small.steps) == 1
+    assert len(small.steps[0].state.pods) == 2
+    assert len(text.splitlines()) <= 24
+    assert len(runs) <= 100
+
+
+def test_a_search_ends_after_so_many_runs() -> None:
+    case = large()
+    runs: list[Scenario] = []
+
+    def fails(smaller: Scenario) -> bool:
+        runs.append(smaller)
+        return False
+
+    same = shrunk(case, case.steps[1].table.cells[0].probe, fails, most_runs=5)
+    assert len(runs) == 5
+    assert write(same) == write(case)
