@@ -200,6 +200,16 @@ check: $(DEV_STAMP) ## check format, lint, types, layers and scenario files; no 
 defects: nft $(DEV_STAMP) ## run scenarios with the defects that they claim to catch, and write docs/kill-table.md; ALL=1: every scenario with all defects that change its rules; DELAYS=1: also with small delays
 	@$(BIN)/python -m tools.kill_table --write $(if $(ALL),--all) $(if $(DELAYS),--delays)
 
+.PHONY: generated-kills
+generated-kills: nft $(DEV_STAMP) ## run generated cases with each known defect, and write docs/generated-cases.md; COUNT=1000
+	@$(BIN)/python -m tools.generated_kills --write --count=$(or $(COUNT),1000)
+
+.PHONY: generated
+generated: nft $(DEV_STAMP) ## run 30 generated scenarios on the embedded cluster
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	$(BIN)/netpol generate --seed=1 --count=30 --out="$$folder"; \
+	$(BIN)/netpol run "$$folder" -n 4 --no-tables
+
 .PHONY: coverage
 coverage: $(DEV_STAMP) ## write docs/coverage.md: which scenarios try each requirement; ARGS: more files of results
 	@$(BIN)/python -m tools.coverage_table $(ARGS)
