@@ -41,6 +41,7 @@ SPECIAL: Mapping[str, str] = {
     "selector-matches-world": "a host outside the cluster",
     "no-node-exception": "probes from a node",
     "own-node-policed": "probes to a node",
+    "node-address-exception": "probes from a node",
     "update-gap": "a watch",
     "ip-owner-stale": "completed pods",
 }

@@ -53,6 +53,7 @@ docs/coverage
 docs/upstream
 docs/defects
 docs/kill-table
+docs/generated-cases
 docs/real-runs
 SECURITY
 CHANGELOG
