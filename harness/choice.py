@@ -93,6 +93,11 @@ class Option:
         """The attribute that holds its value once parsed."""
         return f"netpol_{self.name.replace('-', '_')}"
 
+    @property
+    def initial(self) -> object:
+        """Its value if it is not given."""
+        return [] if self.repeats else self.default
+
     def spelled(self, prefix: str = "") -> str:
         """Return the option as it is typed."""
         return f"--{prefix}{self.name}"
@@ -102,13 +107,13 @@ class Option:
         if self.is_flag:
             add(self.spelled(prefix), dest=self.dest, action="store_true", help=self.help)
             return
-        more: dict[str, object] = {"default": self.default, "type": self.parse}
+        more: dict[str, object] = {"default": self.initial, "type": self.parse}
         if self.choices:
-            more = {"default": self.default, "choices": self.choices}
+            more = {"default": self.initial, "choices": self.choices}
         if self.metavar:
             more["metavar"] = self.metavar
         if self.repeats:
-            more |= {"action": "append", "default": []}
+            more |= {"action": "append"}
         add(self.spelled(prefix), dest=self.dest, help=self.help, **more)
 
     def arguments(self, value: Any, prefix: str = "") -> Iterator[str]:
@@ -126,8 +131,8 @@ CLUSTER_OPTIONS = (
         name="cluster",
         choices=CLUSTERS,
         default="netns",
-        help="where to run: netns (embedded, the default), kind (made by `netpol up`), "
-        "current (a cluster of your kubeconfig)",
+        help="netns (embedded), kind (made by `netpol up`), or current (a cluster of your "
+        "kubeconfig); default: %(default)s",
     ),
     Option(
         name="context",
@@ -146,8 +151,8 @@ CLUSTER_OPTIONS = (
         name="cni",
         metavar="NAME",
         only_with=("kind", "current"),
-        help="a CNI profile, by name or path; kind: the one that the cluster must have been made "
-        "with; current: the one of its CNI, which says how it denies and what it does not support",
+        help="a CNI profile, by name or path; kind: fail unless the cluster was made with it; "
+        "current: how the cluster's CNI denies, and what it does not support",
     ),
     Option(
         name="kind-name",
@@ -213,7 +218,7 @@ RUN_OPTIONS = (
         name="include",
         choices=("disruptive", "scale"),
         repeats=True,
-        help="run scenarios that need this too; they are skipped otherwise; repeatable",
+        help="also run the scenarios that need this, which are skipped by default; repeatable",
     ),
     Option(
         name="allow-empty",

@@ -22,13 +22,14 @@ class Exit(enum.IntEnum):
 STATUS_HELP = """\
 exit status:
   0    everything is as expected
-  1    a cell is wrong, or a denial is unproven
+  1    a cell is wrong, a denial is unproven, or an object was accepted that
+       should be refused
   2    usage error: an invalid option, or a missing prerequisite
   3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
        lacks what all scenarios need
   4    a scenario file is invalid, or its tables contradict its policies
   70   a bug in netpol
-  130  interrupted
+  130  interrupted; 143: terminated
 """
 
 

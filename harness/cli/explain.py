@@ -9,7 +9,7 @@ from textwrap import indent
 
 from harness import oracle, scenario
 from harness.cli.exits import Exit
-from harness.cli.scenarios import count
+from harness.cli.scenarios import count, one_file
 from harness.errors import UsageError
 from harness.model import Cell, ExternalRef, PodRef, Probe, Scenario, Step
 from harness.report import agreement, as_written, at_best, explained
@@ -18,7 +18,7 @@ from harness.suggest import nearest
 
 def explain(parsed: argparse.Namespace) -> int:
     """Explain one pair in each step, or all cells that contradict the policies."""
-    found = scenario.examine(parsed.file)[0]
+    found = scenario.examine(one_file(parsed.file))[0]
     steps = [find_step(found, parsed.step)] if parsed.step else list(found.steps)
     match parsed.ends:
         case []:
@@ -26,7 +26,7 @@ def explain(parsed: argparse.Namespace) -> int:
         case [source, destination]:
             against = _explain_pair(found, steps, (source, destination))
         case _:
-            raise UsageError("give both ends, or none", "netpol explain SCENARIO FROM TO")
+            raise UsageError("give both ends, or none", "netpol explain FILE SOURCE DESTINATION")
     return Exit.INVALID if against else Exit.OK
 
 
@@ -71,7 +71,7 @@ def _explain_differences(found: Scenario, steps: Sequence[Step]) -> int:
             print(f"{cell.location}: the table says {cell.expected}, but")
             print(indent(explained(judge.explain(cell.probe)), "  "))
     if not differing:
-        print("`netpol explain FILE FROM TO` explains one pair")
+        print("`netpol explain FILE SOURCE DESTINATION` explains one pair")
     else:
         verb = "contradicts" if differing == 1 else "contradict"
         print(f"{differing} of {count(total, 'cell')} {verb} the policies")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import harness
 from harness.choice import (
     CLUSTER_OPTIONS,
     CLUSTERS,
@@ -20,6 +21,8 @@ from harness.choice import (
 )
 from harness.cli.exits import STATUS_HELP
 
+_NOT_OF_CLEAN = {"cni", "agnhost-image", "image-pull-secret", "probe-timeout", "defect"}
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs; its results ``module`` and ``verb`` name the function."""
@@ -29,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
         epilog=STATUS_HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+    made.add_argument(
+        "--version", action=_Version, default=argparse.SUPPRESS, help="print the version, and exit"
     )
     verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_scenario_verbs(verbs)
@@ -58,8 +64,17 @@ def _add_scenario_verbs(verbs: Any) -> None:
     _add_options(run, "cluster", CLUSTER_OPTIONS)
 
     explain = _verb(verbs, "explain", "explain", "explain the verdicts of the policies")
-    explain.add_argument("file", metavar="SCENARIO", type=Path)
-    explain.add_argument("ends", metavar="FROM TO", nargs="*", help="one pair instead of all")
+    explain.description = (
+        "Explain every cell that contradicts the policies, or one pair in each step. "
+        "Exits with 4 if a verdict contradicts the policies."
+    )
+    explain.add_argument("file", metavar="FILE", type=Path, help="a scenario file")
+    explain.add_argument(
+        "ends",
+        metavar="SOURCE DESTINATION",
+        nargs="*",
+        help="the ends of one pair, as in tables: app1/nginx db/postgres:5432",
+    )
     explain.add_argument("--step", metavar="STEP", help="the step's number or name")
 
     schema = _verb(verbs, "schema", "scenarios", "print a JSON Schema")
@@ -145,7 +160,11 @@ def _add_cluster_verbs(verbs: Any) -> None:
     choose.add_argument("--cni", metavar="NAME", default="calico")
     clean = _verb(verbs, "clean", "clusters", "remove what dead runs left on a cluster")
     clean.add_argument("--run", metavar="ID", help="only what this run left, unless it is alive")
-    _add_options(clean, "cluster", CLUSTER_OPTIONS, netpol_cluster="kind")
+    of_clean = [item for item in CLUSTER_OPTIONS if item.name not in _NOT_OF_CLEAN]
+    _add_options(clean, "cluster", of_clean, netpol_cluster="kind")
+    clean.set_defaults(
+        **{item.dest: item.initial for item in CLUSTER_OPTIONS if item.name in _NOT_OF_CLEAN}
+    )
     _verb(verbs, "version", "version", "print the version")
 
 
@@ -165,6 +184,17 @@ def _add_options(
     for option in options:
         option.add(group.add_argument)
     parser.set_defaults(**defaults)
+
+
+class _Version(argparse.Action):
+    """Print the version and exit; only then is it looked up."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"netpol {harness.VERSION}")
+        parser.exit()
 
 
 def choice_of(parsed: argparse.Namespace) -> ClusterChoice:

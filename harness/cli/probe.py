@@ -11,6 +11,7 @@ from harness import oracle, scenario
 from harness.cli.exits import Exit
 from harness.cli.explain import find_step, parse_ends, require_ends
 from harness.cli.parser import choice_of
+from harness.cli.scenarios import one_file
 from harness.cluster import Cluster
 from harness.errors import ClusterError
 from harness.model import Family, Observation, Probe, Scenario, Step, Verdict
@@ -18,7 +19,7 @@ from harness.model import Family, Observation, Probe, Scenario, Step, Verdict
 
 def probe(parsed: argparse.Namespace) -> int:
     """Probe one pair in the state of one step, and print the verdict."""
-    found = scenario.read(parsed.file)
+    found = scenario.read(one_file(parsed.file))
     step = find_step(found, parsed.step)
     asked = parse_ends(parsed.source, parsed.destination)
     require_ends([step], asked)

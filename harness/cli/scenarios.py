@@ -64,6 +64,13 @@ def files(given: Sequence[Path]) -> Iterator[Path]:
             raise UsageError(f"{path}: no such file")
 
 
+def one_file(path: Path) -> Path:
+    """Return the path of a file that is there. Raises UsageError."""
+    if path.is_dir():
+        raise UsageError(f"{path}: this is a folder", "name one scenario file")
+    return next(files([path]))
+
+
 def _find(folder: Path) -> tuple[Path, ...]:
     try:
         return scenario.find(folder)

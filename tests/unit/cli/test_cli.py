@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import harness
 from harness import scenario
 from harness.cli import Exit, main, version
 from harness.cli.parser import parser
@@ -115,6 +116,10 @@ def test_check_tells_every_problem_and_goes_on(
     ("words", "text"),
     [
         (["check", "nowhere.yaml"], "nowhere.yaml: no such file\n"),
+        (["explain", "nowhere.yaml"], "nowhere.yaml: no such file\n"),
+        (["explain", "scenarios"], "scenarios: this is a folder\nhint: name one scenario file\n"),
+        (["probe", "nowhere.yaml", "1", "a/b", "c/d:80"], "nowhere.yaml: no such file\n"),
+        (["clean", "--defect=x"], "unknown arguments: --defect=x\nhint: `netpol --help`\n"),
         (["check", "x", "--hurry"], "unknown arguments: --hurry\nhint: `netpol --help`\n"),
         (
             ["explain", EXAMPLE, "--step=3"],
@@ -123,7 +128,7 @@ def test_check_tells_every_problem_and_goes_on(
         ),
         (
             ["explain", EXAMPLE, "shop/frontend"],
-            "give both ends, or none\nhint: netpol explain SCENARIO FROM TO\n",
+            "give both ends, or none\nhint: netpol explain FILE SOURCE DESTINATION\n",
         ),
         (
             ["probe", EXAMPLE, "1", "shop/frontend", "shop/database:5432", "--context=prod"],
@@ -238,7 +243,7 @@ excused.yaml:24:37: c/x -> c/y:80
             "explain",
             "step 'only the own namespace': 5 cells",
             "as the policies say",
-            "`netpol explain FILE FROM TO` explains one pair\n",
+            "`netpol explain FILE SOURCE DESTINATION` explains one pair\n",
         ),
     ],
 )
@@ -330,7 +335,7 @@ STRANGER = ("shop/stranger", "shop/database:5432")
     ("words", "status", "last"),
     [
         ((), Exit.INVALID, "1 of 8 cells contradicts the policies\n"),
-        (("--step=1",), Exit.OK, "`netpol explain FILE FROM TO` explains one pair\n"),
+        (("--step=1",), Exit.OK, "`netpol explain FILE SOURCE DESTINATION` explains one pair\n"),
         (("--step=2",), Exit.INVALID, "1 of 4 cells contradicts the policies\n"),
         (
             STRANGER,
@@ -581,6 +586,15 @@ def test_help_lists_the_verbs_and_the_exit_statuses(capsys: pytest.CaptureFixtur
         assert f"    {verb} " in text
     for status in Exit:
         assert f"\n  {int(status):<4} " in text
+
+
+def test_the_version_is_a_verb_and_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["version"]) == Exit.OK
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code in {None, 0}
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == second == f"netpol {harness.VERSION}"
 
 
 @pytest.mark.parametrize("words", [["version"], ["--help"], ["run", "--help"]])
