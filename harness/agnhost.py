@@ -81,7 +81,7 @@ f=/tmp/watch.$$; mkfifo $f && exec 3<>$f && rm $f || exit 3
 i=0; while [ $i -lt SLOTS ]; do echo >&3; i=$((i+1)); done
 go() { read -r _ <&3; { p "$@"; echo >&3; } & }
 tick() { (sleep INTERVAL); read -r t _ </proc/uptime; echo = tick $t; }
-t=$b; n=0; k=0; echo = tick $t
+t=$b; n=0; k=2; echo = tick $t
 while [ ${t%.*} -lt $((${b%.*} + LIMIT)) ] && GOING
 do
 if [ $k -lt 2 ] && busy; then k=$((k+1)); else k=0; each; fi

@@ -37,6 +37,7 @@ class Stage(enum.StrEnum):
     EMIT = "emit"
     SERVICES = "services"
     LOAD = "load"
+    START = "start"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from harness.cluster import Cluster
@@ -22,6 +23,7 @@ from harness.limitations import limited
 from harness.model import (
     Cell,
     CellResult,
+    FirstMoments,
     Observation,
     Probe,
     Reachability,
@@ -37,7 +39,7 @@ from harness.model import (
 )
 from harness.predecessor import Predecessor, Syncing
 from harness.settle import Rounds, Satisfied, Timing
-from harness.watch import Span, watched
+from harness.watch import Span, started, watched
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,18 @@ class ScenarioRun:
 
     def _apply(self, index: int) -> StepResult:
         began = self._now()
-        self._syncing.sync(self._scenario.steps[index].state)
-        self._synced = index
-        return self._measure(index, began)
+        step = self._scenario.steps[index]
+        with self._starts(step) as moments:
+            self._syncing.sync(step.state)
+            self._synced = index
+            result = self._measure(index, began)
+        right = functools.partial(self._satisfied, self._topology(index))
+        cells = (cell for cell in step.table.cells if cell.probe in step.from_start)
+        return replace(result, started=tuple(started(cell, moments, right) for cell in cells))
+
+    def _starts(self, step: Step) -> AbstractContextManager[FirstMoments]:
+        probes = step.from_start
+        return self._cluster.watch_starts(probes) if probes else nullcontext(FirstMoments())
 
     def _watch(self, index: int, watch: Watch) -> StepResult:
         """Apply and measure the step while the cluster probes its watched pairs."""

@@ -1,4 +1,4 @@
-"""The gaps in the verdicts of a watched pair.
+"""The gaps in the verdicts of a watched pair, and what a new pod saw from its first moment.
 
 A gap that is shorter than the interval of its probes may be missed; the result states the
 interval that was reached, and the longest time without a verdict.
@@ -10,7 +10,17 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.model import Cell, Observation, Verdict, Watch, WatchedPair, WatchGap
+from harness.model import (
+    Cell,
+    FirstMoments,
+    Observation,
+    StartedPair,
+    StartPhase,
+    Verdict,
+    Watch,
+    WatchedPair,
+    WatchGap,
+)
 from harness.settle import Satisfied
 
 _TOLERATED_S = {Verdict.ALLOWED: 1.0}
@@ -54,6 +64,46 @@ def watched(
         silent_s=max(silences),
         gaps=tuple(_gaps(cell, verdicts, right, span)),
     )
+
+
+def started(cell: Cell, moments: FirstMoments, right: Satisfied) -> StartedPair:
+    """Return what a new pod saw of a cell's pair from its first moment."""
+    of_pod = (o for o in (*moments.init, *moments.main) if o.probe.source == cell.probe.source)
+    began = min((o.started for o in of_pod if isinstance(o.outcome, Verdict)), default=0.0)
+    init, main = (
+        sorted((o for o in phase if o.probe == cell.probe), key=_started)
+        for phase in (moments.init, moments.main)
+    )
+    both = [o for o in (*init, *main) if isinstance(o.outcome, Verdict)]
+    connected = [o for o in both if o.outcome is Verdict.ALLOWED]
+    after = both[both.index(connected[0]) :] if connected else []
+    allowed = cell.expected is Verdict.ALLOWED
+    span = Span(began, after[-1].ended if after else began, 0.0)
+    return StartedPair(
+        cell,
+        init=_phase(cell, init, right, began),
+        main=_phase(cell, main, right, began),
+        connected_s=connected[0].started - began if connected else None,
+        lost=tuple(_gaps(cell, after, right, span)) if allowed else (),
+    )
+
+
+def _phase(
+    cell: Cell, probes: Sequence[Observation], right: Satisfied, began: float
+) -> StartPhase:
+    """Count the probes of a phase. Only what is right or connects is a verdict about policies."""
+    verdicts = [o for o in probes if right(cell, o) or o.outcome in _COUNTED]
+    starts = [item.started - began for item in verdicts]
+    return StartPhase(
+        probes=len(probes),
+        without_verdict=len(probes) - len(verdicts),
+        connected=sum(item.outcome is Verdict.ALLOWED for item in verdicts),
+        from_s=starts[0] if starts else None,
+        until_s=starts[-1] if starts else None,
+    )
+
+
+_COUNTED = {Verdict.ALLOWED, Verdict.TIMEOUT}
 
 
 def _gaps(

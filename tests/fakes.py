@@ -6,13 +6,23 @@ enforces the API; a test replaces the function to make a cluster that is wrong i
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from harness import oracle
 from harness.cluster import Capabilities, Cluster
 from harness.cluster.waiting import REAL, Clock
-from harness.model import FEATURES, Observation, PodRef, Probe, ProbeError, State, Verdict
+from harness.model import (
+    FEATURES,
+    FirstMoments,
+    Observation,
+    PodRef,
+    Probe,
+    ProbeError,
+    State,
+    Verdict,
+)
 
 Answer = Callable[[State, Probe], Verdict | ProbeError]
 
@@ -104,6 +114,13 @@ class FakeCluster(Cluster):
         if isinstance(probe.source, PodRef) and state.pod(probe.source) is None:
             return ProbeError(f"pod {probe.source} is not there")
         return self.answer(state, probe)
+
+    @contextlib.contextmanager
+    def watch_starts(self, probes: Sequence[Probe]) -> Iterator[FirstMoments]:
+        moments = FirstMoments()
+        yield moments
+        for phase in (moments.init, moments.main):
+            phase += self.probe(probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
         return f"a fake cluster, asked about {len(probes)} probes"

@@ -116,12 +116,17 @@ class Wrong:
 
 
 def wrong_pairs(done: StepResult) -> Iterator[Wrong]:
-    """Yield each wrong cell of a step, and each pair with a gap in its watch."""
+    """Yield each wrong cell of a step, each gap of its watch, each pair wrong from the start."""
     for result in done.reachability.mismatches:
         if isinstance(result.outcome, Verdict):
             yield Wrong(done.step.name, result.cell, result.outcome)
     for pair in done.watched:
         yield from (Wrong(done.step.name, pair.cell, gap.verdict) for gap in pair.intolerable)
+    for start in done.started:
+        if start.is_wrong:
+            denied = start.cell.expected is not Verdict.ALLOWED
+            seen = Verdict.ALLOWED if denied else Verdict.TIMEOUT
+            yield Wrong(done.step.name, start.cell, seen)
 
 
 def lacking(done: StepResult) -> Iterator[str]:
@@ -132,6 +137,9 @@ def lacking(done: StepResult) -> Iterator[str]:
     for pair in done.watched:
         if pair.is_silent:
             yield f"{done.step.name}: `{pair.cell.probe}` was not watched all the time"
+    for start in done.started:
+        if start.is_silent:
+            yield f"{done.step.name}: `{start.cell.probe}` has no verdict from the start"
 
 
 def tried(trial: Trial) -> Outcome:

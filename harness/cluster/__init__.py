@@ -7,6 +7,7 @@ runner or the oracle, except that ``kind`` uses ``kube``.
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -18,10 +19,12 @@ from harness.cluster.networks import mismatch
 from harness.cluster.watching import Pace, in_rounds
 from harness.model import (
     DeniesBy,
+    FirstMoments,
     Needs,
     Networks,
     Observation,
     Probe,
+    ProbeError,
     Scenario,
     State,
     Step,
@@ -190,6 +193,20 @@ class Cluster(Protocol):
         """
         has = self.capabilities
         return in_rounds(self.probe, probes, Pace(has.watch_interval_s, has.probe_timeout_s))
+
+    def watch_starts(self, probes: Sequence[Probe]) -> AbstractContextManager[FirstMoments]:
+        """Have pods probe from their first moment: those that ``sync`` creates inside.
+
+        Each source is such a pod; destinations have their addresses before. Entering it does not
+        wait. Leaving it waits until the pods are through, and fills the FirstMoments: many
+        Observations of each pair, in any order, and what holds for those of ``probe`` holds for
+        them. A pod that told nothing has none, or ProbeErrors. A cluster that does not define it
+        has no verdicts, and must not have the feature ``from-start``.
+        """
+        error = ProbeError("pods of this cluster do not probe from their first moment")
+        return contextlib.nullcontext(
+            FirstMoments([Observation(probe, 0.0, 0.0, error) for probe in probes])
+        )
 
     @abstractmethod
     def describe(self, probes: Sequence[Probe]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.model.topology import PodRef
 from harness.model.verdicts import Family, ProbeError, Protocol, Verdict
@@ -141,3 +141,11 @@ class Observation:
     outcome: Verdict | ProbeError
     raw: str = ""
     command: str = ""
+
+
+@dataclass(slots=True)
+class FirstMoments:
+    """What new pods saw from their first moment: in their init containers, and after those."""
+
+    init: list[Observation] = field(default_factory=list)
+    main: list[Observation] = field(default_factory=list)

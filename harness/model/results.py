@@ -221,6 +221,56 @@ class WatchedPair:
 
 
 @dataclass(frozen=True, slots=True)
+class StartPhase:
+    """What the probes of one pair gave in one phase of its source's start.
+
+    ``probes`` counts them, ``without_verdict`` those that gave none, ``connected`` those that
+    connected. ``from_s`` and ``until_s`` are the starts of the first and the last verdict, in
+    seconds after the first probe of the pod, or None without a verdict.
+    """
+
+    probes: int
+    without_verdict: int
+    connected: int
+    from_s: float | None = None
+    until_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartedPair:
+    """What a new pod saw of one pair from its first moment, in its init container and after it.
+
+    ``connected_s`` is when it first connected, in seconds after the first probe of the pod, or
+    None if it never did. ``lost`` are the gaps of an allowed pair after that.
+    """
+
+    cell: Cell
+    init: StartPhase
+    main: StartPhase
+    connected_s: float | None = None
+    lost: tuple[WatchGap, ...] = ()
+    tolerate_s: float = 1.0
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether a denied pair ever connected, or an allowed one never did or was cut off."""
+        if self.cell.expected is Verdict.ALLOWED:
+            never = self.connected_s is None and not self.is_silent
+            return never or bool(self.lost_for_long)
+        return self.connected_s is not None
+
+    @property
+    def lost_for_long(self) -> tuple[WatchGap, ...]:
+        """The gaps of an allowed pair that are longer than tolerated."""
+        return tuple(gap for gap in self.lost if gap.lasted_s > self.tolerate_s)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether one of the phases has no verdict, so that it shows nothing."""
+        return self.init.from_s is None or self.main.from_s is None
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     """One step as it went. Times are seconds.
 
@@ -241,3 +291,4 @@ class StepResult:
     time_to_allow_s: float | None = None
     held_s: float | None = None
     watched: tuple[WatchedPair, ...] = ()
+    started: tuple[StartedPair, ...] = ()

@@ -190,7 +190,8 @@ class Step:
 
     ``changes`` lead from the state of the step before to this one, in the order in which they
     happen. ``settle_s`` and ``hold_s`` are the author's wishes in seconds, or None for the
-    cluster's own.
+    cluster's own. ``from_start`` are pairs of the table whose source the step creates, and which
+    it probes itself from its first moment.
     """
 
     name: str
@@ -201,6 +202,7 @@ class Step:
     settle_s: float | None = None
     hold_s: float | None = None
     watch: Watch | None = None
+    from_start: tuple[Probe, ...] = ()
     needs: StepNeeds = field(default_factory=StepNeeds)
 
     @property
@@ -270,6 +272,7 @@ FEATURES: Mapping[str, str] = {
     "admission": "an API server that admits or refuses objects",
     "kubelet": "a kubelet that probes pods",
     "agents": "agents of the CNI that the harness can restart",
+    "from-start": "pods that probe from their first moment",
 }
 
 ON_REQUEST: Mapping[str, str] = {

@@ -1,21 +1,21 @@
 """Results as text and data. Pure functions: no terminal, no files.
 
 ``record`` converts a StepResult to a StepRecord, which is sent between processes as JSON.
-``grid`` arranges its cells, ``tally`` counts them. ``enforcement`` computes statistics of times,
-``watches`` describes watched pairs. ``text``, ``results`` and ``junit`` format StepRecords,
+``grid`` arranges its cells, ``tally`` counts them. ``enforcement`` computes statistics of times.
+``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
+``text``, ``results`` and ``junit`` format StepRecords,
 ``explanation`` formats explanations of the oracle.
 """
 
 from harness.report.explanation import as_written, explained, reasons
 from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import properties
+from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
 from harness.report.record import (
     CellRecord,
     FlapRecord,
-    GapRecord,
     Outcome,
     StepRecord,
-    WatchRecord,
     at_best,
     in_order,
     record,
@@ -34,8 +34,10 @@ __all__ = [
     "GapRecord",
     "Grid",
     "Outcome",
+    "PhaseRecord",
     "Results",
     "Run",
+    "StartRecord",
     "StepRecord",
     "WatchRecord",
     "agreement",

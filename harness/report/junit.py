@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from harness.model import CellStatus
 from harness.report.record import StepRecord
 from harness.report.tally import excuses_by_status, flaps
-from harness.report.watches import lines
+from harness.report.watches import lines, start_lines
 
 
 def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
@@ -35,3 +35,5 @@ def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:
         yield "flapped", line
     for line in lines(step):
         yield "watched", line
+    for line in start_lines(step):
+        yield "from-start", line

@@ -22,14 +22,20 @@ from harness.model import (
     Labelled,
     Observation,
     PodRef,
-    Reachability,
     Refused,
     Restarted,
     Scenario,
     StepResult,
     TruthTable,
     Verdict,
-    WatchedPair,
+)
+from harness.report.pairs import (
+    StartRecord,
+    WatchRecord,
+    rounded,
+    rounded_or_none,
+    start_record,
+    watch_record,
 )
 
 if TYPE_CHECKING:
@@ -59,40 +65,6 @@ class FlapRecord:
     observed: str
     from_s: float
     until_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class GapRecord:
-    """A time in which a watched pair had another verdict (see ``model.WatchGap``)."""
-
-    observed: str
-    from_s: float
-    until_s: float
-    tolerated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class WatchRecord:
-    """What the probes of a watched pair gave (see ``model.WatchedPair``).
-
-    ``silent`` is true if a time without a verdict was so long that the watch shows nothing.
-    """
-
-    pair: str
-    expected: str
-    location: str
-    tolerate_s: float
-    probes: int
-    without_verdict: int
-    interval_s: float
-    silent_s: float
-    silent: bool
-    gaps: tuple[GapRecord, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        """Whether a gap was longer than tolerated."""
-        return any(not gap.tolerated for gap in self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +144,7 @@ class StepRecord:
     turned_denied: int = 0
     turned_allowed: int = 0
     watched: tuple[WatchRecord, ...] = ()
+    started: tuple[StartRecord, ...] = ()
 
     @property
     def name(self) -> str:
@@ -220,18 +193,19 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     denied, allowed = _turned(scenario, index)
     cells = tuple(_cell(item, explain, by_hand) for item in reachability.results)
     return replace(
-        unmeasured_record(scenario, index, _outcome(reachability, result.watched), cluster, ""),
+        unmeasured_record(scenario, index, _outcome(result), cluster, ""),
         columns=_columns(result.step.table, cells),
         cells=cells,
         full_rounds=result.full_rounds,
-        sync_s=_rounded(result.sync_s),
-        probe_s=_rounded(result.probe_s),
-        time_to_deny_s=_rounded_or_none(result.time_to_deny_s),
-        time_to_allow_s=_rounded_or_none(result.time_to_allow_s),
-        held_s=_rounded_or_none(result.held_s),
+        sync_s=rounded(result.sync_s),
+        probe_s=rounded(result.probe_s),
+        time_to_deny_s=rounded_or_none(result.time_to_deny_s),
+        time_to_allow_s=rounded_or_none(result.time_to_allow_s),
+        held_s=rounded_or_none(result.held_s),
         turned_denied=denied,
         turned_allowed=allowed,
-        watched=tuple(map(_watch, result.watched)),
+        watched=tuple(map(watch_record, result.watched)),
+        started=tuple(map(start_record, result.started)),
     )
 
 
@@ -329,12 +303,16 @@ def unmeasured_record(
     )
 
 
-def _outcome(reachability: Reachability, watched: Sequence[WatchedPair]) -> Outcome:
+def _outcome(result: StepResult) -> Outcome:
     """Return the outcome; WRONG precedes NO_VERDICT, because it is about the policies."""
-    seen = {result.status for result in reachability.results}
-    if CellStatus.WRONG in seen or any(pair.intolerable for pair in watched):
+    seen = {cell.status for cell in result.reachability.results}
+    wrong = [bool(pair.intolerable) for pair in result.watched]
+    wrong += [pair.is_wrong for pair in result.started]
+    if CellStatus.WRONG in seen or any(wrong):
         return Outcome.WRONG
-    if CellStatus.NO_VERDICT in seen or not seen or any(pair.is_silent for pair in watched):
+    silent = [pair.is_silent for pair in result.watched]
+    silent += [pair.is_silent for pair in result.started]
+    if CellStatus.NO_VERDICT in seen or not seen or any(silent):
         return Outcome.NO_VERDICT
     if CellStatus.UNPROVEN in seen:
         return Outcome.UNPROVEN
@@ -360,42 +338,12 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         control="" if fine or result.control is None else str(result.control.outcome),
         rejected=result.rejected,
         limitation=cell.limitation.reason if cell.limitation else "",
-        wrong_until_s=_rounded_or_none(result.wrong_until_s),
+        wrong_until_s=rounded_or_none(result.wrong_until_s),
         flapped=tuple(
-            FlapRecord(str(flap.verdict), _rounded(flap.from_s), _rounded(flap.until_s))
+            FlapRecord(str(flap.verdict), rounded(flap.from_s), rounded(flap.until_s))
             for flap in result.flapped
         ),
         reasons="" if fine else explain(result),
         command="" if fine else ((seen.command if seen else "") or by_hand(result)),
         raw="" if fine or seen is None else seen.raw,
     )
-
-
-def _watch(pair: WatchedPair) -> WatchRecord:
-    failing = pair.intolerable
-    gaps = (
-        GapRecord(
-            str(gap.verdict), _rounded(gap.from_s), _rounded(gap.until_s), gap not in failing
-        )
-        for gap in pair.gaps
-    )
-    return WatchRecord(
-        pair=str(pair.cell.probe),
-        expected=str(pair.cell.expected),
-        location=str(pair.cell.location),
-        tolerate_s=pair.tolerate_s,
-        probes=pair.probes,
-        without_verdict=pair.without_verdict,
-        interval_s=_rounded(pair.interval_s),
-        silent_s=_rounded(pair.silent_s),
-        silent=pair.is_silent,
-        gaps=tuple(gaps),
-    )
-
-
-def _rounded(seconds: float) -> float:
-    return round(seconds, 3)
-
-
-def _rounded_or_none(seconds: float | None) -> float | None:
-    return None if seconds is None else _rounded(seconds)

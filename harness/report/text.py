@@ -256,6 +256,7 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
         yield f"{counted(flapped, 'cell')} flapped, wrong after being right:"
         yield from (f"  {line}" for line in flaps(cells))
     yield from _watches(steps)
+    yield from _starts(steps)
     yield from excuses(cells)
 
 
@@ -273,6 +274,20 @@ def _watches(steps: Sequence[StepRecord]) -> Iterator[str]:
         if any(pair.gaps for pair in step.watched):
             yield f"  gaps in {step.name}:"
             yield from (f"    {line}" for line in watch_lines(step))
+
+
+def _starts(steps: Sequence[StepRecord]) -> Iterator[str]:
+    started = [pair for step in steps for pair in step.started]
+    if not started:
+        return
+    in_steps = counted(sum(bool(step.started) for step in steps), "step")
+    probes = sum(pair.init.probes + pair.main.probes for pair in started)
+    denied = [pair for pair in started if pair.expected != "allowed"]
+    open_ = sum(pair.connected_s is not None for pair in denied)
+    yield (
+        f"{counted(len(started), 'pair')} probed from the start of a pod in {in_steps}, "
+        f"{counted(probes, 'probe')}: {open_} of {len(denied)} denied connected at first"
+    )
 
 
 def _ignored(steps: Sequence[StepRecord]) -> dict[tuple[str, tuple[str, ...]], list[str]]:

@@ -1,10 +1,11 @@
-"""What the watched pairs of a step showed, as text."""
+"""What the watched pairs of a step showed, and those from the start of a pod, as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.report.record import GapRecord, StepRecord, WatchRecord
+from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
+from harness.report.record import StepRecord
 from harness.report.tally import counted
 
 _GAPS = 5
@@ -18,6 +19,11 @@ def facts(step: StepRecord) -> Iterator[str]:
         yield f"{failed} of {total} had a gap"
     if silent := sum(watch.silent for watch in step.watched):
         yield f"{silent} of {total} had no verdict for too long"
+    total = counted(len(step.started), "pair")
+    if failed := sum(start.failed for start in step.started):
+        yield f"{failed} of {total} wrong from the start of a pod"
+    if silent := sum(start.silent for start in step.started):
+        yield f"{silent} of {total} without a verdict from the start of a pod"
 
 
 def details(step: StepRecord) -> Iterator[str]:
@@ -25,6 +31,44 @@ def details(step: StepRecord) -> Iterator[str]:
     for watch in step.watched:
         if watch.failed or watch.silent:
             yield "\n    ".join([f"{watch.location}: watched {watch.pair}", *_lines(watch)])
+
+    for start in step.started:
+        if start.failed or start.silent:
+            where = f"{start.location}: {start.pair} from the start of its pod"
+            yield "\n    ".join([where, *_start_lines(start)])
+
+
+def start_lines(step: StepRecord) -> Iterator[str]:
+    """Yield a line for each pair that a new pod probed from its first moment."""
+    for start in step.started:
+        yield f"{start.pair}: {'; '.join(_start_lines(start))}"
+
+
+def _start_lines(start: StartRecord) -> Iterator[str]:
+    denied = start.expected != "allowed"
+    if start.connected_s is None:
+        yield "never connected"
+    else:
+        wrong = f"; {start.expected} is expected from the first one on" if denied else ""
+        yield f"first connected {start.connected_s:.2f} s after the first probe of the pod{wrong}"
+    for gap in start.lost[:_GAPS]:
+        tolerated = ", which is tolerated" if gap.tolerated else ""
+        yield (
+            f"then failed ({gap.observed}) for {gap.until_s - gap.from_s:.2f} s, "
+            f"from {gap.from_s:.2f} s on{tolerated}"
+        )
+    yield _phase("init container", start.init)
+    yield _phase("container", start.main)
+
+
+def _phase(name: str, phase: PhaseRecord) -> str:
+    if phase.from_s is None or phase.until_s is None:
+        return f"{name}: {counted(phase.probes, 'probe')}, no verdict, so it shows nothing"
+    without = f", {phase.without_verdict} without a verdict" if phase.without_verdict else ""
+    return (
+        f"{name}: {counted(phase.probes, 'probe')} from {phase.from_s:.2f} s to "
+        f"{phase.until_s:.2f} s, {phase.connected} connected{without}"
+    )
 
 
 def lines(step: StepRecord) -> Iterator[str]:

@@ -29,6 +29,7 @@ from harness.model import (
     Family,
     Fixture,
     Needs,
+    Probe,
     Scenario,
     State,
     Step,
@@ -56,7 +57,7 @@ from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
-from harness.scenario.watching import Tables, WatchedText
+from harness.scenario.watching import StartedText, Tables, WatchedText
 
 __all__ = [
     "examine",
@@ -134,6 +135,7 @@ class _Read:
     states: list[StepState]
     tables: list[TruthTable]
     watches: dict[int, Watch]
+    starts: dict[int, tuple[Probe, ...]]
     fixture: ReadFixture | None
 
 
@@ -181,10 +183,17 @@ class _Reading:
             manifests.placeholders.check(step.step, found.state)
         ends = self._ends(wire, states)
         tables = self._tables(document, wire, ends)
-        watches = self._watches(document, wire, list(zip(tables, ends, strict=False)), states)
+        ended = list(zip(tables, ends, strict=False))
+        watches = self._watches(document, wire, ended, states)
+        starts = {
+            index: watching.from_start(text, here, self.problems)
+            for index, here in enumerate(ended)
+            if (text := _started_text(document, index, wire.steps[index], states[index].changes))
+        }
         self._steps_at = document.key_at(("steps",))
         self._proves_at = document.at(("proves",))
-        return self._built(document, wire, _Read(topology, states, tables, watches, fixture))
+        read = _Read(topology, states, tables, watches, starts, fixture)
+        return self._built(document, wire, read)
 
     def _fixture(self, document: Document, wire: ScenarioWire) -> ReadFixture | None:
         if wire.fixture is None:
@@ -295,6 +304,7 @@ class _Reading:
                 settle_s=None if step.settle is None else seconds(step.settle),
                 hold_s=None if step.hold is None else seconds(step.hold),
                 watch=read.watches.get(index),
+                from_start=read.starts.get(index, ()),
             )
             for index, step in enumerate(wire.steps)
         )
@@ -360,6 +370,17 @@ def _watched_text(
         for_s=0.0 if wire.for_ is None else seconds(wire.for_),
         for_at=document.at((*place, "for")),
     )
+
+
+def _started_text(
+    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
+) -> StartedText | None:
+    """Return the pairs that a step has probed from the start, as written; None if it has none."""
+    place = ("steps", index, "from-start")
+    pairs = [(pair, document.at((*place, at))) for at, pair in enumerate(step.from_start)]
+    if not pairs:
+        return None
+    return StartedText(step.step, document.key_at(place), pairs, changes, is_first=not index)
 
 
 def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:

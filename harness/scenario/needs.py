@@ -43,6 +43,7 @@ def needed(
         *_features_of_rules(states),
         *_features_of_blocks(objects),
         *_features_of_cells(cells),
+        *(("from-start",) if any(step.from_start for step in steps) else ()),
     }
     of_steps = {feature for step in steps for feature in step.needs.features}
     features = (features - of_steps) | (written - on_request)
@@ -90,6 +91,7 @@ def _needed_by(
         *_features_of_rules(states),
         *_features_of_blocks(objects),
         *_features_of_cells(step.table.cells),
+        *(("from-start",) if step.from_start else ()),
     } & asked_for
     return StepNeeds(frozenset(of_state), frozenset(of_table - of_state))
 

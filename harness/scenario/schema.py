@@ -270,6 +270,11 @@ class StepWire(_Wire):
     watch: Annotated[
         WatchWire | None, Texts('watch: {pairs: ["x/a -> y/b:80"], tolerate: 0, for: 10s}')
     ] = Field(None, description="Pairs whose verdict must not change while the step is applied.")
+    from_start: Annotated[list[str], Texts('from-start: ["x/new -> y/b:80"]')] = Field(
+        default_factory=list,
+        alias="from-start",
+        description="Pairs that a pod which this step creates probes from its first moment.",
+    )
     never_allowed: dict[str, Text] = Field(
         default_factory=dict,
         alias="never-allowed",

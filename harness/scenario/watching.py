@@ -1,19 +1,28 @@
-"""The pairs that a step watches, found in the tables of the step and of the step before."""
+"""The pairs that a step watches, or that its new pods probe from their first moment.
+
+Both are found in the tables of the step and of the step before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from harness.errors import Location, UsageError
 from harness.model import (
+    AbsoluteName,
     Cell,
     Change,
+    Created,
     Deleted,
     Host,
+    Pod,
     PodRef,
     Probe,
     Restarted,
+    Service,
+    ServiceName,
+    ServiceRef,
     Source,
     Step,
     TruthTable,
@@ -66,7 +75,7 @@ def watch(text: WatchedText, tables: Tables, problems: Problems) -> Watch:
     removed = {pod for change in text.changes if (pod := _removed(change)) is not None}
     found: set[Probe] = set()
     for pair, location in text.pairs:
-        cells = _matching(pair, location, tables, problems)
+        cells = _matching(pair, location, tables.here, problems)
         found |= {cell.probe for cell in cells}
         found_faults = (_fault(cell, before, known, removed) for cell in cells)
         faults = [fault for fault in found_faults if fault is not None]
@@ -79,9 +88,74 @@ def watch(text: WatchedText, tables: Tables, problems: Problems) -> Watch:
     return Watch(ordered, text.tolerate_s, text.for_s)
 
 
-def _matching(pair: str, at: Location, tables: Tables, problems: Problems) -> list[Cell]:
+@dataclass(frozen=True, slots=True)
+class StartedText:
+    """The key ``from-start`` of a step as written: each pair with its position."""
+
+    step: str
+    at: Location
+    pairs: Sequence[tuple[str, Location]]
+    changes: Sequence[Change]
+    is_first: bool
+
+
+def from_start(
+    text: StartedText, here: tuple[TruthTable, Candidates], problems: Problems
+) -> tuple[Probe, ...]:
+    """Return the pairs that new pods of a step probe from their first moment, as in the table.
+
+    A pair that matches no cell, whose source is no new pod, or whose destination has no address
+    before the step, is a problem.
+    """
+    if text.is_first:
+        fact = f"step {text.step!r} has pairs from the start, and there is no step before it"
+        problems.add(text.at, fact, "create the pod in a later step: its policies come first")
+    made = {end for change in text.changes for end in _made(change)}
+    found: set[Probe] = set()
+    for pair, location in text.pairs:
+        cells = _matching(pair, location, here, problems)
+        found |= {cell.probe for cell in cells}
+        faults = [fault for cell in cells if (fault := _start_fault(cell, made))]
+        if faults:
+            problems.add(location, *faults[0])
+    return tuple(cell.probe for cell in here[0].cells if cell.probe in found)
+
+
+def _start_fault(cell: Cell, made: Set[Host | Source]) -> tuple[str, str] | None:
+    """Return why a pod cannot probe a pair from its first moment, and a hint; None if it can."""
+    source, host = cell.probe.source, cell.probe.destination.host
+    if source not in made:
+        fact = f"{source} is not created by this step, so {cell.probe} has no start here"
+        return fact, "write pairs whose source is a pod that the step creates or restarts"
+    if host in made:
+        fact = f"{host} is created by this step, so {source} cannot know its address"
+        return fact, "create the destination in an earlier step"
+    if isinstance(host, ServiceName | AbsoluteName):
+        fact = f"{cell.probe} needs a lookup, which may be denied for itself"
+        return fact, "write the pod or the Service, not its name"
+    if cell.expected not in _WATCHABLE:
+        fact = f"{cell.probe} is probed from the start, and its verdict is {cell.expected}"
+        return fact, "write pairs that are allowed or TIMEOUT"
+    return None
+
+
+def _made(change: Change) -> Iterator[Host | Source]:
+    match change:
+        case Created(Pod(namespace, name)):
+            yield PodRef(namespace, name)
+        case Created(Service(namespace, name)):
+            yield ServiceRef(namespace, name)
+        case Restarted(pod):
+            yield pod
+        case _:
+            pass
+
+
+def _matching(
+    pair: str, at: Location, here: tuple[TruthTable, Candidates], problems: Problems
+) -> list[Cell]:
     """Return the cells of the step that a pair means."""
-    table, ends = tables.here
+    table, ends = here
     try:
         matches = pair_pattern(pair)
         ends.budget.spend_comparisons(len(table.cells))
@@ -89,10 +163,10 @@ def _matching(pair: str, at: Location, tables: Tables, problems: Problems) -> li
         problems.add(at, error.message, 'write "SOURCE -> DESTINATION"')
         return []
     except TooLarge:
-        fact = "up to here, watch is compared with too many cells"
+        fact = "up to here, pairs are compared with too many cells"
         problems.add(at, fact, "use fewer entries, with '*'")
         return []
-    cells = list(meant(pair, matches, tables.here))
+    cells = list(meant(pair, matches, here))
     if not cells:
         problems.add(at, f"{pair!r} matches no cell", "remove it, or correct its ends")
     return cells
@@ -135,7 +209,7 @@ def _removed(change: Change) -> PodRef | None:
 def check_defined(steps: Iterable[Step], problems: Problems) -> None:
     """Report the watched cells that the API leaves undefined: no verdict of them is a gap."""
     for step in steps:
-        probes = step.watch.probes if step.watch else ()
+        probes = {*(step.watch.probes if step.watch else ()), *step.from_start}
         for cell in step.table.cells:
             if cell.undefined is not None and cell.probe in probes:
                 fact = f"{cell.probe} is watched, and its verdict is undefined: {cell.undefined}"

@@ -185,17 +185,22 @@ def _manifests(changes: Iterable[Change]) -> Iterator[Manifest]:
 
 
 def _watch(step: Step) -> Entries:
-    """Yield the watch of a step. A pair stands for all its families in the table."""
-    if step.watch is None:
-        return
-    watched = set(step.watch.probes)
-    pairs = {_pair(probe): None for probe in step.watch.probes}
-    if any(_pair(c.probe) in pairs and c.probe not in watched for c in step.table.cells):
+    """Yield the pairs that a step watches, and those that new pods probe from the start."""
+    if step.watch is not None:
+        entries: list[tuple[str, Node]] = [("pairs", _pairs(step, step.watch.probes))]
+        entries += _duration("tolerate", step.watch.tolerate_s)
+        entries += _duration("for", step.watch.for_s or None)
+        yield "watch", Mapped(tuple(entries), Layout.OPEN)
+    if step.from_start:
+        yield "from-start", _pairs(step, step.from_start)
+
+
+def _pairs(step: Step, probes: Sequence[Probe]) -> Listed:
+    """Return pairs of the table. A pair stands for all its families there."""
+    found = dict.fromkeys(map(_pair, probes))
+    if any(_pair(c.probe) in found and c.probe not in probes for c in step.table.cells):
         raise Unwritable(f"step {step.name!r} watches only one family of a pair")
-    entries: list[tuple[str, Node]] = [("pairs", Listed(tuple(pairs)))]
-    entries += _duration("tolerate", step.watch.tolerate_s)
-    entries += _duration("for", step.watch.for_s or None)
-    yield "watch", Mapped(tuple(entries), Layout.OPEN)
+    return Listed(tuple(found))
 
 
 def _pair(probe: Probe) -> str:

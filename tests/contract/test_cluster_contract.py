@@ -398,6 +398,34 @@ def test_an_error_during_a_watch_ends_it(cluster: Cluster) -> None:
     settles(cluster, {CLIENT_TCP: ALLOWED})
 
 
+def test_a_new_pod_probes_from_its_first_moment(cluster: Cluster) -> None:
+    if "from-start" not in cluster.capabilities.features:
+        pytest.skip("its pods do not probe from their first moment")
+    closed = with_policies(FROM_CLIENT)
+    cluster.sync(closed)
+    settles(cluster, {CLIENT_TCP: ALLOWED, OTHER_TCP: TIMEOUT})
+    new = Pod("a", "new", node=2)
+    probe = Probe(new.ref, Destination(SERVER, 80))
+    with cluster.watch_starts([probe]) as moments:
+        cluster.sync(replace(closed, pods=(*closed.pods, new)))
+        settles(cluster, {probe: TIMEOUT})
+    for phase in (moments.init, moments.main):
+        assert {item.probe for item in phase} == {probe}
+        found = {item.outcome for item in phase if isinstance(item.outcome, Verdict)}
+        assert found == {TIMEOUT}
+
+
+def test_a_pod_that_was_there_has_no_first_moment(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    settles(cluster, {CLIENT_TCP: ALLOWED})
+    if cluster.capabilities.name == "fake":
+        pytest.skip("the pods of the fake cluster tell what is asked")
+    with cluster.watch_starts([CLIENT_TCP]) as moments:
+        cluster.sync(STATE)
+    outcomes = [item.outcome for item in (*moments.init, *moments.main)]
+    assert not any(isinstance(outcome, Verdict) for outcome in outcomes)
+
+
 def test_describe_never_raises(cluster: Cluster) -> None:
     unknown = Probe(PodRef("x", "y"), Destination(ServiceRef("x", "z"), 1))
     assert isinstance(cluster.describe([unknown]), str)

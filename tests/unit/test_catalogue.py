@@ -29,6 +29,7 @@ STAGE_OF = {
     "emit": Stage.EMIT,
     "services": Stage.SERVICES,
     "load": Stage.LOAD,
+    "start": Stage.START,
 }
 """The stage that is wrong when a field of Stages or Parts is replaced."""
 

@@ -4,9 +4,10 @@
 ``objects`` (pure) turns values into Kubernetes objects and names, ``live`` (pure) reads them
 back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
 ``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
-once, ``loops`` again and again, ``belief`` decides which answers count, and ``probing`` runs a
-round or a watch. ``gates`` finds out what the cluster can do. ``identity`` and ``heartbeat``
-show whether a run is alive, and ``leftovers`` removes what dead runs left behind.
+once, ``loops`` again and again, ``starts`` those of new pods; ``belief`` decides which answers
+count, and ``probing`` runs a round or a watch. ``gates`` finds out what the cluster can do.
+``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead
+runs left behind.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ from harness.cluster.kube.pods import Limits, PodFactory, PodSettings
 from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
+from harness.cluster.kube.starts import Starts
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
-from harness.model import DeniesBy, Networks, Observation, Probe, State
+from harness.model import DeniesBy, FirstMoments, Networks, Observation, Probe, State
 
 __all__ = [
     "Cleaning",
@@ -52,7 +54,7 @@ __all__ = [
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
 _ASSUMED = frozenset(
-    {"admission", "endport", "hairpin", "hostnetwork", "kubelet", "nodeport", "sctp"}
+    {"admission", "endport", "from-start", "hairpin", "hostnetwork", "kubelet", "nodeport", "sctp"}
 )
 """Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
 
@@ -135,6 +137,7 @@ class KubeCluster(Cluster):
         factory = PodFactory(owned, naming, pod_settings, self._inventory, batches)
         heartbeat = Heartbeat(self._owned(naming), naming)
         self._prober = Prober(batches, self._inventory, factory)
+        self._starts = Starts(batches, self._prober.proof)
         self._reconciler = Reconciler(
             owned, naming, self._inventory, factory, settings.limits, heartbeat
         )
@@ -204,7 +207,7 @@ class KubeCluster(Cluster):
             self._outside.sync(state.externals)
         restarts = state.restarts_agents(self._reconciler.view.state)
         deleted = self._agents.restart() if restarts else frozenset()
-        self._reconciler.sync(state, lambda: self._networks)
+        self._reconciler.sync(state, lambda: self._networks, self._starts.counting)
         if deleted:
             self._agents.await_restarted(deleted)
 
@@ -216,6 +219,10 @@ class KubeCluster(Cluster):
         """Probe pairs with loops in the pods; see ``Cluster``."""
         interval_s = self.capabilities.watch_interval_s
         return self._prober.watch(lambda: self._reconciler.view, probes, interval_s)
+
+    def watch_starts(self, probes: Sequence[Probe]) -> AbstractContextManager[FirstMoments]:
+        """Have new pods probe from their first moment; see ``Cluster``."""
+        return self._starts.watch(lambda: self._reconciler.view, probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the network plugin and both ends of the probes; see ``diagnosis``."""

@@ -41,6 +41,8 @@ PROCESS_ANNOTATION = "netpol.harness/process"
 TOKEN_ANNOTATION = "netpol.harness/create"  # noqa: S105 - it names a create, and is no secret
 
 AGNHOST = "agnhost"  # the name of the container that probes are run in
+FIRST = "first"  # the container that probes from the first moment of its pod
+FIRST_FOLDER = "/first"
 
 _NAME_LIMIT = 63  # of a DNS label, and of a label's value
 _PSA_LABEL = "pod-security.kubernetes.io/enforce"
@@ -206,6 +208,35 @@ def pod(item: Pod, naming: Naming, real_namespace: str, hostname: str, image: Im
         },
         "spec": spec,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What a pod does from its first moment: shell scripts of an init container and of FIRST."""
+
+    init: str
+    main: str
+
+
+def counting(made: Object, item: Pod, image: Image, scripts: Counting) -> Object:
+    """Return the pod with an init container and a container that run ``scripts``.
+
+    Both come before the others, and write to a volume of the pod.
+    """
+    mount = {"volumeMounts": [{"name": FIRST, "mountPath": FIRST_FOLDER}]}
+    init, main = (
+        _container(name, item, image.name, [], [("pause",)])
+        | mount
+        | {"command": ["/bin/sh", "-c", script]}
+        for name, script in ((f"{FIRST}-init", scripts.init), (FIRST, scripts.main))
+    )
+    spec = made["spec"]
+    added = {
+        "volumes": [{"name": FIRST, "emptyDir": {}}],
+        "initContainers": [init],
+        "containers": [main, *spec["containers"]],
+    }
+    return {**made, "spec": {**spec, **added}}
 
 
 def completed_pod(

@@ -11,7 +11,7 @@ from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.batch import BatchRunner
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LiveNode, LivePod
-from harness.cluster.kube.objects import AGNHOST, Image, Naming, Object
+from harness.cluster.kube.objects import AGNHOST, Counting, Image, Naming, Object
 from harness.cluster.kube.owned import Owned, ref_of
 from harness.cluster.waiting import TimedOut, Wait
 from harness.errors import ClusterError
@@ -57,9 +57,18 @@ class PodFactory:
         self._on_nodes: dict[NodeRef, LivePod] = {}
         self._lock = threading.Lock()
 
-    def create(self, item: Pod | CompletedPod, namespace: str, node: LiveNode) -> None:
+    def create(
+        self,
+        item: Pod | CompletedPod,
+        namespace: str,
+        node: LiveNode,
+        counting: Counting | None = None,
+    ) -> None:
         """Create a pod of the State in a real namespace; does not wait."""
-        self._create(self._object(item, namespace, node.hostname), item.ref)
+        wanted = self._object(item, namespace, node.hostname)
+        if counting is not None and isinstance(item, Pod):
+            wanted = objects.counting(wanted, item, self._image, counting)
+        self._create(wanted, item.ref)
 
     def relabel(self, item: Pod | CompletedPod, namespace: str, removed: Iterable[str]) -> None:
         """Set the labels of a pod that exists, and remove others. Raises ClusterError."""

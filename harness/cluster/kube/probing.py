@@ -49,7 +49,7 @@ class Prober:
         self._batches = batches
         self._factory = factory
         self._threads = ThreadPoolExecutor(batches.settings.execs, thread_name_prefix="kube-exec")
-        self._proof = ProofOfLife(batches, inventory, self._threads)
+        self.proof = ProofOfLife(batches, inventory, self._threads)
 
     def close(self) -> None:
         """End the threads, and the shells in pods."""
@@ -65,7 +65,7 @@ class Prober:
         batches = {source: future.result() for source, future in futures.items()}
         observed = [item for found in batches.values() for item in found.observations]
         self._batches.adapt(batch.slowest_s(observed))
-        return self._proof.believed(view, batches)
+        return self.proof.believed(view, batches)
 
     @contextlib.contextmanager
     def watch(
@@ -99,7 +99,7 @@ class Prober:
         for future in running:
             future.result()
         lives = {source: runner.life for source, runner in runners.items()}
-        seen += self._proof.believed_throughout(first, lives)
+        seen += self.proof.believed_throughout(first, lives)
 
     def _work(
         self,

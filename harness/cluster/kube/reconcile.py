@@ -17,7 +17,7 @@ from harness.cluster.kube.api import ApiError
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, LiveService, View
-from harness.cluster.kube.objects import Naming, Object, Scope
+from harness.cluster.kube.objects import Counting, Naming, Object, Scope
 from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
 from harness.cluster.kube.pods import Limits, PodFactory
 from harness.cluster.waiting import Wait
@@ -40,6 +40,13 @@ _Pod = TypeVar("_Pod", Pod, CompletedPod)
 
 Key = tuple[str, str, str, str]
 """API version, kind, logical namespace and name of an object of the scenario."""
+
+
+Counted = Callable[[View, PodRef], Counting | None]
+
+
+def _counts_nothing(_view: View, _ref: PodRef) -> None:
+    return None
 
 
 class Reconciler:
@@ -74,11 +81,13 @@ class Reconciler:
 
     # ------------------------------------------------------------------ the steps of a sync
 
-    def sync(self, state: State, networks: Callable[[], Networks]) -> None:
+    def sync(
+        self, state: State, networks: Callable[[], Networks], counting: Counted = _counts_nothing
+    ) -> None:
         """Make the cluster equal to ``state``; see ``Cluster.sync``.
 
         ``networks`` returns the ranges of the cluster, for policies that name the block of all
-        pods.
+        pods. ``counting`` returns what a pod does that is about to be created.
         """
         naming = self._naming.of(state)
         self._check_names(state)
@@ -102,7 +111,7 @@ class Reconciler:
         self._apply_manifests(written_out, wanted)
         self._try_refused(state.refused, refused)
         self._make_services(state.services)
-        self._make_pods(state)
+        self._make_pods(state, counting)
         self._apply_with_addresses(state.policies, networks)
         self._await_endpoints(state)
 
@@ -286,11 +295,11 @@ class Reconciler:
 
     # ------------------------------------------------------------------ pods
 
-    def _make_pods(self, state: State) -> None:
+    def _make_pods(self, state: State, counting: Counted) -> None:
         old = dict(self._pods)
         fresh = [pod for pod in state.pods if pod.ref not in old]
         ending = [pod for pod in state.completed if pod.ref not in old]
-        self._each(self._create_pod, (*fresh, *ending))
+        self._each(functools.partial(self._create_pod, counting), (*fresh, *ending))
         for pod in state.pod_objects:
             if pod.ref in old and old[pod.ref] != pod:
                 self._relabel(old[pod.ref], pod)
@@ -302,9 +311,10 @@ class Reconciler:
     def _by_real_name(self, pods: Iterable[_Pod]) -> dict[tuple[str, str], _Pod]:
         return {(self._naming.namespace(pod.namespace), pod.name): pod for pod in pods}
 
-    def _create_pod(self, item: Pod | CompletedPod) -> None:
+    def _create_pod(self, counting: Counted, item: Pod | CompletedPod) -> None:
         real = self._naming.namespace(item.namespace)
-        self._factory.create(item, real, self.view.node(item.node))
+        scripts = counting(self.view, item.ref)
+        self._factory.create(item, real, self.view.node(item.node), scripts)
         self._pods[item.ref] = item
 
     def _relabel(self, old: Pod | CompletedPod, new: Pod | CompletedPod) -> None:

@@ -15,12 +15,13 @@ import threading
 from collections.abc import Callable
 
 from harness.cluster.netns import kernel, protocol
+from harness.cluster.netns.counter import Counter
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.loop import READABLE, Loop
 from harness.cluster.netns.prober import ProbeOutcome, Prober
 from harness.cluster.netns.reconcile import Reconciler
 from harness.errors import HarnessError
-from harness.model import Family, State
+from harness.model import Family
 
 _SPARE_FILES = 256
 _MOST_PROBES_AT_ONCE = 12_000
@@ -77,6 +78,7 @@ class Child:
         self._loop = Loop()
         self._prober = Prober(self._loop, min(_MOST_PROBES_AT_ONCE, max(64, limit // 2)))
         self._jobs: queue.SimpleQueue[tuple[socket.socket, Job]] = queue.SimpleQueue()
+        self._counter: Counter | None = None
         self._reconciler = Reconciler(self._loop, families, parts_with(hello.defect))
 
     def run(self) -> None:
@@ -98,16 +100,25 @@ class Child:
             case protocol.Probes(probes=probes, timeout_s=timeout_s):
                 report = _Round(channel, len(probes)).report
                 self._prober.start(probes, timeout_s, lambda: self._reconciler.view, report)
-            case protocol.Sync(state=state):
-                self._jobs.put((channel, lambda: self._sync(state)))
+            case protocol.Sync():
+                self._jobs.put((channel, lambda: self._sync(request)))
+            case protocol.Starts():
+                self._jobs.put((channel, self._starts))
             case protocol.Describe(probes=probes):
                 self._jobs.put((channel, lambda: protocol.Text(self._reconciler.describe(probes))))
             case _:
                 channel.close()
 
-    def _sync(self, state: State) -> protocol.Answer:
-        self._reconciler.sync(state)
+    def _sync(self, request: protocol.Sync) -> protocol.Answer:
+        if self._counter:
+            self._counter.stop()
+        counter = Counter(self._loop, self._prober, request.started, request.timeout_s)
+        self._counter = counter if request.started else None
+        self._reconciler.sync(request.state, self._counter)
         return protocol.Done()
+
+    def _starts(self) -> protocol.Answer:
+        return protocol.Started(*(self._counter.outcomes() if self._counter else ((), ())))
 
     def _work(self) -> None:
         while True:

@@ -17,8 +17,9 @@ from harness.cluster import Capabilities, Cluster, Gap
 from harness.cluster.netns import kernel, protocol
 from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
+from harness.cluster.netns.prober import ProbeOutcome
 from harness.errors import ClusterError
-from harness.model import Observation, Probe, ProbeError, State
+from harness.model import FirstMoments, Observation, Probe, ProbeError, State
 from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
@@ -35,6 +36,7 @@ _ALWAYS = frozenset(
     {
         "agents",
         "external",
+        "from-start",
         "hairpin",
         "hostnetwork",
         "nodeport",
@@ -110,6 +112,7 @@ class NetnsCluster(Cluster):
         if kernel.find_nft() is None:
             raise ClusterError("the command nft is missing", hint="install the package nftables")
         self._probe_timeout_s = probe_timeout_s
+        self._probes_of_starts: tuple[Probe, ...] = ()
         try:
             self._shared, self._child = _started()
         except OSError as error:
@@ -145,7 +148,7 @@ class NetnsCluster(Cluster):
 
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``; see ``Cluster``."""
-        self._request(protocol.Sync(state))
+        self._request(protocol.Sync(state, self._probes_of_starts, self._probe_timeout_s))
 
     def probe(self, probes: Sequence[Probe]) -> list[Observation]:
         """Run all probes at once; see ``Cluster``. May be called by several threads."""
@@ -159,7 +162,7 @@ class NetnsCluster(Cluster):
                 while len(observed) < len(probes):
                     answer = protocol.receive(channel)
                     if isinstance(answer, protocol.Outcomes):
-                        observed.update(_observations(probes, answer))
+                        observed.update(_observations(probes, answer.outcomes))
         except (EOFError, OSError):
             pass
         except ClusterError as error:
@@ -169,6 +172,20 @@ class NetnsCluster(Cluster):
             if index not in observed:
                 observed[index] = Observation(probe, begun, now, ProbeError(reason))
         return list(observed.values())
+
+    @contextlib.contextmanager
+    def watch_starts(self, probes: Sequence[Probe]) -> Iterator[FirstMoments]:
+        """Have new pods probe from their first moment; see ``Cluster``."""
+        moments = FirstMoments()
+        self._probes_of_starts = tuple(probes)
+        try:
+            yield moments
+        finally:
+            self._probes_of_starts = ()
+        answer = self._request(protocol.Starts())
+        if isinstance(answer, protocol.Started):
+            moments.init += [item for _, item in _observations(probes, answer.init)]
+            moments.main += [item for _, item in _observations(probes, answer.main)]
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the live objects and rules behind some probes; see ``Cluster``."""
@@ -219,9 +236,9 @@ class NetnsCluster(Cluster):
 
 
 def _observations(
-    probes: Sequence[Probe], answer: protocol.Outcomes
+    probes: Sequence[Probe], outcomes: Sequence[ProbeOutcome]
 ) -> Iterator[tuple[int, Observation]]:
-    for item in answer.outcomes:
+    for item in outcomes:
         yield (
             item.index,
             Observation(probes[item.index], item.started, item.ended, item.outcome, item.raw),

@@ -48,6 +48,32 @@ def observe(believed: Snapshot | None, now: Snapshot) -> Snapshot:  # noqa: ARG0
 
 
 @dataclass(frozen=True, slots=True)
+class PodStart:
+    """What brings new pods up, each once: in the order given on a cluster without defects.
+
+    ``rules`` loads the rules of the new State, ``link`` gives the pods their network, ``init``
+    returns when their init containers have ended, ``main`` starts their other containers.
+    """
+
+    rules: Callable[[], None]
+    link: Callable[[], None]
+    init: Callable[[], None]
+    main: Callable[[], None]
+
+
+Start = Callable[[PodStart], None]
+"""Brings new pods up."""
+
+
+def isolated_first(pods: PodStart) -> None:
+    """Load the rules before the pods: a new pod must not be open for a moment (R80)."""
+    pods.rules()
+    pods.link()
+    pods.init()
+    pods.main()
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What stands between a State and the kernel, in order."""
 
@@ -57,6 +83,7 @@ class Parts:
     emit: Emit = nft.emit
     services: ServicesTable = services.table
     load: Load = run_nft
+    start: Start = isolated_first
 
     def policy_tables(self, believed: Snapshot) -> Mapping[int, Table]:
         """Return the nft table of the policies for every node, by the node's number from 1.

@@ -33,9 +33,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """Make the cluster equal to this. Answered by Done or Failed."""
+    """Make the cluster equal to this. Answered by Done or Failed.
+
+    ``started`` are the pairs that new pods probe from their first moment.
+    """
 
     state: State
+    started: tuple[Probe, ...] = ()
+    timeout_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Tell what the new pods of the last Sync saw. Answered by Started when they are through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,14 @@ class Outcomes:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """What new pods saw in their init containers, and after those."""
+
+    init: tuple[ProbeOutcome, ...]
+    main: tuple[ProbeOutcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed, and why."""
 
@@ -80,8 +98,8 @@ class Failed:
     hint: str | None = None
 
 
-Request = Hello | Sync | Probes | Describe
-Answer = Ready | Done | Text | Outcomes | Failed
+Request = Hello | Sync | Starts | Probes | Describe
+Answer = Ready | Done | Text | Outcomes | Started | Failed
 
 
 def send(channel: socket.socket, message: Request | Answer) -> None:

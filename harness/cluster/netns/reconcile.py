@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -17,12 +17,13 @@ from harness.cluster.netns.addresses import (
     pod_identity,
     with_implied,
 )
+from harness.cluster.netns.counter import Counter
 from harness.cluster.netns.describe import describe_ends, nodes_of
 from harness.cluster.netns.kernel import list_nft, refusal
 from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import HostNetns, Network, RouterNetns
-from harness.cluster.netns.parts import PARTS, Parts, Snapshot
+from harness.cluster.netns.parts import PARTS, Parts, PodStart, Snapshot
 from harness.cluster.netns.ranges import ranges
 from harness.cluster.netns.tables import Slot, Table
 from harness.cluster.netns.view import ClusterView, SourceHost, SourcePorts
@@ -89,16 +90,19 @@ class Reconciler:
     def __post_init__(self) -> None:
         self._network = Network(self.families, ranges(Networks()))
 
-    def sync(self, state: State) -> None:
-        """Make the cluster equal to ``state``; moves the calling thread. Raises ClusterError."""
+    def sync(self, state: State, counter: Counter | None = None) -> None:
+        """Make the cluster equal to ``state``; moves the calling thread. Raises ClusterError.
+
+        ``counter`` is for the pairs that new pods probe from their first moment.
+        """
         _refuse(state)
         state = with_implied(state)
         try:
-            self._reconcile(state)
+            self._reconcile(state, counter)
         except OSError as error:
             raise refusal("change the network", error) from error
 
-    def _reconcile(self, state: State) -> None:
+    def _reconcile(self, state: State, counter: Counter | None) -> None:
         addresses = allocate(state, self._addresses, self.families)
         if addresses.ranges != self._network.ranges:
             self._replace_network(addresses)
@@ -106,11 +110,40 @@ class Reconciler:
         desired = _desired(state, addresses)
         self._remove(desired)
         self._restart_agents(state)
-        # Rules before pods: a new pod must not be open for a moment.
-        self._load_rules(Snapshot(with_addresses(state, addresses), addresses))
-        self._add([item for source, item in desired.items() if source not in self._running])
-        view = ClusterView(state, addresses, self._hosts(addresses), names.zone(state, addresses))
-        self._publish(view)
+        rules = partial(self._load_rules, Snapshot(with_addresses(state, addresses), addresses))
+        added = [item for source, item in desired.items() if source not in self._running]
+        if added:
+            self._start(added, rules, state, counter)
+        else:
+            rules()
+        self._publish(self._view_of(state, addresses))
+
+    def _start(
+        self,
+        added: list[_Desired],
+        rules: Callable[[], None],
+        state: State,
+        counter: Counter | None,
+    ) -> None:
+        """Bring new pods and outside hosts up; new pods of the ``counter`` begin to probe."""
+
+        def link() -> None:
+            self._link(added)
+            if counter and self._addresses:
+                counter.begin(self._view_of(state, self._addresses), {i.source for i in added})
+
+        def main() -> None:
+            if counter:
+                counter.begin_main()
+            for item in added:
+                self._serve(item, self._running[item.source])
+
+        init = counter.await_init if counter else lambda: None
+        self.parts.start(PodStart(rules, link, init, main))
+
+    def _view_of(self, state: State, addresses: Addresses) -> ClusterView:
+        zone = names.zone(state, addresses)
+        return ClusterView(state, addresses, self._hosts(addresses), zone)
 
     def _restart_agents(self, state: State) -> None:
         """Forget what the agents believe, and load all rules again, if they are restarted."""
@@ -202,7 +235,7 @@ class Reconciler:
         self._loaded.update(loaded)
         self._reload = False
 
-    def _add(self, desired: list[_Desired]) -> None:
+    def _link(self, desired: list[_Desired]) -> None:
         def number(item: _Desired) -> int:
             return item.node_number
 
@@ -217,8 +250,6 @@ class Reconciler:
                 host = hosts.get(str(item.source))
                 netns = host.netns if host else router.netns
                 self._running[item.source] = _Running(item.identity, netns, item.addresses, host)
-        for item in desired:
-            self._serve(item, self._running[item.source])
 
     def _router(self, number: int) -> RouterNetns:
         return self._network.nodes[number] if number else self._network.router

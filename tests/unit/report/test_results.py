@@ -20,8 +20,10 @@ from harness.report import (
     FlapRecord,
     GapRecord,
     Outcome,
+    PhaseRecord,
     Results,
     Run,
+    StartRecord,
     StepRecord,
     WatchRecord,
     in_order,
@@ -69,7 +71,8 @@ NUMBERS = dict.fromkeys(
     ),
     SECONDS,
 ) | dict.fromkeys(
-    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s", "held_s"), st.none() | SECONDS
+    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s", "held_s", "connected_s"),
+    st.none() | SECONDS,
 )
 
 
@@ -84,7 +87,11 @@ FLAPS = st.lists(records(FlapRecord), max_size=2).map(tuple)
 CELLS = st.lists(records(CellRecord, flapped=FLAPS), max_size=3).map(tuple)
 GAPS = st.lists(records(GapRecord), max_size=2).map(tuple)
 WATCHES = st.lists(records(WatchRecord, gaps=GAPS), max_size=2).map(tuple)
-STEPS = st.lists(records(StepRecord, cells=CELLS, watched=WATCHES), max_size=3).map(tuple)
+PHASES = records(PhaseRecord, from_s=st.none() | SECONDS, until_s=st.none() | SECONDS)
+STARTS = st.lists(records(StartRecord, init=PHASES, main=PHASES, lost=GAPS), max_size=2).map(tuple)
+STEPS = st.lists(
+    records(StepRecord, cells=CELLS, watched=WATCHES, started=STARTS), max_size=3
+).map(tuple)
 
 
 @settings(deadline=None)  # A busy machine is not a defect.

@@ -77,6 +77,7 @@ def test_needs_are_those_written_and_those_seen(everything: Scenario) -> None:
                 "agents",
                 "endport",
                 "external",
+                "from-start",
                 "hostnetwork",
                 "ipv6",
                 "kubelet",

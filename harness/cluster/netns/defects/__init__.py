@@ -11,14 +11,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from harness.cluster.netns.defects import emit, ipblock, load, observe, path, ports, rules, select
+from harness.cluster.netns.defects import (
+    emit,
+    ipblock,
+    load,
+    observe,
+    path,
+    ports,
+    rules,
+    select,
+    start,
+)
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.defects.together import together
 from harness.cluster.netns.parts import PARTS, Parts
 from harness.errors import UsageError
 from harness.suggest import nearest
 
-_TOPICS = (select, rules, ports, ipblock, emit, path, load, observe)
+_TOPICS = (select, rules, ports, ipblock, emit, path, load, observe, start)
 
 DEFECTS: Mapping[str, Defect] = {
     defect.name: defect for topic in _TOPICS for defect in topic.DEFECTS

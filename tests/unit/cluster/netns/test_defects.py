@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ from harness.cluster.netns.addresses import allocate
 from harness.cluster.netns.defects import DEFECTS, parts_with
 from harness.cluster.netns.defects.load import FlushThenLoad
 from harness.cluster.netns.defects.registry import Defect
+from harness.cluster.netns.defects.start import LateAttach, init_exempt
 from harness.cluster.netns.defects.together import together
-from harness.cluster.netns.parts import PARTS, Snapshot
+from harness.cluster.netns.parts import PARTS, PodStart, Snapshot, Start, isolated_first
 from harness.errors import UsageError
 from harness.model import Labels, Manifest, Namespace, Pod, State
 from harness.policy import Direction, IPBlock, NetworkPolicy, Policy, parsed
@@ -168,3 +170,26 @@ def test_every_part_that_defects_replace_is_compared() -> None:
         assert isinstance(defect, Defect)
         kept = [name for name in names if getattr(defect.parts, name) is getattr(PARTS, name)]
         assert len(kept) == len(names) - 1
+
+
+@pytest.mark.parametrize(
+    ("start", "order"),
+    [
+        (isolated_first, ["rules", "link", "init", "main"]),
+        (init_exempt, ["link", "init", "rules", "main"]),
+    ],
+)
+def test_when_the_rules_of_new_pods_are_loaded(start: Start, order: list[str]) -> None:
+    done: list[str] = []
+    start(PodStart(*(functools.partial(done.append, act) for act in ACTS)))
+    assert done == order
+
+
+def test_a_late_attach_waits_as_long_as_it_is_told() -> None:
+    done: list[str] = []
+    late = LateAttach(0.25, lambda seconds: done.append(f"{seconds} s"))
+    late(PodStart(*(functools.partial(done.append, act) for act in ACTS)))
+    assert done == ["link", "init", "main", "0.25 s", "rules"]
+
+
+ACTS = ("rules", "link", "init", "main")
