@@ -63,7 +63,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     if not scenario.has_scenario_name(file_path.name.lstrip(".") if named else file_path.name):
         return None
     if named or _in_scenarios(file_path, parent.config):
-        return ScenarioFile.from_parent(parent, path=file_path)
+        # pytest names files outside of its root folder by less than their path: two can have one
+        # id, and xdist runs one of them.
+        nodeid = Path(os.path.relpath(file_path, parent.config.rootpath)).as_posix()
+        return ScenarioFile.from_parent(parent, path=file_path, nodeid=nodeid)
     return None
 
 

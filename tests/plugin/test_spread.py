@@ -47,6 +47,23 @@ def test_a_file_stays_on_one_worker_and_exact_names_run_one_after_the_other(
     assert {len(workers) for workers in where.values()} == {1}
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_all_steps_of_files_outside_of_the_root_folder_run(
+    pytester: pytest.Pytester,
+    tmp_path_factory: pytest.TempPathFactory,
+    run_scenarios: RunScenarios,
+    workers: int,
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    files = [outside / name for name in ("one/a.yaml", "two/a.yaml", "two/b.yaml")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(SCENARIO, "utf-8")
+    root = f"--rootdir={pytester.path}"
+    result = run_scenarios("scenarios", *map(str, files), root, "-n", str(workers))
+    result.assert_outcomes(passed=12)
+
+
 DISRUPTIVE = SCENARIO.replace("topology:", "needs: [disruptive]\ntopology:", 1)
 
 
