@@ -206,7 +206,8 @@ generated-kills: nft $(DEV_STAMP) ## run generated cases with each known defect,
 
 .PHONY: generated
 generated: nft $(DEV_STAMP) ## run 30 generated scenarios on the embedded cluster
-	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	@# Below this folder: with -n, pytest confuses steps of one name in files elsewhere.
+	@mkdir -p .make; folder=$$(mktemp -d .make/generated-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
 	$(BIN)/netpol generate --seed=1 --count=30 --out="$$folder"; \
 	$(BIN)/netpol run "$$folder" -n 4 --no-tables
 
