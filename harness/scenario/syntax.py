@@ -160,9 +160,12 @@ def _step_feature(text: str) -> str:
 
 def _address(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
     except ValueError:
         raise _fault(f"{text!r} is not an IP address", "like 10.10.0.5 or 2001:db8::5") from None
+    # Python prints an IPv4 address in IPv6 form in hexadecimal before 3.13.
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return f"::ffff:{mapped}" if mapped else str(found)
 
 
 def _network(text: str) -> str:
