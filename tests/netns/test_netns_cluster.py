@@ -415,10 +415,13 @@ def test_a_child_that_cannot_be_started_leaves_no_socket(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     before = open_files()
-    with pytest.raises(FileNotFoundError) as raised:  # its traceback keeps the cluster alive
+    with pytest.raises(ClusterError) as raised:  # its traceback keeps the cluster alive
         NetnsCluster()
     assert open_files() == before
-    assert raised.value.filename == "/nonexistent/python"
+    assert str(raised.value) == (
+        "the embedded cluster cannot start: /nonexistent/python: No such file or directory "
+        "(ENOENT)\nhint: make sure that it exists, and start netpol again"
+    )
 
 
 def open_files() -> set[str]:

@@ -31,6 +31,7 @@ _HINTS = {
     errno.ENOMEM: "free memory, or run fewer workers",
     errno.ENOSPC: "raise the limits sysctl user.max_net_namespaces and user.max_user_namespaces",
     errno.EPERM: "allow namespaces to this user, or run as root",
+    errno.ENOENT: "make sure that it exists, and start netpol again",
 }
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,6 +42,8 @@ def refusal(what: str, error: OSError) -> ClusterError:
     number = error.errno or 0
     code = f"({errno.errorcode.get(number, number)})"
     reason = (error.strerror or str(error)).removesuffix(code).rstrip()
+    if error.filename:
+        reason = f"{error.filename}: {reason}"
     hint = _HINTS.get(number, "run as root, or use --cluster=kind or current")
     return ClusterError(f"the embedded cluster cannot {what}: {reason} {code}", hint=hint)
 
