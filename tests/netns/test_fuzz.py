@@ -22,7 +22,13 @@ def test_no_disagreement_without_a_defect(
 def test_a_defect_is_found_and_its_scenario_is_small(
     available: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--seed=7", "--minutes=0.01", "--defect=tcp-only", f"--out={tmp_path}"]
+    words = [
+        "--seed=7",
+        "--minutes=0.01",
+        "--settle=0.5",
+        "--defect=tcp-only",
+        f"--out={tmp_path}",
+    ]
     assert main(["fuzz", *words]) == Exit.WRONG
     out = capsys.readouterr().out
     (path,) = tmp_path.glob("*.yaml")
