@@ -123,7 +123,7 @@ class Fuzz:
             self.say(f"case {number}: right when repeated")
 
     def _write(self, number: int, case: Scenario, wrong: Wrong) -> None:
-        self.say(f"case {number}: wrong again; a smaller scenario is searched")
+        self.say(f"case {number}: wrong again; looking for a smaller scenario")
         slug = f"disagreement-{case.slug}"
         seen = f"{self.bench.cluster.capabilities.name}: {wrong.probe} gives {wrong.seen}"
         named = replace(

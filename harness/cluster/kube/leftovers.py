@@ -9,8 +9,10 @@ and what the run created is kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from harness.cluster.kube import discovery, heartbeat
 from harness.cluster.kube.api import Api, ApiError
@@ -19,6 +21,8 @@ from harness.cluster.kube.identity import Life, Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, Object
 from harness.cluster.waiting import REAL, Clock, Wait
 from harness.errors import ClusterError
+
+_T = TypeVar("_T")
 
 _PATIENCE_S = 30.0
 
@@ -143,22 +147,20 @@ def _of_the_whole_cluster(
     """
     found: dict[str, tuple[str, str, Object]] = {}
     unread: dict[str, str] = {}
-    for version in wait.value(partial(discovery.versions, api), "the APIs to be listed"):
+
+    def listed(what: str, ask: Callable[[], Sequence[_T]]) -> Sequence[_T]:
         try:
-            kinds = wait.value(partial(discovery.cluster_kinds, api, version), "its kinds")
+            return wait.value(ask, f"{what} to be listed")
         except ClusterError as error:
-            unread[version] = error.message
-            continue
-        for kind in kinds:
+            unread[what] = error.message
+            return ()
+
+    for version in wait.value(partial(discovery.versions, api), "the APIs to be listed"):
+        for kind in listed(version, partial(discovery.cluster_kinds, api, version)):
             if (version, kind) == ("v1", "Namespace"):
                 continue
-            ask = partial(api.find, version, kind, selector=selector)
-            try:
-                items = wait.value(ask, f"{kind} to be listed")
-            except ClusterError as error:
-                unread[kind] = error.message
-                continue
-            found |= {item["metadata"]["uid"]: (version, kind, item) for item in items}
+            for item in listed(kind, partial(api.find, version, kind, selector=selector)):
+                found[item["metadata"]["uid"]] = (version, kind, item)
     if not unread:
         return [*found.values()], Cleaning()
     why = f"the run may have left objects of these kinds: {next(iter(unread.values()))}"
