@@ -15,9 +15,10 @@ from typing import Any
 import aiohttp.web
 import kmock
 import pytest
+import websocket
 
 from harness.cluster.kube import discovery
-from harness.cluster.kube.api import Api, ApiError, Container, ExecError
+from harness.cluster.kube.api import Api, ApiError, Container, Exec, ExecError
 from harness.cluster.kube.kubeconfig import resolve_context
 from harness.errors import UsageError
 
@@ -291,3 +292,28 @@ def test_a_command_that_stays_silent_timed_out(tmp_path: Path) -> None:
     ):
         running.ask("= begin 1\n", 0.2, end=re.compile("never"))
     assert (caught.value.timed_out, caught.value.output) == (True, "= begin 1\n")
+
+
+class SilentLink:
+    """A connection on which nothing arrives before its time-out, in place of the library's."""
+
+    def __init__(self) -> None:
+        self.limits_s: list[float] = []
+
+    def settimeout(self, limit_s: float) -> None:
+        self.limits_s.append(limit_s)
+
+    def send_binary(self, _: bytes) -> None:
+        pass
+
+    def recv_data(self) -> tuple[int, bytes]:
+        raise websocket.WebSocketTimeoutException
+
+
+def test_each_question_has_a_timeout_of_its_own() -> None:
+    link = SilentLink()
+    running = Exec(link)  # type: ignore[arg-type]
+    for idle_s in (5, 0.2):
+        with pytest.raises(ExecError):
+            running.ask("", idle_s)
+    assert link.limits_s == [5, 0.2]

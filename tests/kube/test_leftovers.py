@@ -284,6 +284,25 @@ def test_clean_names_the_kinds_that_it_could_not_look_at(
     assert found.unseen == (Leftover("GlobalNetworkPolicy, StorageClass", why),)
 
 
+def test_kinds_that_never_answer_are_waited_for_together(
+    server: ApiServer, api: DirectApi
+) -> None:
+    """One deadline, however many they are; what answers is removed all the same."""
+    namespace(server, "dead", DEAD)
+    global_policy(server, "deny", DEAD)
+    silent = {"StorageClass", "ServiceCIDR", "FelixConfiguration"}
+
+    def unavailable(call: Call) -> Fault | None:
+        return Fault.UNAVAILABLE if call.verb == "list" and call.kind in silent else None
+
+    server.faults = unavailable
+    began = server.clock.now()
+    found = cleaned(server, api)
+    assert server.clock.now() - began < 40
+    assert [item.name for item in found.removed] == ["GlobalNetworkPolicy deny", "namespace dead"]
+    assert [item.name for item in found.unseen] == [", ".join(sorted(silent))]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_clean_rides_out_errors_and_touches_nothing_else(
     server: ApiServer, api: DirectApi, seed: int

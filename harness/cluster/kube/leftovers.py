@@ -9,7 +9,8 @@ and what the run created is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -19,10 +20,11 @@ from harness.cluster.kube.api import Api, ApiError
 from harness.cluster.kube.heartbeat import STOPPED_S, Heartbeats
 from harness.cluster.kube.identity import Life, Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL, Object
-from harness.cluster.waiting import REAL, Clock, Wait
+from harness.cluster.waiting import REAL, Clock, TimedOut, Wait
 from harness.errors import ClusterError
 
 _T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
 
 _PATIENCE_S = 30.0
 
@@ -145,26 +147,58 @@ def _of_the_whole_cluster(
 
     A run with exact names may have created such objects, of any kind.
     """
-    found: dict[str, tuple[str, str, Object]] = {}
-    unread: dict[str, str] = {}
-
-    def listed(what: str, ask: Callable[[], Sequence[_T]]) -> Sequence[_T]:
-        try:
-            return wait.value(ask, f"{what} to be listed")
-        except ClusterError as error:
-            unread[what] = error.message
-            return ()
-
-    for version in wait.value(partial(discovery.versions, api), "the APIs to be listed"):
-        for kind in listed(version, partial(discovery.cluster_kinds, api, version)):
-            if (version, kind) == ("v1", "Namespace"):
-                continue
-            for item in listed(kind, partial(api.find, version, kind, selector=selector)):
-                found[item["metadata"]["uid"]] = (version, kind, item)
+    versions = wait.value(partial(discovery.versions, api), "the APIs to be listed")
+    kinds, unread = _answers(
+        {version: partial(discovery.cluster_kinds, api, version) for version in versions}, wait
+    )
+    listed, unlisted = _answers(
+        {
+            (version, kind): partial(api.find, version, kind, selector=selector)
+            for version, own in kinds.items()
+            for kind in own
+            if (version, kind) != ("v1", "Namespace")
+        },
+        wait,
+    )
+    unread |= {kind: why for (_, kind), why in unlisted.items()}
+    found = {
+        item["metadata"]["uid"]: (version, kind, item)
+        for (version, kind), items in listed.items()
+        for item in items
+    }
     if not unread:
         return [*found.values()], Cleaning()
     why = f"the run may have left objects of these kinds: {next(iter(unread.values()))}"
     return [*found.values()], Cleaning(unseen=(Leftover(", ".join(sorted(unread)), why),))
+
+
+def _answers(
+    asks: Mapping[_K, Callable[[], _T]], wait: Wait
+) -> tuple[dict[_K, _T], dict[_K, str]]:
+    """Ask each question, those with transient errors again, all of them until one deadline.
+
+    Return the answers, and for each question without one its last error.
+    """
+    answers: dict[_K, _T] = {}
+    errors: dict[_K, str] = {}
+    left = dict(asks)
+
+    def missing() -> str | None:
+        for key, ask in [*left.items()]:
+            try:
+                answers[key] = ask()
+            except ClusterError as error:
+                errors[key] = error.message
+                if error.transient:
+                    continue
+            else:
+                errors.pop(key, None)
+            del left[key]
+        return next((errors[key] for key in left), None)
+
+    with suppress(TimedOut):
+        wait.until(missing, "the objects of a run to be listed")
+    return answers, errors
 
 
 def _clean(api: Api, version: str, kind: str, item: Object, known: Runs, wait: Wait) -> Cleaning:
