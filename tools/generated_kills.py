@@ -27,7 +27,8 @@ from harness.cluster.netns.tables import Table
 from harness.generate import Generator, fixture_file, write_cases
 from harness.policy import filled
 from harness.runner import without_policies
-from tools.kill_table import ROOT, Trial, tried
+from tools.kill_table import ROOT
+from tools.kill_trials import Trial, tried
 
 DOCUMENT = ROOT / "docs" / "generated-cases.md"
 SEED = 1

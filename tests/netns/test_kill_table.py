@@ -13,9 +13,9 @@ from harness.catalogue import Effect
 from harness.errors import ClusterError
 from harness.model import Probe, ProbeError, State, Verdict
 from tests.fakes import Answer, FakeCluster, answers_nothing, by_the_book
-from tools import kill_table
+from tools import kill_table, kill_trials
 from tools.affected import affecting
-from tools.kill_table import SCENARIOS, Outcome, Trial, Wrong, tried
+from tools.kill_trials import SCENARIOS, Outcome, Trial, Wrong, tried
 
 PATH = SCENARIOS / "examples" / "access-by-label.yaml"
 KILLED = "one client gets the label: `demo/client -> demo/server:80` gives TIMEOUT, not allowed"
@@ -35,7 +35,7 @@ def test_a_scenario_kills_no_defect_that_it_does_not_show_and_is_right_without_a
 def test_a_wrong_cell_in_the_other_direction_is_no_kill(monkeypatch: pytest.MonkeyPatch) -> None:
     closes = replace(catalogue.defects()["B01"], effect=catalogue.Effect.CLOSES)
     assert "gives allowed" in tried(Trial(PATH, "no-enforcement")).killed_by
-    monkeypatch.setattr(kill_table, "_named", lambda _: closes)
+    monkeypatch.setattr(kill_trials, "_named", lambda _: closes)
     assert tried(Trial(PATH, "no-enforcement")).killed_by == ""
 
 
@@ -70,7 +70,7 @@ def never_open(state: State, probe: Probe) -> Verdict | ProbeError:
 def test_a_scenario_without_verdicts_or_evidence_is_not_right(
     monkeypatch: pytest.MonkeyPatch, answer: Answer, why: str
 ) -> None:
-    monkeypatch.setattr(kill_table, "NetnsCluster", lambda **_: FakeCluster(answer))
+    monkeypatch.setattr(kill_trials, "NetnsCluster", lambda **_: FakeCluster(answer))
     trial = Trial(SCENARIOS / "conformance" / "names" / "policy-names.yaml", None)
     assert tried(trial) == Outcome(trial, failed=why)
 
@@ -81,7 +81,7 @@ def test_an_embedded_cluster_that_cannot_start_is_a_failure(
     def refuse(**_: object) -> None:
         raise ClusterError("no namespaces here")
 
-    monkeypatch.setattr(kill_table, "NetnsCluster", refuse)
+    monkeypatch.setattr(kill_trials, "NetnsCluster", refuse)
     assert tried(Trial(PATH, "no-enforcement")).failed == "no namespaces here"
 
 
