@@ -85,7 +85,7 @@ def check(parsed: argparse.Namespace) -> int:
         try:
             fixture = scenario.load_fixture(path)
             if fixture:
-                print(f"{path}: good, {_fixture(fixture)}")
+                print(f"{path}: valid, {_fixture(fixture)}")
                 continue
             found = scenario.load(path)
         except ScenarioError as error:
@@ -94,7 +94,7 @@ def check(parsed: argparse.Namespace) -> int:
             continue
         cells = report.at_best(cell for step in found.steps for cell in step.table.cells)
         steps = count(len(found.steps), "step")
-        print(f"{path}: good, {steps}, {report.prospect(cells)}")
+        print(f"{path}: valid, {steps}, {report.prospect(cells)}")
         for note in found.notes:
             print(f"  note: {note}")
     return status

@@ -24,7 +24,7 @@ from harness.generate.changes import (
     seen,
     seen_with,
 )
-from harness.generate.draw import Deck, Draw, chance
+from harness.generate.draw import Draw, Rotation, chance
 from harness.generate.plan import Impossible, Plan, PlannedStep, scenario_of
 from harness.generate.policies import (
     PORTS,
@@ -53,7 +53,7 @@ _T = TypeVar("_T")
 _DRAFTS = 2
 _ATTEMPTS = 40
 _SAME_THEMES = 8
-"""Some themes never deny anything together: after as many attempts, others are dealt."""
+"""Some themes never deny anything together: after as many attempts, the next ones are taken."""
 _COLUMNS = 10
 _VARIED_POLICIES = 4
 
@@ -101,14 +101,14 @@ class Generator:
 
     def _draft(self, number: int, attempt: int) -> _Draft | None:
         rng = chance(f"{self.seed}/{number}/{attempt}")
-        dealt = number + attempt // _SAME_THEMES
+        turn = number + attempt // _SAME_THEMES
         builder = TopologyBuilder(self.fixture.state)
         if not pairs(builder.state()):
             return None
         first = [*labels_at_random(rng, builder.state())]
         for change in first:
             builder.make(change)
-        made = self._policies(Draw(rng, builder.state(), self.ip_blocks), dealt)
+        made = self._policies(Draw(rng, builder.state(), self.ip_blocks), turn)
         for manifest in made:
             builder.apply(manifest)
         start = seen(builder.state())
@@ -116,27 +116,30 @@ class Generator:
             return None
         decided = [*_decided(builder.state(), start)]
         steps = [PlannedStep("the policies are applied", (*first, *map(Applied, made)))]
-        change_deck = self._deck("change", change_themes(self.scope))
+        rotation = self._rotation("change", change_themes(self.scope))
         for place in range(rng.choice((1, 2))):
-            more, flipped = changed(change_deck.at(2 * dealt + place), rng, builder)
+            more, flipped = changed(rotation.at(2 * turn + place), rng, builder)
             steps += more
             decided += [flipped]
         return self._finished(number, steps, builder, [one for one in decided if one])
 
-    def _policies(self, draw: Draw, dealt: int) -> tuple[Manifest, ...]:
+    def _policies(self, draw: Draw, turn: int) -> tuple[Manifest, ...]:
         """Return the policies of two shapes; of two with one name, the first."""
-        peers, ports = self._deck("peers", peer_themes(self.ip_blocks)), self._deck("ports", PORTS)
-        shapes = self._deck("shape", RARE_SHAPES)
+        peers, ports = (
+            self._rotation("peers", peer_themes(self.ip_blocks)),
+            self._rotation("ports", PORTS),
+        )
+        shapes = self._rotation("shape", RARE_SHAPES)
         found: dict[tuple[str, ...], Manifest] = {}
-        for place in (2 * dealt, 2 * dealt + 1):
+        for place in (2 * turn, 2 * turn + 1):
             both = (2 * place, 2 * place + 1)
             themes = Themes(draw, [*map(peers.at, both)], [*map(ports.at, both)])
             for manifest in policies(shapes.at(place), themes):
                 found.setdefault(manifest.key, manifest)
         return tuple(found.values())
 
-    def _deck(self, name: str, themes: Sequence[_T]) -> Deck[_T]:
-        return Deck(f"{self.seed}/{name}", themes)
+    def _rotation(self, name: str, themes: Sequence[_T]) -> Rotation[_T]:
+        return Rotation(f"{self.seed}/{name}", themes)
 
     def _finished(
         self,

@@ -1,6 +1,6 @@
 """The source of chance of a case, and what its policies can be about.
 
-``Deck`` deals themes in turn, so that a few cases have them all.
+``Rotation`` gives every theme its turn, so that a few cases have them all.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def chance(seed: str) -> Random:
 
 
 @dataclass(frozen=True, slots=True)
-class Deck(Generic[_T]):
-    """An endless sequence of themes: each stretch has every theme once, in a random order."""
+class Rotation(Generic[_T]):
+    """An endless sequence of themes: each round has every theme once, in a random order."""
 
     seed: str
     themes: Sequence[_T]
 
     def at(self, place: int) -> _T:
-        stretch, index = divmod(place, len(self.themes))
+        round_, index = divmod(place, len(self.themes))
         order = list(self.themes)
-        chance(f"{self.seed}/{stretch}").shuffle(order)
+        chance(f"{self.seed}/{round_}").shuffle(order)
         return order[index]
 
 

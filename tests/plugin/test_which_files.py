@@ -59,7 +59,7 @@ def tree(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def collected(text: str) -> list[str]:
-    return sorted(set(re.findall(r"^(scenarios/\S+?)(?:::|: good)", text, re.MULTILINE)))
+    return sorted(set(re.findall(r"^(scenarios/\S+?)(?:::|: valid)", text, re.MULTILINE)))
 
 
 def test_every_way_to_read_a_folder_sees_the_same_files(

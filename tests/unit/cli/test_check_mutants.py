@@ -30,7 +30,7 @@ AT_A_TIME = 10
 """Files of one command: most of its time goes into the parser of the command line."""
 
 GOOD = re.compile(
-    r"(?P<slot>\d+)/\S+: good, "
+    r"(?P<slot>\d+)/\S+: valid, "
     r"(?:\d+ steps?, \d+ cells?(?:: .+)?"
     r"|a fixture with \d+ namespaces?, \d+ pods?, \d+ Services?)"
 )

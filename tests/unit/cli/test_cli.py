@@ -48,7 +48,7 @@ def test_init_writes_a_scenario_that_is_good(
         "next: netpol run scenarios/first-scenario.yaml\n"
     )
     assert main(["check", "scenarios"]) == Exit.OK
-    assert capsys.readouterr().out == f"{EXAMPLE}: good, 2 steps, 8 cells\n"
+    assert capsys.readouterr().out == f"{EXAMPLE}: valid, 2 steps, 8 cells\n"
 
 
 def test_init_overwrites_only_when_told_and_says_so(
@@ -82,7 +82,7 @@ def test_check_names_a_fixture(capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(__file__).parents[3] / "scenarios" / "fixtures" / "three-namespaces.yaml"
     assert main(["check", str(path)]) == Exit.OK
     fixture = "a fixture with 3 namespaces, 9 pods, 9 Services"
-    assert capsys.readouterr().out == f"{path}: good, {fixture}\n"
+    assert capsys.readouterr().out == f"{path}: valid, {fixture}\n"
 
 
 def test_check_reports_the_problems_of_a_fixture(
@@ -109,7 +109,7 @@ def test_check_tells_every_problem_and_goes_on(
     assert main(["check", "scenarios"]) == Exit.INVALID
     told = capsys.readouterr()
     assert "scenarios/bad.yaml:8:1: unknown key 'wy'" in told.err
-    assert f"{EXAMPLE}: good" in told.out
+    assert f"{EXAMPLE}: valid" in told.out
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ excused.yaml:24:37: c/x -> c/y:80
 @pytest.mark.parametrize(
     ("verb", "first", "rest", "last"),
     [
-        ("check", "excused.yaml: good, 1 step, 5 cells", "to be proven", ""),
+        ("check", "excused.yaml: valid, 1 step, 5 cells", "to be proven", ""),
         (
             "explain",
             "step 'only the own namespace': 5 cells",

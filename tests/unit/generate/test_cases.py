@@ -15,7 +15,7 @@ from harness import scenario
 from harness.cli import Exit, main
 from harness.generate import Generator, Scope, fixture_file, write_cases
 from harness.generate.changes import flips, seen_with
-from harness.generate.draw import Deck
+from harness.generate.draw import Rotation
 from harness.generate.variants import variants
 from harness.model import Scenario, State, Verdict
 from harness.policy import parsed, placeholders
@@ -104,8 +104,8 @@ def _bare(state: State) -> Mapping[object, object]:
 
 
 def test_a_deck_deals_every_theme_before_any_again() -> None:
-    deck = Deck("seed", "abcde")
-    dealt = [deck.at(place) for place in range(15)]
+    rotation = Rotation("seed", "abcde")
+    dealt = [rotation.at(place) for place in range(15)]
     assert [sorted(dealt[start : start + 5]) for start in (0, 5, 10)] == [list("abcde")] * 3
     assert dealt[:5] != dealt[5:10] or dealt[5:10] != dealt[10:]
 
