@@ -133,11 +133,21 @@ class Fuzz:
             name=f"Disagreement in case {number} of seed {self.generator.seed}",
             why=f"On {seen}, and the policies give {wrong.expected}.",
         )
-        small = shrunk(named, wrong.probe, lambda smaller: self._fails(smaller, wrong))
-        (path,) = write_cases(self.folder, self.file, [small])
-        self.tally.findings.append(Finding(path, wrong))
-        self.say(f"written: {path}: {wrong}")
-        self.say(f"reproduce: {self.reproduce(path)}")
+        smallest = named
+
+        def fails(smaller: Scenario) -> bool:
+            nonlocal smallest
+            failed = self._fails(smaller, wrong)
+            smallest = smaller if failed else smallest
+            return failed
+
+        try:
+            shrunk(named, wrong.probe, fails)
+        finally:  # Also when the user interrupts the search: what was found is not lost.
+            (path,) = write_cases(self.folder, self.file, [smallest])
+            self.tally.findings.append(Finding(path, wrong))
+            self.say(f"written: {path}: {wrong}")
+            self.say(f"reproduce: {self.reproduce(path)}")
 
     def _fails(self, smaller: Scenario, wrong: Wrong) -> bool:
         """Return whether a smaller scenario has a cell that is wrong in the same way."""

@@ -74,6 +74,25 @@ def test_a_disagreement_is_repeated_and_written(tmp_path: Path) -> None:
     assert [len(step.table.cells) for step in small.steps] == [1]
 
 
+def test_a_disagreement_is_written_when_the_search_is_interrupted(tmp_path: Path) -> None:
+    """It is as small as it had become."""
+    run = Run(allows_all, tmp_path)
+    sync = run.cluster.sync
+
+    def interrupted(state: State) -> None:
+        if len(run.cluster.synced) == 30:
+            raise KeyboardInterrupt
+        sync(state)
+
+    run.cluster.sync = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run.minutes(1)
+    (finding,) = run.fuzz.tally.findings
+    small = scenario.load(finding.path)
+    assert [len(step.table.cells) for step in small.steps] == [1]
+    assert run.said[-1] == "reproduce: netpol run disagreement-seed-7-case-0001.yaml"
+
+
 def test_what_is_right_when_repeated_is_no_disagreement(tmp_path: Path) -> None:
     run = Run(allows_all, tmp_path)
     say = run._say
