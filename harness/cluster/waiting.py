@@ -13,6 +13,8 @@ import tenacity
 from harness.errors import ClusterError
 
 _T = TypeVar("_T")
+_SLOWER = 1.15
+_MOST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,11 @@ class TimedOut(ClusterError):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long a condition may take, and how often it is checked, in seconds."""
+    """How long a condition may take, and how long until it is checked again, in seconds.
+
+    After ``poll_s`` at first, then more and more seldom, up to once a second: the cluster that
+    is waited for needs the CPU, and a condition that took long may be noticed a little later.
+    """
 
     limit_s: float
     poll_s: float = 0.2
@@ -74,7 +80,9 @@ class Wait:
 
         asking = tenacity.Retrying(
             retry=tenacity.retry_if_result(lambda held: not held),
-            wait=tenacity.wait_fixed(self.poll_s),
+            wait=tenacity.wait_exponential(
+                self.poll_s, exp_base=_SLOWER, max=max(self.poll_s, _MOST_S)
+            ),
             stop=over,
             sleep=self.clock.sleep if stop is None else tenacity.sleep_using_event(stop),
         )

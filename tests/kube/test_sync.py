@@ -25,6 +25,7 @@ from harness.model import (
 )
 
 from .apiserver import ApiServer, Call, DirectApi
+from .cluster_state import Key
 from .test_no_harm import NODE, thing
 
 REAL = "r1-main-s-db"
@@ -554,6 +555,34 @@ def test_a_pod_that_completes_is_awaited_and_stays(
     server.calls.clear()
     cluster.sync(replace(WITH_JOB, pods=(Pod("db", "web"),), services=(service,)))
     assert [call for call in changes(server) if call.kind == "Pod"] == []
+
+
+def test_labels_that_are_there_are_not_sent_again(cluster: KubeCluster, server: ApiServer) -> None:
+    """Every step asks for all namespaces; only labels that changed are a change."""
+    labelled = replace(STATE, namespaces=(Namespace("db", Labels({"team": "blue"})),))
+    cluster.sync(labelled)
+    server.calls.clear()
+    cluster.sync(labelled)
+    assert changes(server) == []
+    cluster.sync(STATE)
+    assert [(call.verb, call.kind) for call in changes(server)] == [("patch", "Namespace")]
+    found = server.state.found("v1", "Namespace", "", REAL)
+    assert found
+    assert "team" not in found["metadata"]["labels"]
+
+
+def test_labels_that_someone_changed_are_set_again(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    labelled = replace(STATE, namespaces=(Namespace("db", Labels({"team": "blue"})),))
+    cluster.sync(labelled)
+    found = server.state.found("v1", "Namespace", "", REAL)
+    assert found
+    server.state.objects[Key("v1", "Namespace", "", REAL)]["metadata"]["labels"]["team"] = "red"
+    cluster.sync(labelled)
+    found = server.state.found("v1", "Namespace", "", REAL)
+    assert found
+    assert found["metadata"]["labels"]["team"] == "blue"
 
 
 def test_a_completed_pod_can_be_relabelled_restarted_and_deleted(

@@ -182,23 +182,33 @@ class Owned:
 
     def patch(self, ref: Ref, changes: Object) -> Object:
         """Merge changes into an object. Raises ApiError, also if it was deleted or replaced."""
-
-        def change(uid: str, version: str) -> Object:
-            metadata = {**changes.get("metadata", {}), "uid": uid, "resourceVersion": version}
-            named = {"apiVersion": ref.api_version, "kind": ref.kind}
-            names = {"name": ref.name, "namespace": ref.namespace}
-            return self.api.merge({**named, "metadata": names}, {**changes, "metadata": metadata})
-
-        return self._change(ref, lambda found: change(*_identity(found)))
+        return self._change(ref, lambda found: self._merged(ref, found, changes))
 
     def relabel(self, wanted: Object, removed: Iterable[str]) -> None:
-        """Set the labels of ``wanted`` on an object, and remove others. Raises ClusterError."""
+        """Set the labels of ``wanted`` on an object, and remove others. Raises ClusterError.
+
+        Nothing is sent if it has these labels: every namespace is asked for at every step.
+        """
         ref = ref_of(wanted)
         labels = {**dict.fromkeys(removed), **wanted["metadata"]["labels"]}
+
+        def change(found: Object) -> Object:
+            now = found["metadata"].get("labels") or {}
+            if all(now.get(key) == value for key, value in labels.items()):
+                return found
+            return self._merged(ref, found, {"metadata": {"labels": labels}})
+
         try:
-            self.patch(ref, {"metadata": {"labels": labels}})
+            self._change(ref, change)
         except ApiError as error:
             raise ClusterError(f"{ref} cannot be labelled: {error}") from None
+
+    def _merged(self, ref: Ref, found: Object, changes: Object) -> Object:
+        uid, version = _identity(found)
+        metadata = {**changes.get("metadata", {}), "uid": uid, "resourceVersion": version}
+        named = {"apiVersion": ref.api_version, "kind": ref.kind}
+        names = {"name": ref.name, "namespace": ref.namespace}
+        return self.api.merge({**named, "metadata": names}, {**changes, "metadata": metadata})
 
     def replace(self, wanted: Object) -> Object:
         """Replace the object of the same names; raises as ``patch`` does."""
