@@ -51,8 +51,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ScenarioScheduling(LoadScopeScheduling):  # type: ignore[misc]
         """Groups steps by file; files with exact names are one group.
 
-        A worker gets files of the fixture that it has, as long as some are waiting. Disruptive
-        scenarios come last: all workers but one end, and then that one runs them.
+        A worker gets files of the fixture that it has, as long as some are waiting. Most others
+        run scenarios that make their own pods meanwhile. Disruptive scenarios come last: all
+        workers but one end, and then that one runs them.
         """
 
         def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -74,7 +75,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             if not scopes:
                 return
             waiting = {scope: _fixture_of(config.rootpath / scope) for scope in scopes}
-            others = [self._fixtures.get(other, "") for other in self.nodes if other is not node]
+            others = [
+                self._fixtures[other]
+                for other in self.nodes
+                if other is not node and other in self._fixtures
+            ]
             scope = next_scope(waiting, self._fixtures.get(node, ""), others)
             self._fixtures[node] = waiting[scope]
             self.workqueue.move_to_end(scope, last=False)
@@ -141,24 +146,26 @@ def _read(file: str, root: Path, *words: str) -> Scenario | None:
         return None
 
 
+_OWN_TOPOLOGY = 6
+"""How many scenarios of a fixture that is there take as long as one that makes its own pods: about
+four on a real cluster. More, so that such long ones are not left for the end."""
+
+
 def next_scope(waiting: Mapping[str, str], own: str, others: Iterable[str]) -> str:
     """Return which of the waiting files a worker runs next.
 
     ``waiting`` gives the fixture of each file, empty if it has none; ``own`` is the fixture that
     the worker has, ``others`` are those of the other workers. It is a file of the worker's own
-    fixture, else one of the fixture with the most waiting files for each worker that has it.
+    fixture. If there is none, it is one of the fixture, or of those without a fixture, with the
+    most work left for each worker.
     """
     for scope, fixture in waiting.items():
         if own and fixture == own:
             return scope
-    files = Counter(fixture or scope for scope, fixture in waiting.items())
+    work = Counter(waiting.values())
+    work[""] *= _OWN_TOPOLOGY
     workers = Counter(others)
-
-    def share(scope: str) -> float:
-        group = waiting[scope] or scope
-        return files[group] / (1 + workers[group])
-
-    return max(waiting, key=share)
+    return max(waiting, key=lambda scope: work[waiting[scope]] / (1 + workers[waiting[scope]]))
 
 
 _FIXTURE = re.compile(r"^fixture:[ \t]+['\"]?([^\s'\"#]+)", re.MULTILINE)

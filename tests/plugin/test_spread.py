@@ -127,6 +127,9 @@ def test_disruptive_scenarios_need_the_distribution_that_runs_them_alone(
         ({"a": "f", "b": "f", "c": "g"}, "", ["f", "f"], "c"),  # shared by the workers on it
         ({"a": "f", "b": "f", "c": "f"}, "g", ["f"], "a"),  # no worker idles
         ({"a": "", "b": ""}, "", ["", ""], "a"),  # files without a fixture in their order
+        ({"a": "f", "b": "f", "c": ""}, "", [], "c"),  # one that makes its own pods takes longer
+        ({"a": "f", "b": "f", "c": ""}, "f", [], "a"),  # but a fixture that is there is used
+        ({"a": "f", "b": "f", "c": ""}, "", ["", "", ""], "a"),  # workers on both kinds
     ],
 )
 def test_which_file_a_worker_runs_next(
