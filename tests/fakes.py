@@ -17,10 +17,13 @@ from harness.model import (
     FEATURES,
     FirstMoments,
     Observation,
+    Placement,
     PodRef,
     Probe,
     ProbeError,
+    ServiceRef,
     State,
+    Trace,
     Verdict,
 )
 
@@ -121,6 +124,23 @@ class FakeCluster(Cluster):
         yield moments
         for phase in (moments.init, moments.main):
             phase += self.probe(probes)
+
+    def placements(self) -> tuple[Placement, ...]:
+        state = self.state or State("")
+        pods = [
+            Placement(pod.ref, f"node/{pod.node}", (f"10.0.{pod.node}.{number}",))
+            for number, pod in enumerate(state.pods, 1)
+        ]
+        services = [
+            Placement(ServiceRef(item.namespace, item.name), "", (f"10.1.0.{number}",))
+            for number, item in enumerate(state.services, 1)
+        ]
+        return (*pods, *services)
+
+    def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
+        return tuple(
+            Trace(probe, f"a fake rule decides {probe}", "ask the fake") for probe in probes
+        )
 
     def describe(self, probes: Sequence[Probe]) -> str:
         return f"a fake cluster, asked about {len(probes)} probes"

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scenario_verbs(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
+    _add_report_verb(verbs)
     _add_cluster_verbs(verbs)
     return made
 
@@ -134,6 +135,11 @@ def _add_probe_verb(verbs: Any) -> None:
     probe.add_argument("destination", metavar="DESTINATION", help="for example svc/db/main:5432")
     probe.add_argument("-6", "--ipv6", action="store_true", help="over IPv6")
     _add_options(probe, "cluster", CLUSTER_OPTIONS)
+
+
+def _add_report_verb(verbs: Any) -> None:
+    report = _verb(verbs, "report", "report", "print what a file of results says")
+    report.add_argument("file", metavar="RESULTS", type=Path, help="a file of --results")
 
 
 def _add_cluster_verbs(verbs: Any) -> None:

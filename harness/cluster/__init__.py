@@ -23,11 +23,13 @@ from harness.model import (
     Needs,
     Networks,
     Observation,
+    Placement,
     Probe,
     ProbeError,
     Scenario,
     State,
     Step,
+    Trace,
     Verdict,
     skips,
 )
@@ -207,6 +209,22 @@ class Cluster(Protocol):
         return contextlib.nullcontext(
             FirstMoments([Observation(probe, 0.0, 0.0, error) for probe in probes])
         )
+
+    def placements(self) -> tuple[Placement, ...]:
+        """Return where the pods of the last ``sync`` are, and the addresses of its Services.
+
+        Best effort; never raises. A cluster that does not define it tells nothing.
+        """
+        return ()
+
+    def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
+        """Return what the CNI itself says about some probes, after one more probe of each.
+
+        Best effort, within a few seconds for all of them; never raises, and never a verdict. A
+        cluster that does not define it says that it tells nothing.
+        """
+        nothing = "no way to ask the CNI of this cluster is known"
+        return tuple(Trace(probe, nothing) for probe in probes)
 
     @abstractmethod
     def describe(self, probes: Sequence[Probe]) -> str:

@@ -24,10 +24,12 @@ from harness.model.probes import (
     NodePortRef,
     NodeRef,
     Observation,
+    Placement,
     Probe,
     ServiceName,
     ServiceRef,
     Source,
+    Trace,
 )
 from harness.model.results import (
     CellResult,
@@ -123,6 +125,7 @@ __all__ = [
     "NodePortRef",
     "NodeRef",
     "Observation",
+    "Placement",
     "Pod",
     "PodRef",
     "Probe",
@@ -146,6 +149,7 @@ __all__ = [
     "Step",
     "StepNeeds",
     "StepResult",
+    "Trace",
     "TruthTable",
     "Verdict",
     "Watch",

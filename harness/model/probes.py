@@ -1,4 +1,4 @@
-"""The ends of a probe, the probe, and what was observed."""
+"""The ends of a probe, the probe, what was observed, and what a cluster tells about them."""
 
 from __future__ import annotations
 
@@ -149,3 +149,27 @@ class FirstMoments:
 
     init: list[Observation] = field(default_factory=list)
     main: list[Observation] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a cluster placed a pod, or which addresses a Service got.
+
+    ``node`` is the cluster's own name of the node; empty for a Service.
+    """
+
+    of: PodRef | ServiceRef
+    node: str = ""
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a CNI says about one probe: a rule or a reason, or why nothing was learned.
+
+    It is never a verdict. ``command`` asks for the same by hand, where a command can.
+    """
+
+    probe: Probe
+    says: str
+    command: str = ""

@@ -16,14 +16,23 @@ from dataclasses import dataclass, replace
 
 from harness.model import Probe, State
 from harness.oracle.layers import Policies
-from harness.oracle.network_policy import NetworkPolicies
+from harness.oracle.network_policy import NetworkPolicies, selects
 from harness.oracle.notes import notes
 from harness.oracle.path import Path
 from harness.oracle.rulings import Judgement, Prediction, Ruling
 from harness.oracle.topology import NO_FACTS, Facts, Topology
 from harness.policy import Effect, effect_of, may_act_on
 
-__all__ = ["NO_FACTS", "Explanation", "Facts", "Judge", "Judgement", "Prediction", "Ruling"]
+__all__ = [
+    "NO_FACTS",
+    "Explanation",
+    "Facts",
+    "Judge",
+    "Judgement",
+    "Prediction",
+    "Ruling",
+    "selects",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shlex
 from collections.abc import Generator, Iterator
@@ -13,11 +14,15 @@ from typing import Any
 import pytest
 
 from harness import oracle, report, scenario
+from harness.cluster import Cluster
 from harness.errors import HarnessError, NotRefused
 from harness.model import CellResult, Scenario, StepResult
 from harness.plugin import options
 from harness.plugin.clusters import cluster_holder
 from harness.runner import ScenarioRun
+
+_TRACED = 2
+"""So many wrong cells of a step are traced, and shown on a page of their own."""
 
 IGNORED_BY_PYTEST = frozenset(
     {"*.egg", ".*", "CVS", "_darcs", "build", "dist", "node_modules", "venv", "{arch}"}
@@ -207,7 +212,9 @@ class ScenarioStep(pytest.Item):
             raise
         has = cluster.capabilities
         self.record = replace(
-            report.record(result, has.name, self._explain, self._repeat),
+            report.record(
+                result, has.name, self._explain, self._repeat, self._background(cluster, result)
+            ),
             ignored=has.ignores(self.file.scenario.needs),
             rebuilt=self.file.take_rebuilt(),
         )
@@ -244,11 +251,24 @@ class ScenarioStep(pytest.Item):
         """Add the properties of the step that JUnit files show."""
         self.user_properties += report.properties(record)
 
-    def _explain(self, result: CellResult) -> str:
+    @functools.cached_property
+    def _judge(self) -> oracle.Judge:
         step = self.file.scenario.steps[self.index]
         facts = oracle.Facts(features=self.file.scenario.features_of(step))
-        explanation = oracle.Judge(step.state, facts).explain(result.cell.probe)
+        return oracle.Judge(step.state, facts)
+
+    def _explain(self, result: CellResult) -> str:
+        explanation = self._judge.explain(result.cell.probe)
         return report.reasons(explanation, result.cell.stated)
+
+    def _background(self, cluster: Cluster, result: StepResult) -> report.Background:
+        """Return what the record tells beside the verdicts; the first wrong cells are traced."""
+        wrong = [item.cell.probe for item in result.reachability.mismatches]
+        return report.Background(
+            path=lambda probe: report.path(self._judge.predict(probe)),
+            placements=cluster.placements(),
+            traces=cluster.trace(wrong[:_TRACED]) if wrong else (),
+        )
 
     def _repeat(self, result: CellResult) -> str:
         probe = result.cell.probe

@@ -1,21 +1,24 @@
 """Results as text and data. Pure functions: no terminal, no files.
 
 ``record`` converts a StepResult to a StepRecord, which is sent between processes as JSON.
-``grid`` arranges its cells, ``tally`` counts them. ``enforcement`` computes statistics of times.
+``topology`` has the records of what the cluster held. ``grid`` arranges the cells of a record,
+``tally`` counts them. ``enforcement`` computes statistics of times.
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
 ``text``, ``results`` and ``junit`` format StepRecords,
 ``explanation`` formats explanations of the oracle.
 """
 
-from harness.report.explanation import as_written, explained, reasons
+from harness.report.explanation import as_written, explained, path, reasons
 from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import properties
 from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
 from harness.report.record import (
+    Background,
     CellRecord,
     FlapRecord,
     Outcome,
     StepRecord,
+    TraceRecord,
     at_best,
     in_order,
     record,
@@ -24,21 +27,44 @@ from harness.report.record import (
 from harness.report.results import SCHEMA_VERSION, Results, Run, schema
 from harness.report.tally import agreement, excuses, prospect, tally
 from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
+from harness.report.topology import (
+    ExternalRecord,
+    NamespaceRecord,
+    ObjectRecord,
+    PodKind,
+    PodRecord,
+    PortRecord,
+    ServicePortRecord,
+    ServiceRecord,
+    TopologyRecord,
+    topology_record,
+)
 
 __all__ = [
     "SCHEMA_VERSION",
     "WIDTH",
+    "Background",
     "CellRecord",
     "Entry",
+    "ExternalRecord",
     "FlapRecord",
     "GapRecord",
     "Grid",
+    "NamespaceRecord",
+    "ObjectRecord",
     "Outcome",
     "PhaseRecord",
+    "PodKind",
+    "PodRecord",
+    "PortRecord",
     "Results",
     "Run",
+    "ServicePortRecord",
+    "ServiceRecord",
     "StartRecord",
     "StepRecord",
+    "TopologyRecord",
+    "TraceRecord",
     "WatchRecord",
     "agreement",
     "as_written",
@@ -48,6 +74,7 @@ __all__ = [
     "failure",
     "grid",
     "in_order",
+    "path",
     "properties",
     "prospect",
     "reasons",
@@ -58,5 +85,6 @@ __all__ = [
     "summary",
     "table",
     "tally",
+    "topology_record",
     "unmeasured_record",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harness.model import Verdict
-from harness.oracle import Explanation
+from harness.oracle import Explanation, Prediction
 
 
 def explained(explanation: Explanation) -> str:
@@ -34,6 +34,15 @@ def as_written(explanation: Explanation, stated: Verdict) -> Explanation:
     return explanation
 
 
+def path(prediction: Prediction) -> tuple[str, ...]:
+    """Return which policy or rule decides at each end, one line for each: reasons without details.
+
+    Details are the indented lines.
+    """
+    lines = (*_undefined(prediction), *prediction.judgement.reasons)
+    return tuple(line for line in lines if not line.startswith(" "))
+
+
 def _head(explanation: Explanation) -> str:
     prediction = explanation.prediction
     verdicts = " or ".join(str(verdict) for verdict in Verdict if verdict in prediction.verdicts)
@@ -41,10 +50,13 @@ def _head(explanation: Explanation) -> str:
 
 
 def _path(explanation: Explanation) -> Iterator[str]:
-    judgement = explanation.prediction.judgement
-    if judgement.undefined:
-        yield f"undefined: {judgement.undefined}"
-    if explanation.prediction.not_judged:
-        yield f"not judged: {explanation.prediction.not_judged}"
-    yield from judgement.reasons
+    yield from _undefined(explanation.prediction)
+    yield from explanation.prediction.judgement.reasons
     yield from explanation.notes
+
+
+def _undefined(prediction: Prediction) -> Iterator[str]:
+    if prediction.judgement.undefined:
+        yield f"undefined: {prediction.judgement.undefined}"
+    if prediction.not_judged:
+        yield f"not judged: {prediction.not_judged}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,14 @@ from harness.model import (
     Deleted,
     Labelled,
     Observation,
+    Placement,
     PodRef,
+    Probe,
     Refused,
     Restarted,
     Scenario,
     StepResult,
+    Trace,
     TruthTable,
     Verdict,
 )
@@ -37,12 +40,33 @@ from harness.report.pairs import (
     start_record,
     watch_record,
 )
+from harness.report.topology import EMPTY, TopologyRecord, topology_record
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Explain = Callable[[CellResult], str]
 """Returns the reasons of the expected verdict, or the command that repeats a probe."""
+
+
+def _no_path(_probe: Probe) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What a record tells beside the verdicts, as far as it is known.
+
+    ``path`` returns which policy or rule decides at each end of a probe, a line for each.
+    ``placements`` say where the cluster placed pods, ``traces`` what its CNI says about probes.
+    """
+
+    path: Callable[[Probe], tuple[str, ...]] = _no_path
+    placements: tuple[Placement, ...] = ()
+    traces: tuple[Trace, ...] = ()
+
+
+UNKNOWN = Background()
 
 
 class Outcome(enum.StrEnum):
@@ -68,13 +92,22 @@ class FlapRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """What the CNI says about a cell, or why nothing was learned (see ``model.Trace``)."""
+
+    says: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CellRecord:
     """One cell: its ends, the expected and observed verdicts, and the location of the expectation.
 
     ``stated`` is the verdict in the file; ``expected`` differs only under a ``limitation``, the
     reason why the cluster is known to give it. ``observed`` is empty without a verdict.
     ``reason`` is why the cell has its status, if the status has reasons. ``reasons``,
-    ``command`` and ``raw`` are set only for cells that a failure or a summary explains.
+    ``command`` and ``raw`` are set only for cells that a failure or a summary explains, ``cni``
+    for the first wrong ones. ``path`` are the places of its lines in ``StepRecord.path_lines``.
     """
 
     source: str
@@ -89,11 +122,14 @@ class CellRecord:
     control: str = ""
     rejected: bool = False
     limitation: str = ""
+    wrong_from_s: float | None = None
     wrong_until_s: float | None = None
     flapped: tuple[FlapRecord, ...] = ()
+    path: tuple[int, ...] = ()
     reasons: str = ""
     command: str = ""
     raw: str = ""
+    cni: TraceRecord | None = None
 
     @property
     def pair(self) -> str:
@@ -112,10 +148,12 @@ class StepRecord:
     """One step; ``index`` counts from 0, times are seconds (see ``model.StepResult``).
 
     ``columns`` are the destinations of the table in the order of the file; the cells are in the
-    order of its rows. ``ignored`` are kinds of applied objects that have no effect on this
-    cluster. ``rebuilt`` is why the fixture was made again before the first step. ``change`` is the
-    kind of its change (see ``kind_of``); ``turned_denied`` and ``turned_allowed`` count the cells
-    that it turned to TIMEOUT and to allowed.
+    order of its rows. ``topology`` is what the cluster held; it is empty for a skipped step.
+    ``path_lines`` are the lines of the paths of all cells, each once. ``ignored`` are kinds of
+    applied objects that have no effect on this cluster. ``rebuilt`` is why the fixture was made
+    again before the first step. ``change`` is the kind of its change (see ``kind_of``);
+    ``turned_denied`` and ``turned_allowed`` count the cells that it turned to TIMEOUT and to
+    allowed.
     """
 
     file: str
@@ -127,6 +165,8 @@ class StepRecord:
     cluster: str
     message: str = ""
     columns: tuple[str, ...] = ()
+    topology: TopologyRecord = EMPTY
+    path_lines: tuple[str, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     actions: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
@@ -151,6 +191,15 @@ class StepRecord:
         """The node id of the step, as pytest accepts it."""
         return f"{self.file}::{self.step}"
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the step fails its run, or ends it with an error."""
+        return self.outcome not in {Outcome.PASSED, Outcome.LIMITED, Outcome.SKIPPED}
+
+    def path(self, cell: CellRecord) -> tuple[str, ...]:
+        """Which policy or rule decides at each end of a cell, according to the oracle."""
+        return tuple(self.path_lines[place] for place in cell.path)
+
     def having(self, status: CellStatus) -> tuple[CellRecord, ...]:
         """The cells of that status, in the order of the table."""
         return tuple(cell for cell in self.cells if cell.status is status)
@@ -170,10 +219,34 @@ def in_order(steps: Iterable[StepRecord]) -> tuple[StepRecord, ...]:
     return tuple(sorted(steps, key=lambda step: (step.file, step.index)))
 
 
-def json_text(document: object, indent: int | None = None) -> str:
-    """Return the document as JSON that can be encoded, even if a file name has odd bytes."""
-    text = json.dumps(document, indent=indent, ensure_ascii=False)
+def json_text(document: object, levels: int = 0) -> str:
+    """Return the document as JSON that can be encoded, even if a file name has odd bytes.
+
+    Objects and lists have an entry a line down to so many ``levels``; below that, and in
+    everything that is empty, they are on one line.
+    """
+    text = "".join(_lines(document, levels, ""))
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _lines(value: object, levels: int, indent: str) -> Iterator[str]:
+    deeper, end = f"\n{indent} ", f"\n{indent}"
+    match value:
+        case dict() if value and levels:
+            for number, (key, item) in enumerate(value.items()):
+                yield f"{',' if number else '{'}{deeper}{_compact(key)}: "
+                yield from _lines(item, levels - 1, f"{indent} ")
+            yield f"{end}}}"
+        case list() | tuple() if value and levels:
+            for number, item in enumerate(value):
+                yield f"{',' if number else '['}{deeper}"
+                yield from _lines(item, levels - 1, f"{indent} ")
+            yield f"{end}]"
+        case _:
+            yield _compact(value)
+
+
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @functools.cache
@@ -183,7 +256,13 @@ def _adapter() -> TypeAdapter[StepRecord]:
     return TypeAdapter(StepRecord)
 
 
-def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain) -> StepRecord:
+def record(
+    result: StepResult,
+    cluster: str,
+    explain: Explain,
+    by_hand: Explain,
+    background: Background = UNKNOWN,
+) -> StepRecord:
     """Return the record of a StepResult; ``cluster`` is the name of the cluster.
 
     ``by_hand`` returns the command for cells whose observation has none.
@@ -191,10 +270,13 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
     scenario, reachability = result.scenario, result.reachability
     index = scenario.steps.index(result.step)
     denied, allowed = _turned(scenario, index)
-    cells = tuple(_cell(item, explain, by_hand) for item in reachability.results)
+    plain = [_cell(item, explain, by_hand) for item in reachability.results]
+    cells, path_lines = _with_background(reachability.results, plain, background)
     return replace(
-        unmeasured_record(scenario, index, _outcome(result), cluster, ""),
+        _without_cells(scenario, index, _outcome(result), cluster),
         columns=_columns(result.step.table, cells),
+        topology=topology_record(result.step.state, background.placements),
+        path_lines=path_lines,
         cells=cells,
         full_rounds=result.full_rounds,
         sync_s=rounded(result.sync_s),
@@ -207,6 +289,22 @@ def record(result: StepResult, cluster: str, explain: Explain, by_hand: Explain)
         watched=tuple(map(watch_record, result.watched)),
         started=tuple(map(start_record, result.started)),
     )
+
+
+def _with_background(
+    results: Sequence[CellResult], cells: Sequence[CellRecord], background: Background
+) -> tuple[tuple[CellRecord, ...], tuple[str, ...]]:
+    """Return the cells with their paths and traces, and the lines of all paths, each once."""
+    places: dict[str, int] = {}
+    traces = {trace.probe: trace for trace in background.traces}
+    found = []
+    for result, cell in zip(results, cells, strict=True):
+        lines = background.path(result.cell.probe)
+        path = tuple(places.setdefault(line, len(places)) for line in lines)
+        trace = traces.get(result.cell.probe)
+        cni = TraceRecord(trace.says, trace.command) if trace else None
+        found.append(replace(cell, path=path, cni=cni))
+    return tuple(found), tuple(places)
 
 
 def kind_of(changes: Sequence[Change]) -> str:
@@ -285,6 +383,16 @@ def unmeasured_record(
     scenario: Scenario, index: int, outcome: Outcome, cluster: str, message: str
 ) -> StepRecord:
     """Return the record of a step that was skipped, or ended before its first probe."""
+    state, is_skipped = scenario.steps[index].state, outcome is Outcome.SKIPPED
+    return replace(
+        _without_cells(scenario, index, outcome, cluster, message),
+        topology=EMPTY if is_skipped else topology_record(state),
+    )
+
+
+def _without_cells(
+    scenario: Scenario, index: int, outcome: Outcome, cluster: str, message: str = ""
+) -> StepRecord:
     step = scenario.steps[index]
     return StepRecord(
         file=scenario.path,
@@ -338,6 +446,7 @@ def _cell(result: CellResult, explain: Explain, by_hand: Explain) -> CellRecord:
         control="" if fine or result.control is None else str(result.control.outcome),
         rejected=result.rejected,
         limitation=cell.limitation.reason if cell.limitation else "",
+        wrong_from_s=rounded_or_none(result.wrong_from_s),
         wrong_until_s=rounded_or_none(result.wrong_until_s),
         flapped=tuple(
             FlapRecord(str(flap.verdict), rounded(flap.from_s), rounded(flap.until_s))

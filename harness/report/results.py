@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION: Literal[2] = 2
 """Increases when a field is removed or changes its meaning, not when one is added."""
 
+_LEVELS = 4
+"""The document, its steps, a step, and its cells have an entry a line."""
 _FAULTS = 5
 """The maximum number of faults reported for a malformed file."""
 _WRITTEN_BY = "use a file that `netpol run --results=FILE` wrote"
@@ -54,10 +56,13 @@ class Results:
     steps: tuple[StepRecord, ...]
 
     def to_json(self) -> str:
-        """Return the text of a results.json: the run, its steps and their counts."""
+        """Return the text of a results.json: the run, its steps and their counts.
+
+        Each cell is on one line, so that files with many cells stay small.
+        """
         summary = _summary(self.steps)
         document = _Document(SCHEMA_VERSION, self.run, summary, self.steps)
-        return json_text(_adapter().dump_python(document), indent=1) + "\n"
+        return json_text(_adapter().dump_python(document), _LEVELS) + "\n"
 
     @classmethod
     def from_json(cls, text: str, file: str) -> Results:

@@ -1,13 +1,14 @@
-"""A Kubernetes object inline, with the keys in the order in which people write them."""
+"""A Kubernetes object as YAML, with the keys in the order in which people write them."""
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from harness.model import Manifest
-from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, prose
+from harness.scenario.yaml_text import Layout, Listed, Mapped, Node, document, prose
 
 _ORDER = (
     "apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "spec",
@@ -28,6 +29,12 @@ def manifest(written: Manifest) -> Mapped:
         metadata = {key: item for key, item in body["metadata"].items() if key != "namespace"}
         body = {**body, "metadata": metadata}
     return _mapping(body, Layout.OPEN)
+
+
+@functools.lru_cache(maxsize=1024)  # An object stays for many steps.
+def as_yaml(written: Manifest) -> str:
+    """Return the object as a YAML document, with its namespace."""
+    return document(_mapping(json.loads(written.json), Layout.OPEN))
 
 
 def _mapping(body: Mapping[str, Any], layout: Layout) -> Mapped:

@@ -74,6 +74,26 @@ def test_a_cluster_is_checked_against_the_seam_where_it_is_defined(cluster: Clus
     assert Cluster in type(cluster).__mro__
 
 
+def test_a_cluster_tells_where_pods_are_and_which_addresses_things_have(
+    cluster: Cluster,
+) -> None:
+    assert [item for item in cluster.placements() if item.of == SERVER] == []
+    cluster.sync(STATE)
+    placed = {item.of: item for item in cluster.placements()}
+    assert all(placed[ref].node and placed[ref].addresses for ref in (SERVER, CLIENT, OTHER))
+    assert placed[SERVER].node == placed[CLIENT].node
+    assert placed[ServiceRef("a", "web")].addresses
+    addresses = [address for item in placed.values() for address in item.addresses]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_a_trace_says_something_about_each_probe(cluster: Cluster) -> None:
+    cluster.sync(STATE)
+    traces = cluster.trace([CLIENT_TCP, OTHER_TCP])
+    assert [trace.probe for trace in traces] == [CLIENT_TCP, OTHER_TCP]
+    assert all(trace.says for trace in traces)
+
+
 def outcomes(cluster: Cluster, probes: Sequence[Probe]) -> dict[Probe, Verdict | ProbeError]:
     return {seen.probe: seen.outcome for seen in cluster.probe(probes)}
 

@@ -37,7 +37,7 @@ from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.kube.starts import Starts
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
-from harness.model import DeniesBy, FirstMoments, Networks, Observation, Probe, State
+from harness.model import DeniesBy, FirstMoments, Networks, Observation, Placement, Probe, State
 
 __all__ = [
     "Cleaning",
@@ -223,6 +223,10 @@ class KubeCluster(Cluster):
     def watch_starts(self, probes: Sequence[Probe]) -> AbstractContextManager[FirstMoments]:
         """Have new pods probe from their first moment; see ``Cluster``."""
         return self._starts.watch(lambda: self._reconciler.view, probes)
+
+    def placements(self) -> tuple[Placement, ...]:
+        """Return where the pods and Services are; see ``Cluster``."""
+        return self._reconciler.view.placements()
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the network plugin and both ends of the probes; see ``diagnosis``."""

@@ -19,6 +19,7 @@ from harness.model import (
     Networks,
     NodePortRef,
     NodeRef,
+    Placement,
     Pod,
     PodRef,
     Probe,
@@ -97,6 +98,14 @@ class View:
     def node(self, index: int) -> LiveNode:
         """Return node ``index``, counted from 1; after the last node follows the first."""
         return self.nodes[(index - 1) % len(self.nodes)]
+
+    def placements(self) -> tuple[Placement, ...]:
+        """Return where the pods are, and the addresses of Services."""
+        pods = [Placement(ref, pod.node, pod.addresses) for ref, pod in self.pods.items()]
+        services = [
+            Placement(ServiceRef(*key), "", live.addresses) for key, live in self.services.items()
+        ]
+        return (*pods, *services)
 
     def meant_by(self, placeholder: Placeholder, networks: Callable[[], Networks]) -> str:
         """Return the address, or the block of all pods, that a placeholder stands for.

@@ -106,6 +106,8 @@ class Child:
                 self._jobs.put((channel, self._starts))
             case protocol.Describe(probes=probes):
                 self._jobs.put((channel, lambda: protocol.Text(self._reconciler.describe(probes))))
+            case protocol.Places():
+                self._jobs.put((channel, lambda: protocol.Placed(self._reconciler.placements())))
             case _:
                 channel.close()
 

@@ -19,7 +19,7 @@ from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.prober import ProbeOutcome
 from harness.errors import ClusterError
-from harness.model import FirstMoments, Observation, Probe, ProbeError, State
+from harness.model import FirstMoments, Observation, Placement, Probe, ProbeError, State
 from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
@@ -186,6 +186,14 @@ class NetnsCluster(Cluster):
         if isinstance(answer, protocol.Started):
             moments.init += [item for _, item in _observations(probes, answer.init)]
             moments.main += [item for _, item in _observations(probes, answer.main)]
+
+    def placements(self) -> tuple[Placement, ...]:
+        """Return where the pods and Services are; see ``Cluster``."""
+        try:
+            answer = self._request(protocol.Places())
+        except ClusterError:
+            return ()
+        return answer.placements if isinstance(answer, protocol.Placed) else ()
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the live objects and rules behind some probes; see ``Cluster``."""

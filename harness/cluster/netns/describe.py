@@ -9,6 +9,7 @@ from harness.model import (
     ExternalRef,
     NodePortRef,
     NodeRef,
+    Placement,
     PodRef,
     Probe,
     ServiceName,
@@ -27,6 +28,16 @@ def describe_ends(state: State, addresses: Addresses, probes: Sequence[Probe]) -
     for name in namespaces:
         lines += _namespace(state, name)
     return "\n".join(lines)
+
+
+def placements(addresses: Addresses) -> tuple[Placement, ...]:
+    """Return where the pods are, and the addresses of Services."""
+    pods = [
+        Placement(ref, f"node/{addresses.node_of[ref]}", ips)
+        for ref, ips in addresses.pods.items()
+    ]
+    services = [Placement(ServiceRef(*key), "", ips) for key, ips in addresses.services.items()]
+    return (*pods, *services)
 
 
 def nodes_of(addresses: Addresses, probes: Sequence[Probe]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from harness.cluster.netns.prober import ProbeOutcome
-from harness.model import Probe, State
+from harness.model import Placement, Probe, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,11 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Tell where things are. Answered by Placed or Failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The request was fulfilled."""
 
@@ -91,6 +96,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the pods and Services of the last Sync are."""
+
+    placements: tuple[Placement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed, and why."""
 
@@ -98,8 +110,8 @@ class Failed:
     hint: str | None = None
 
 
-Request = Hello | Sync | Starts | Probes | Describe
-Answer = Ready | Done | Text | Outcomes | Started | Failed
+Request = Hello | Sync | Starts | Probes | Describe | Places
+Answer = Ready | Done | Text | Outcomes | Started | Placed | Failed
 
 
 def send(channel: socket.socket, message: Request | Answer) -> None:

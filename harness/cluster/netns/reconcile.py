@@ -18,7 +18,7 @@ from harness.cluster.netns.addresses import (
     with_implied,
 )
 from harness.cluster.netns.counter import Counter
-from harness.cluster.netns.describe import describe_ends, nodes_of
+from harness.cluster.netns.describe import describe_ends, nodes_of, placements
 from harness.cluster.netns.kernel import list_nft, refusal
 from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
@@ -34,6 +34,7 @@ from harness.model import (
     Family,
     Networks,
     NodeRef,
+    Placement,
     Pod,
     PodRef,
     Probe,
@@ -270,6 +271,10 @@ class Reconciler:
         return names.answer(self.view.zone if self.view else names.Zone({}), query)
 
     # ------------------------------------------------------------------ describing
+
+    def placements(self) -> tuple[Placement, ...]:
+        """Return where the pods are, and the addresses of Services."""
+        return placements(self.view.addresses) if self.view else ()
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the ends of some probes, with the live rules; moves the calling thread."""

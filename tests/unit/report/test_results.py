@@ -19,12 +19,17 @@ from harness.report import (
     CellRecord,
     FlapRecord,
     GapRecord,
+    NamespaceRecord,
+    ObjectRecord,
     Outcome,
     PhaseRecord,
+    PodRecord,
+    PortRecord,
     Results,
     Run,
     StartRecord,
     StepRecord,
+    TopologyRecord,
     WatchRecord,
     in_order,
     schema,
@@ -71,7 +76,14 @@ NUMBERS = dict.fromkeys(
     ),
     SECONDS,
 ) | dict.fromkeys(
-    ("wrong_until_s", "time_to_deny_s", "time_to_allow_s", "held_s", "connected_s"),
+    (
+        "wrong_from_s",
+        "wrong_until_s",
+        "time_to_deny_s",
+        "time_to_allow_s",
+        "held_s",
+        "connected_s",
+    ),
     st.none() | SECONDS,
 )
 
@@ -83,6 +95,19 @@ def records(kind: type, **parts: object) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{name: given_.get(name, ...) for name in names})
 
 
+LABELS = st.dictionaries(st.text(), st.text(), max_size=2)
+NAMESPACES = st.lists(records(NamespaceRecord, labels=LABELS), max_size=2).map(tuple)
+PORTS = st.lists(records(PortRecord), max_size=1).map(tuple)
+PODS = st.lists(records(PodRecord, labels=LABELS, ports=PORTS), max_size=2).map(tuple)
+OBJECTS = st.lists(records(ObjectRecord), max_size=2).map(tuple)
+TOPOLOGIES = st.just(TopologyRecord()) | records(
+    TopologyRecord,
+    namespaces=NAMESPACES,
+    pods=PODS,
+    services=st.just(()),
+    externals=st.just(()),
+    objects=OBJECTS,
+)
 FLAPS = st.lists(records(FlapRecord), max_size=2).map(tuple)
 CELLS = st.lists(records(CellRecord, flapped=FLAPS), max_size=3).map(tuple)
 GAPS = st.lists(records(GapRecord), max_size=2).map(tuple)
@@ -90,7 +115,8 @@ WATCHES = st.lists(records(WatchRecord, gaps=GAPS), max_size=2).map(tuple)
 PHASES = records(PhaseRecord, from_s=st.none() | SECONDS, until_s=st.none() | SECONDS)
 STARTS = st.lists(records(StartRecord, init=PHASES, main=PHASES, lost=GAPS), max_size=2).map(tuple)
 STEPS = st.lists(
-    records(StepRecord, cells=CELLS, watched=WATCHES, started=STARTS), max_size=3
+    records(StepRecord, topology=TOPOLOGIES, cells=CELLS, watched=WATCHES, started=STARTS),
+    max_size=3,
 ).map(tuple)
 
 
@@ -149,6 +175,15 @@ def test_the_document() -> None:
         "status": "limited",
         "limitation": "it leaks (a/b#1; v1)",
     }
+
+
+def test_a_cell_is_on_one_line_of_the_file() -> None:
+    text = Results(RUN, (STEP,)).to_json()
+    lines = [line for line in text.splitlines() if '"source":' in line]
+    assert [json.loads(line.rstrip(",")) for line in lines] == json.loads(text)["steps"][0][
+        "cells"
+    ]
+    assert '\n "run": {\n  "run_id": "np1",\n' in text
 
 
 def test_a_field_of_a_later_release_is_ignored_and_one_of_it_may_be_missing() -> None:
