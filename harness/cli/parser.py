@@ -140,6 +140,16 @@ def _add_probe_verb(verbs: Any) -> None:
 def _add_report_verb(verbs: Any) -> None:
     report = _verb(verbs, "report", "report", "print what a file of results says")
     report.add_argument("file", metavar="RESULTS", type=Path, help="a file of --results")
+    one = report.add_argument_group("one cell")
+    one.add_argument(
+        "--cell",
+        metavar="PAIR",
+        help="all that is known of one cell, like 'y/a -> x/b:80', where it is not as expected",
+    )
+    one.add_argument("--step", metavar="STEP", help="in the step of this name, or FILE::STEP")
+    one.add_argument(
+        "--previous", metavar="FILE", type=Path, help="and what it gave in these earlier results"
+    )
 
 
 def _add_cluster_verbs(verbs: Any) -> None:

@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.files import display
-from harness.report import Results, failure, in_order, summary
+from harness.report import CellRecord, Results, StepRecord, failure, in_order, page, summary
+from harness.suggest import nearest
+
+_STEPS = 10
+"""The maximum number of steps that a message names."""
 
 
 def report(parsed: argparse.Namespace) -> int:
     """Print a file of results in the form that the options ask for; by default as text."""
+    if not parsed.cell and (parsed.step or parsed.previous):
+        name = "--step" if parsed.step else "--previous"
+        raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
     results = _read(parsed.file)
-    print(_text(results))
+    if not parsed.cell:
+        print(_text(results))
+        return Exit.OK
+    previous = _read(parsed.previous) if parsed.previous else None
+    for step, cell in _cells(results.steps, parsed.cell, parsed.step):
+        print(f"{step.name}, {step.outcome}, on {step.cluster}")
+        print(page(step, cell, previous))
+        print()
     return Exit.OK
+
+
+def _cells(
+    steps: Sequence[StepRecord], pair: str, wanted: str | None
+) -> list[tuple[StepRecord, CellRecord]]:
+    """Return the cells of a pair in the steps that are asked for; those that are odd, if any are.
+
+    Raises UsageError if there is none, or if they are in several steps and none of them is odd.
+    """
+    asked = [step for step in steps if wanted in {None, step.step, step.name}]
+    if not asked:
+        names = [step.step for step in steps]
+        raise UsageError(
+            f"no step {wanted!r}", nearest(str(wanted), names) or "see `netpol report`"
+        )
+    name = " ".join(pair.split())
+    found = [(step, cell) for step in asked for cell in step.cells if cell.pair == name]
+    if not found:
+        pairs = dict.fromkeys(cell.pair for step in asked for cell in step.cells)
+        hint = nearest(name, pairs) or "write it as reports do: 'y/a -> x/b:80'"
+        raise UsageError(f"no step has the cell {name!r}", hint)
+    chosen = [(step, cell) for step, cell in found if cell.is_odd] or found
+    if len(chosen) > 1 and not chosen[0][1].is_odd:
+        shown = "; ".join(step.name for step, _ in chosen[:_STEPS])
+        fact = f"{name!r} is as expected in {len(chosen)} steps: {shown}"
+        raise UsageError(fact, "choose one with --step")
+    return chosen
 
 
 def _read(path: Path) -> Results:

@@ -5,12 +5,13 @@
 ``tally`` counts them. ``enforcement`` computes statistics of times.
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
 ``text``, ``results`` and ``junit`` format StepRecords,
-``explanation`` formats explanations of the oracle.
+``page`` tells all about one cell, ``explanation`` formats explanations of the oracle.
 """
 
 from harness.report.explanation import as_written, explained, path, reasons
 from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import properties
+from harness.report.page import page
 from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
 from harness.report.record import (
     Background,
@@ -74,6 +75,7 @@ __all__ = [
     "failure",
     "grid",
     "in_order",
+    "page",
     "path",
     "properties",
     "prospect",

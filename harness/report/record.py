@@ -132,6 +132,11 @@ class CellRecord:
     cni: TraceRecord | None = None
 
     @property
+    def is_odd(self) -> bool:
+        """Whether the cell fails its step, or ends it with an error."""
+        return self.status in _ODD
+
+    @property
     def pair(self) -> str:
         """The probe as text."""
         suffix = " (IPv6)" if self.family == 6 else ""
@@ -141,6 +146,9 @@ class CellRecord:
     def column(self) -> str:
         """The destination as the head of a column."""
         return _head(self.destination, self.family)
+
+
+_ODD = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.UNPROVEN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from textwrap import indent
 
 from harness.model import CellStatus
 from harness.report.enforcement import lines as enforcement_lines
 from harness.report.grid import Grid, grid
-from harness.report.record import CellRecord, Outcome, StepRecord
+from harness.report.page import detail, page
+from harness.report.record import Outcome, StepRecord
 from harness.report.tally import counted, excuses, flaps, tally
 from harness.report.watches import details as watch_details
 from harness.report.watches import facts as watch_facts
@@ -20,6 +20,8 @@ _ROWS = 20
 """A failure with more rows than this shows only those that are not as expected."""
 _DETAILS = 10
 """The maximum number of cells that a failure explains; the table marks all of them."""
+_PAGES = 2
+"""The maximum number of cells that a failure shows with the policies and pods around them."""
 
 _WORTH_REPORTING_S = 0.01
 
@@ -122,10 +124,13 @@ def sentence(step: StepRecord) -> str:
 
 
 def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
-    """Describe what is wrong: a sentence, the table, then each cell with location and reasons."""
+    """Describe what is wrong: a sentence, the table, then each cell with location and reasons.
+
+    The first cells have a whole page.
+    """
     rounds = f"{counted(step.full_rounds, 'full round')}, {step.probe_s:.1f} s of probing"
     parts = [f"step '{step.step}': {sentence(step)} ({rounds})"]
-    odd = [cell for cell in step.cells if cell.status in _ODD]
+    odd = [cell for cell in step.cells if cell.is_odd]
     sources = tuple(dict.fromkeys(cell.source for cell in step.cells))
     shown = sources
     if len(sources) > _ROWS:
@@ -137,52 +142,11 @@ def failure(step: StepRecord, width: int = WIDTH, colour: bool = False) -> str:
     if notes:
         parts[-1] += f"\n  ({'; '.join(notes)})"
     parts += watch_details(step)
-    parts += [_detail(cell) for cell in odd[:_DETAILS]]
+    parts += [page(step, cell) for cell in odd[:_PAGES]]
+    parts += [detail(cell) for cell in odd[_PAGES:_DETAILS]]
     if len(odd) > _DETAILS:
         parts.append(f"... and {counted(len(odd) - _DETAILS, 'more cell')}, marked in the table")
     return "\n\n".join(parts)
-
-
-_ODD = {CellStatus.NO_VERDICT, CellStatus.WRONG, CellStatus.UNPROVEN}
-"""The statuses that fail a step."""
-
-
-def _detail(cell: CellRecord) -> str:
-    text = f"{cell.location}: {cell.pair}: {_observed(cell)}"
-    if cell.limitation:
-        text += f"\n    known limitation (the table says {cell.stated}): {cell.limitation}"
-        if cell.rejected or cell.observed == cell.stated:
-            text += (
-                "\n    hint: the limitation is no longer observed; remove it from the CNI profile"
-            )
-    if cell.reasons:
-        text += f"\n{indent(cell.reasons, '    ')}"
-    if cell.raw and cell.raw not in {cell.observed, cell.reason}:
-        text += f"\n    probe output: {cell.raw.strip()}"
-    if cell.command:
-        text += f"\n    reproduce: {cell.command}"
-    return text
-
-
-def _observed(cell: CellRecord) -> str:
-    match cell.status:
-        case CellStatus.NO_VERDICT:
-            return f"no verdict ({cell.reason}), expected {cell.expected}"
-        case CellStatus.UNPROVEN:
-            also = "also " if cell.control == cell.observed else ""
-            control = (
-                f"the control step (no policies applied) {also}got {cell.control}"
-                if cell.control
-                else "no step saw this pair connect, and the control step did not probe it"
-            )
-            return (
-                f"{cell.observed} as expected, but unproven: {control}\n"
-                "    hint: does the destination listen on that port? For a pair that never "
-                "connects, declare `never-allowed`"
-            )
-        case _:
-            reason = f"\n    {cell.reason}" if cell.reason else ""
-            return f"observed {cell.observed}, expected {cell.expected}{reason}"
 
 
 # ------------------------------------------------------------------ the end of a run

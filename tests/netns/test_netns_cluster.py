@@ -164,6 +164,20 @@ def test_every_source_reaches_every_kind_of_destination(
 
 
 @BOTH
+def test_a_trace_names_the_rule_that_dropped_a_packet(
+    cluster: NetnsCluster, family: Family
+) -> None:
+    cluster.sync(replace(STATE, policies=(policy(podSelector={"matchLabels": {"app": "far"}}),)))
+    denied = Probe(CLIENT, Destination(FAR, 81), family)
+    allowed = Probe(CLIENT, Destination(WEB, 80), family)
+    traces = cluster.trace([denied, allowed])
+    assert [trace.probe for trace in traces] == [denied, allowed]
+    assert traces[0].says.startswith("node/2: chain ingress_")
+    assert traces[0].says.endswith("1 packet: isolated by x/p")
+    assert traces[1].says == "no rule of a policy dropped a packet"
+
+
+@BOTH
 def test_services_lead_to_their_pods(cluster: NetnsCluster, family: Family) -> None:
     cluster.sync(STATE)
     table: dict[Asked, Verdict] = {}

@@ -108,6 +108,8 @@ class Child:
                 self._jobs.put((channel, lambda: protocol.Text(self._reconciler.describe(probes))))
             case protocol.Places():
                 self._jobs.put((channel, lambda: protocol.Placed(self._reconciler.placements())))
+            case protocol.Counters():
+                self._jobs.put((channel, lambda: protocol.Counted(self._reconciler.counts())))
             case _:
                 channel.close()
 

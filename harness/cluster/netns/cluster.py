@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.cluster import Capabilities, Cluster, Gap
-from harness.cluster.netns import kernel, protocol
+from harness.cluster.netns import kernel, protocol, trace
 from harness.cluster.netns.addresses import NODES
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.prober import ProbeOutcome
+from harness.cluster.netns.trace import RuleCount
 from harness.errors import ClusterError
-from harness.model import FirstMoments, Observation, Placement, Probe, ProbeError, State
+from harness.model import FirstMoments, Observation, Placement, Probe, ProbeError, State, Trace
 from harness.policy import builtin, kinds
 
 _SETTLE_S = 3.0
@@ -194,6 +195,22 @@ class NetnsCluster(Cluster):
         except ClusterError:
             return ()
         return answer.placements if isinstance(answer, protocol.Placed) else ()
+
+    def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
+        """Return which rules dropped packets of one more probe; see ``Cluster``."""
+        return tuple(map(self._trace, probes))
+
+    def _trace(self, probe: Probe) -> Trace:
+        try:
+            before = self._counts()
+            self.probe([probe])
+            return Trace(probe, trace.says(before, self._counts()))
+        except ClusterError as error:
+            return Trace(probe, f"nothing was learned: {error.message}")
+
+    def _counts(self) -> tuple[RuleCount, ...]:
+        answer = self._request(protocol.Counters())
+        return answer.counts if isinstance(answer, protocol.Counted) else ()
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the live objects and rules behind some probes; see ``Cluster``."""

@@ -144,7 +144,16 @@ def run_nft(scripts: Mapping[int, str]) -> None:
 
 def list_nft(netns: int, table: str) -> str:
     """Return the live rules of a table of family inet. Moves the calling thread."""
-    process = _start_nft(netns, "-s", "list", "table", "inet", table)
+    return _listed(netns, "-s", "list", "table", "inet", table)
+
+
+def list_nft_counters(netns: int, table: str) -> str:
+    """Return the same rules with their counters. Moves the calling thread."""
+    return _listed(netns, "list", "table", "inet", table)
+
+
+def _listed(netns: int, *arguments: str) -> str:
+    process = _start_nft(netns, *arguments)
     rules, error = process.communicate("")
     return rules if process.returncode == 0 else error
 

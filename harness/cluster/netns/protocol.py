@@ -13,6 +13,7 @@ import struct
 from dataclasses import dataclass
 
 from harness.cluster.netns.prober import ProbeOutcome
+from harness.cluster.netns.trace import RuleCount
 from harness.model import Placement, Probe, State
 
 
@@ -69,6 +70,11 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """Read the counters of the rules of policies. Answered by Counted or Failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The request was fulfilled."""
 
@@ -103,6 +109,13 @@ class Placed:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """The rules of policies that have a counter, on all nodes."""
+
+    counts: tuple[RuleCount, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The request failed, and why."""
 
@@ -110,8 +123,8 @@ class Failed:
     hint: str | None = None
 
 
-Request = Hello | Sync | Starts | Probes | Describe | Places
-Answer = Ready | Done | Text | Outcomes | Started | Placed | Failed
+Request = Hello | Sync | Starts | Probes | Describe | Places | Counters
+Answer = Ready | Done | Text | Outcomes | Started | Placed | Counted | Failed
 
 
 def send(channel: socket.socket, message: Request | Answer) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from socket import socket
 
-from harness.cluster.netns import names, tables
+from harness.cluster.netns import names, tables, trace
 from harness.cluster.netns.addresses import (
     DNS_SERVICE,
     Addresses,
@@ -19,13 +19,14 @@ from harness.cluster.netns.addresses import (
 )
 from harness.cluster.netns.counter import Counter
 from harness.cluster.netns.describe import describe_ends, nodes_of, placements
-from harness.cluster.netns.kernel import list_nft, refusal
+from harness.cluster.netns.kernel import list_nft, list_nft_counters, refusal
 from harness.cluster.netns.listeners import Server, listen, stop_listening
 from harness.cluster.netns.loop import Loop
 from harness.cluster.netns.network import HostNetns, Network, RouterNetns
 from harness.cluster.netns.parts import PARTS, Parts, PodStart, Snapshot
 from harness.cluster.netns.ranges import ranges
 from harness.cluster.netns.tables import Slot, Table
+from harness.cluster.netns.trace import RuleCount
 from harness.cluster.netns.view import ClusterView, SourceHost, SourcePorts
 from harness.errors import ClusterError
 from harness.model import (
@@ -289,6 +290,18 @@ class Reconciler:
             rules = list_nft(self._network.nodes[number].netns, tables.name_in(*found))
             parts.append(f"policy rules on node/{number}:\n{rules.rstrip()}")
         return "\n".join(parts)
+
+    def counts(self) -> tuple[RuleCount, ...]:
+        """Return the counters of the live rules of policies; moves the calling thread."""
+        return tuple(
+            count
+            for (number, name), found in self._loaded.items()
+            if name == "netpol"
+            for count in trace.counts(
+                number,
+                list_nft_counters(self._network.nodes[number].netns, tables.name_in(*found)),
+            )
+        )
 
 
 def with_addresses(state: State, addresses: Addresses) -> State:

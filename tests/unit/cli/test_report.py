@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,58 @@ def test_a_report_is_what_is_wrong_and_the_summary(
         "s.yaml:9:9: x/a -> y/b:81: observed allowed, expected TIMEOUT\n\n"
         "2 cells: 1 proven, 1 wrong, in 1 step of 1 scenario on fake\n"
     )
+
+
+def test_a_page_is_printed_for_each_step_where_the_cell_is_odd(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = replace(WRONG, observed="TIMEOUT", status=CellStatus.PROVEN)
+    later = replace(STEP, step="it is still shut", outcome=Outcome.PASSED, cells=(RIGHT, right))
+    file = written(tmp_path, STEP, later)
+    assert main(["report", file, "--cell", "x/a  -> y/b:81"]) == Exit.OK
+    assert capsys.readouterr().out == (
+        "s.yaml::it is shut, wrong, on fake\n"
+        "s.yaml:9:9: x/a -> y/b:81: observed allowed, expected TIMEOUT\n\n"
+    )
+    words = ["--step", "s.yaml::it is still shut", "--previous", file]
+    assert main(["report", file, "--cell", "x/a -> y/b:81", *words]) == Exit.OK
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "s.yaml:9:9: x/a -> y/b:81: observed TIMEOUT, expected TIMEOUT",
+        "    earlier: TIMEOUT, expected TIMEOUT (proven), in run np1 of "
+        "2030-01-01T00:00:00+00:00 on fake",
+        "",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--step", "x"], "--step is about one cell\nhint: add --cell='SOURCE -> DESTINATION'\n"),
+        (
+            ["--previous", "x"],
+            "--previous is about one cell\nhint: add --cell='SOURCE -> DESTINATION'\n",
+        ),
+        (
+            ["--cell", "x/a -> y/b:82"],
+            "no step has the cell 'x/a -> y/b:82'\nhint: did you mean 'x/a -> y/b:81'?\n",
+        ),
+        (
+            ["--cell", "x/a -> y/b:81", "--step", "it is shuf"],
+            "no step 'it is shuf'\nhint: did you mean 'it is shut'?\n",
+        ),
+        (
+            ["--cell", "x/a -> y/b:80"],
+            "'x/a -> y/b:80' is as expected in 2 steps: s.yaml::it is shut; s.yaml::later\n"
+            "hint: choose one with --step\n",
+        ),
+    ],
+)
+def test_what_cannot_be_shown_says_why(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = written(tmp_path, STEP, replace(STEP, step="later"))
+    assert main(["report", file, *words]) == Exit.USAGE
+    assert capsys.readouterr().err == message
 
 
 def test_a_file_that_is_not_there_is_an_error(
