@@ -49,16 +49,26 @@ class Scope(enum.Enum):
 
 @functools.lru_cache(maxsize=64)
 def pairs(state: State) -> tuple[Probe, ...]:
-    """Return the pairs of pods, and of pods and ClusterIPs, that a table could ask about."""
+    """Return the pairs of pods, and of pods and ClusterIPs, that a table could ask about.
+
+    Not a pod and itself, also not through a Service: the API does not define it (R46), and on a
+    cluster without hairpin it never connects.
+    """
     pods = [pod for pod in state.pods if not pod.host_network]
-    ends = [Destination(pod.ref, p.number, p.protocol) for pod in pods for p in pod.ports]
-    ends += [
-        Destination(ServiceRef(item.namespace, item.name), port.number, port.protocol)
-        for item in state.services
-        if item.type is ServiceType.CLUSTER_IP
-        for port in item.ports
+    ends = [
+        (Destination(pod.ref, port.number, port.protocol), {pod.ref})
+        for pod in pods
+        for port in pod.ports
     ]
-    return tuple(Probe(pod.ref, end) for pod in pods for end in ends if end.host != pod.ref)
+    for item in state.services:
+        if item.type is not ServiceType.CLUSTER_IP:
+            continue
+        host, behind = (
+            ServiceRef(item.namespace, item.name),
+            {p.ref for p in state.endpoints(item)},
+        )
+        ends += [(Destination(host, port.number, port.protocol), behind) for port in item.ports]
+    return tuple(Probe(pod.ref, end) for pod in pods for end, own in ends if pod.ref not in own)
 
 
 def seen(state: State) -> Seen:

@@ -17,7 +17,7 @@ from harness.generate import Generator, Scope, fixture_file, write_cases
 from harness.generate.changes import flips, seen_with
 from harness.generate.draw import Rotation
 from harness.generate.variants import variants
-from harness.model import Scenario, State, Verdict
+from harness.model import Scenario, ServiceRef, State, Verdict
 from harness.policy import parsed, placeholders
 from harness.scenario.write import write
 
@@ -72,6 +72,20 @@ def test_each_case_has_denials_and_admissions_that_one_part_decides(cases: list[
         assert Verdict.TIMEOUT in {table[probe] for probe in flipped}, case.name
 
 
+def test_no_pod_is_asked_about_itself_through_a_service(cases: list[Scenario]) -> None:
+    """It needs hairpin, and the API does not define what policies do to it."""
+    for step in (step for case in cases for step in case.steps):
+        for cell in step.table.cells:
+            host = cell.probe.destination.host
+            service = (
+                step.state.service(host.namespace, host.name)
+                if isinstance(host, ServiceRef)
+                else None
+            )
+            behind = {pod.ref for pod in step.state.endpoints(service)} if service else set()
+            assert cell.probe.source not in behind, (step.name, cell.probe)
+
+
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     found = []
     for hash_seed in ("1", "2"):
@@ -103,7 +117,7 @@ def _bare(state: State) -> Mapping[object, object]:
     return {pod.ref: (pod.ports, pod.node, pod.incarnation) for pod in state.pods}
 
 
-def test_a_deck_deals_every_theme_before_any_again() -> None:
+def test_every_theme_has_its_turn_before_any_has_it_again() -> None:
     rotation = Rotation("seed", "abcde")
     dealt = [rotation.at(place) for place in range(15)]
     assert [sorted(dealt[start : start + 5]) for start in (0, 5, 10)] == [list("abcde")] * 3
