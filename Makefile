@@ -42,7 +42,7 @@ help: ## list the targets and variables
 	@echo "  CONTEXT=...      with current: the name of a context in your kubeconfig"
 	@echo "  KEEP=1           with kind: keep the cluster, and reuse it the next time"
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
-	@echo "  INSTALL=yes      where nft is missing, root gets it through apt-get; no: say what to install"
+	@echo "  INSTALL=yes      where nft or Chromium is missing, root gets it through apt-get; no: say what to install"
 	@echo "  WHEEL=FILE       with test-wheel: this wheel instead of a new one"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
 	@echo "  PYTHON, VENV     the Python of the virtual environment (python3), and its folder (.venv)"
@@ -99,6 +99,17 @@ nft:
 	  echo "hint: install the package nftables, then run this again"; exit 1; \
 	fi
 
+# Without it, the tests of the HTML report in a browser are skipped.
+.PHONY: chromium
+chromium:
+	@if command -v chromedriver >/dev/null; then exit 0; fi; \
+	if [ "$(INSTALL)" = yes ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "the tests of the HTML report need Chromium: apt-get install chromium chromium-driver"; \
+	  apt-get install -y -qq chromium chromium-driver >/dev/null 2>&1 \
+	    || { apt-get update -qq && apt-get install -y -qq chromium chromium-driver >/dev/null; } \
+	    || echo "Chromium cannot be installed here: the tests that need it are skipped"; \
+	fi
+
 # ---------------------------------------------------------------- running
 
 .PHONY: no-canary-off
@@ -140,11 +151,11 @@ down: $(RUN_STAMP) ## delete that cluster
 	@$(BIN)/netpol down
 
 .PHONY: test
-test: nft $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract
+test: nft chromium $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract, browser
 	@$(BIN)/pytest tests -n 4 --dist loadgroup $(ARGS)
 
 .PHONY: cover
-cover: nft $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
+cover: nft chromium $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest tests -n 4 --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet

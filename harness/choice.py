@@ -215,6 +215,12 @@ RUN_OPTIONS = (
         help="write all results of the run as JSON",
     ),
     Option(
+        name="html",
+        metavar="FILE",
+        parse=Path,
+        help="write a report of the run as one HTML page",
+    ),
+    Option(
         name="include",
         choices=("disruptive", "scale"),
         repeats=True,

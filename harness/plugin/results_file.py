@@ -1,4 +1,7 @@
-"""The file of ``--netpol-results``: written completely or not at all; devices directly."""
+"""The files of ``--netpol-results`` and ``--netpol-html``: written completely or not at all.
+
+Devices are written directly.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +35,10 @@ from harness.report import (
     summary,
     table,
 )
+from harness.report.html import page
 
+_FORMATS: Mapping[str, Callable[[Results], str]] = {"results": Results.to_json, "html": page}
+"""The options that name a file for the results, and how it is written."""
 _LEFT = "netpol_leftovers"
 _INTERRUPTED_WORKER = "keyboard-interrupt"  # xdist's error of a worker that got SIGINT
 _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
@@ -107,15 +110,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def _make_room_for_results(config: pytest.Config) -> None:
-    path: Path | None = config.getoption("netpol_results")
-    if path is None:
-        return
-    try:
-        results_file.make_room(path)
-    except OSError as error:
-        config.option.netpol_results = None
-        where = f"{options.spelled(config, 'results')}={path}"
-        raise pytest.UsageError(f"{where}: {error.strerror}") from None
+    files = _files(config)
+    for name, path in files.items():
+        try:
+            results_file.make_room(path)
+        except OSError as error:
+            for each in files:
+                setattr(config.option, f"netpol_{each}", None)
+            where = f"{options.spelled(config, name)}={path}"
+            raise pytest.UsageError(f"{where}: {error.strerror}") from None
+
+
+def _files(config: pytest.Config) -> Mapping[str, Path]:
+    """Return the files that this run writes, by the name of the option."""
+    return {name: path for name in _FORMATS if (path := config.getoption(f"netpol_{name}"))}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -310,15 +318,16 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """After all workers have ended, remove what crashed ones left, and write results.json."""
+    """After all workers have ended, remove what crashed ones left, and write the results."""
     if options.is_worker(config) or RUN_STATE not in config.stash:
         return
     found = run_state(config)
     if found.crashed or found.ending.interrupted:
         _sweep(config)
-    path: Path | None = config.getoption("netpol_results")
-    if path is not None:
-        _write_results(path, config, found)
+    if files := _files(config):
+        results = _results(config, found)
+        for name, path in files.items():
+            _write_results(results, name, path, config)
 
 
 def _sweep(config: pytest.Config) -> None:
@@ -332,7 +341,7 @@ def _sweep(config: pytest.Config) -> None:
         print(f"not removed: {error}", file=sys.stderr)  # noqa: T201 - the terminal is closed
 
 
-def _write_results(path: Path, config: pytest.Config, found: RunState) -> None:
+def _results(config: pytest.Config, found: RunState) -> Results:
     run = Run(
         run_id=config.getoption("netpol_run_id"),
         started=found.started.isoformat(timespec="seconds"),
@@ -343,12 +352,16 @@ def _write_results(path: Path, config: pytest.Config, found: RunState) -> None:
         refusal=str(found.refusal) if found.refusal else "",
         leftovers=tuple(found.leftovers),
     )
-    results = Results(run, in_order(found.records))
+    return Results(run, in_order(found.records))
+
+
+def _write_results(results: Results, name: str, path: Path, config: pytest.Config) -> None:
+    session = run_state(config).session
     try:
-        results_file.write(path, results.to_json())
+        results_file.write(path, _FORMATS[name](results))
     except OSError as error:
-        where = f"{options.spelled(config, 'results')}={path}"
+        where = f"{options.spelled(config, name)}={path}"
         text = f"{where}: {error.strerror}; no results were written"
         print(text, file=sys.stderr)  # noqa: T201 - the terminal is closed
-        if found.session and found.session.exitstatus == pytest.ExitCode.OK:
-            found.session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if session and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.report import Results
+from harness.report.html import page
 from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, RunScenarios, section, write
 
 pytest_plugins = ["pytester"]
@@ -154,3 +156,35 @@ def test_results_may_go_to_a_fifo(pytester: pytest.Pytester, run_scenarios: RunS
     assert run_scenarios("scenarios", "--netpol-results=fifo").ret == pytest.ExitCode.OK
     thread.join(timeout=60)
     assert json.loads(read[0])["run"]["cluster"] == "netns"
+
+
+# ------------------------------------------------------------------ --netpol-html
+
+
+def test_a_report_is_written_beside_the_results(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    result = run_scenarios("scenarios", "--netpol-html=r/out.html", "--netpol-results=r/out.json")
+    assert result.ret == pytest.ExitCode.OK
+    folder = pytester.path / "r"
+    assert sorted(path.name for path in folder.iterdir()) == ["out.html", "out.json"]
+    results = Results.from_json((folder / "out.json").read_text(encoding="utf-8"), "out.json")
+    assert (folder / "out.html").read_text(encoding="utf-8") == page(results)
+
+
+def test_a_report_that_cannot_be_written_is_an_error(run_scenarios: RunScenarios) -> None:
+    result = run_scenarios("scenarios", "--netpol-html=/dev/full")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert result.errlines == [
+        "--netpol-html=/dev/full: No space left on device; no results were written"
+    ]
+
+
+def test_a_report_in_a_place_that_cannot_be_written_stops_the_run(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    (pytester.path / "folder").mkdir()
+    result = run_scenarios("scenarios", "--netpol-results=out.json", "--netpol-html=folder")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "ERROR: --netpol-html=folder: Is a directory" in result.errlines
+    assert not (pytester.path / "out.json").exists()

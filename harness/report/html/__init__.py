@@ -1,0 +1,57 @@
+"""The HTML report: one page with everything in it, which loads nothing.
+
+``overview`` has what the template renders, ``data`` what the script renders when a scenario is
+opened. The files in ``assets`` are the template, the style, and the script in its parts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+from collections.abc import Sequence
+
+from harness.report.html.data import data
+from harness.report.html.overview import overview
+from harness.report.results import Results
+
+_SCRIPTS = ("page", "table", "timeline", "cell", "scenario", "filters", "main")
+"""The parts of the script, each after those that it uses."""
+
+
+def page(results: Results, previous: Sequence[Results] = ()) -> str:
+    """Return the report as one HTML document.
+
+    ``previous`` are earlier results; a cell shows what they observed of it.
+    """
+    from jinja2 import Environment, StrictUndefined  # Only runs that write a page need it.
+
+    style = _asset("style.css")
+    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    script = f'(() => {{\n"use strict";\n{parts}}})();\n'
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    text = environment.from_string(_asset("page.html.jinja")).render(
+        overview=overview(results),
+        data=data(results, previous),
+        style=style,
+        script=script,
+        policy=_content_policy(style, script),
+    )
+    # A file name may have bytes that are not UTF-8.
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _asset(name: str) -> str:
+    return (importlib.resources.files(__name__) / "assets" / name).read_text(encoding="utf-8")
+
+
+def _content_policy(style: str, script: str) -> str:
+    """Return a Content-Security-Policy: this style and this script, and nothing else."""
+    return f"default-src 'none'; style-src {_digest(style)}; script-src {_digest(script)}"
+
+
+def _digest(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"

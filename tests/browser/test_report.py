@@ -1,0 +1,182 @@
+"""The HTML report in Chromium: it opens, filters work, and a wrong cell leads to its page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_core_python.selenium import Axe
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+from tests.browser.conftest import console, set_scheme, set_width
+from tests.samples import HOSTILE
+
+
+def _all(report: WebDriver, selector: str) -> list[WebElement]:
+    return report.find_elements(By.CSS_SELECTOR, selector)
+
+
+def _one(report: WebDriver, selector: str) -> WebElement:
+    return report.find_element(By.CSS_SELECTOR, selector)
+
+
+def _shown(report: WebDriver, selector: str) -> list[str]:
+    return [found.text for found in _all(report, selector) if found.is_displayed()]
+
+
+def _wait(report: WebDriver, selector: str) -> WebElement:
+    return WebDriverWait(report, 10).until(lambda _: _one(report, selector))
+
+
+def _open_all(report: WebDriver) -> None:
+    report.execute_script(
+        "for (const each of document.querySelectorAll('details')) each.open = true"
+    )
+    steps = "return document.querySelectorAll('details.scenario:not(:has(.step))').length === 0"
+    WebDriverWait(report, 10).until(lambda _: report.execute_script(steps))
+
+
+def _focused(report: WebDriver) -> str:
+    return report.switch_to.active_element.text
+
+
+def _press(report: WebDriver, *keys: str) -> None:
+    ActionChains(report).send_keys(*keys).perform()
+
+
+def test_it_opens_without_an_error(report: WebDriver) -> None:
+    assert report.execute_script("return document.documentElement.dataset.ready") == "yes"
+    _open_all(report)
+    assert console(report) == []
+
+
+def test_a_wrong_cell_leads_to_its_page_and_has_an_address(report: WebDriver) -> None:
+    _one(report, ".failed .pair").click()
+    panel = _wait(report, ".cell.bad")
+    assert _focused(report) == "✗ shop/web -> shop/db:5432: observed allowed, expected TIMEOUT"
+    for fact in ("scenarios/shop.yaml:15:19", "connected to <10.0.0.2>", "last after 5.25 s"):
+        assert fact in panel.text
+    address = report.current_url
+    report.get("about:blank")
+    report.get(address)
+    assert _focused(report) == "✗ shop/web -> shop/db:5432: observed allowed, expected TIMEOUT"
+
+
+def test_the_keyboard_alone_leads_to_any_cell(report: WebDriver) -> None:
+    summary = _one(report, "details.scenario summary")
+    report.execute_script("arguments[0].focus()", summary)
+    _press(report, Keys.ENTER)
+    _wait(report, "table.grid")
+    while report.switch_to.active_element.tag_name != "button":
+        _press(report, Keys.TAB)
+    assert _focused(report) == "allowed"
+    _press(report, Keys.ARROW_DOWN, Keys.ENTER)
+    assert _focused(report) == "shop/web -> shop/db:5432: allowed (proven)"
+    while _focused(report) != "back to the table":
+        _press(report, Keys.TAB)
+    _press(report, Keys.ENTER)
+    assert report.switch_to.active_element.get_attribute("data-place") == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "names"),
+    [
+        ("status", "cell:wrong", ["The database of the shop", HOSTILE]),
+        ("status", "cell:undefined", ["Cells that prove nothing"]),
+        ("status", "step:skipped", ["A scenario that is skipped"]),
+        ("requirement", "R07", ["The database of the shop", "Cells that prove nothing"]),
+        ("scenario", "2", ["A scenario that is skipped"]),
+    ],
+)
+def test_filters(report: WebDriver, name: str, value: str, names: list[str]) -> None:
+    Select(_one(report, f"#f-{name}")).select_by_value(value)
+    assert _shown(report, "details.scenario .name") == [" ".join(each.split()) for each in names]
+
+
+def test_the_search_finds_pods_and_clears(report: WebDriver) -> None:
+    _one(report, "#f-text").send_keys("SHOP/job")
+    assert _shown(report, "details.scenario .name") == ["The database of the shop"]
+    _one(report, "#f-text").send_keys(" and nothing")
+    assert _shown(report, "#none") == ["No scenario matches these filters."]
+    _one(report, "#filters button[type=reset]").click()
+    WebDriverWait(report, 10).until(lambda _: len(_shown(report, "details.scenario .name")) == 4)
+
+
+def test_an_open_scenario_hides_the_steps_of_another_status(report: WebDriver) -> None:
+    _open_all(report)
+    _one(report, ".totals button[data-status='no verdict']").click()
+    assert _shown(report, ".step h3") == ["2. the database admits only the API"]
+    assert _shown(report, "table.grid button:not(.faded)") == ["? no verdict ≠ TIMEOUT"]
+
+
+def test_tables_show_three_views(report: WebDriver) -> None:
+    _one(report, ".failed .pair").click()
+    wrong = _wait(report, "table.grid button.picked")
+    assert wrong.text == "✗ allowed ≠ TIMEOUT"
+    for view, word in (("observed", "allowed"), ("expected", "TIMEOUT")):
+        Select(_one(report, "#f-view")).select_by_value(view)
+        assert wrong.text == word
+
+
+def test_hostile_names_are_shown_and_not_run(report: WebDriver) -> None:
+    _open_all(report)
+    assert [each.get_attribute("id") for each in _all(report, "script")] == ["data", ""]
+    assert _all(report, "body b b") == []
+    titles = report.execute_script(
+        "return [...document.querySelectorAll('.step h3')].map((each) => each.textContent)"
+    )
+    assert f"2. another step of {HOSTILE}" in titles
+
+
+def _contrast(report: WebDriver, selector: str) -> float:
+    """The contrast of the text of an element with the page, as WCAG defines it."""
+    colours = report.execute_script(
+        "return [getComputedStyle(document.querySelector(arguments[0])).color,"
+        " getComputedStyle(document.body).backgroundColor]",
+        selector,
+    )
+    lights = sorted(map(_luminance, colours))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_dark_mode_follows_the_system_and_the_switch(report: WebDriver) -> None:
+    background = "return getComputedStyle(document.body).backgroundColor"
+    light = report.execute_script(background)
+    set_scheme(report, "dark")
+    dark = report.execute_script(background)
+    assert _luminance(light) > 0.9 > 0.05 > _luminance(dark)
+    assert _contrast(report, ".verdict") > 4.5
+    assert _one(report, "#theme").text == "Light"
+    _one(report, "#theme").click()
+    assert report.execute_script(background) == light
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+def test_no_accessibility_finding_and_nothing_wider_than_the_window(
+    report: WebDriver, scheme: str, width: int
+) -> None:
+    set_scheme(report, scheme)
+    set_width(report, width)
+    _open_all(report)
+    found = Axe().run(report)
+    assert [
+        (each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found["violations"]
+    ] == []
+    assert report.execute_script("return document.documentElement.scrollWidth") == width
+
+
+def test_a_printed_page_has_the_failing_cells(report: WebDriver, tmp_path: Path) -> None:
+    report.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert len(_all(report, ".cell.bad")) == 4

@@ -1,0 +1,202 @@
+"""The HTML report as text: what it contains, and what it must never contain."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+from harness.model import CellStatus
+from harness.report import CellRecord, Outcome, Results, StepRecord
+from harness.report.html import page
+from tests.samples import FAILED, GOOD, HOSTILE, RUN, WRONG
+
+
+class _Page(HTMLParser):
+    """The elements of a page, and the text of those that matter."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"meta", "input", "link", "br"}:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        if self._open and self._open[-1] not in _HIDDEN:
+            self.texts.append(text)
+
+    def visible(self) -> str:
+        """The text that people see, with single spaces."""
+        return " ".join(" ".join(self.texts).split())
+
+
+_HIDDEN = {"script", "style", "option", "title"}
+
+
+def _data(text: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_first_line_says_what_is_wrong() -> None:
+    assert (
+        "✗ 3 of 6 steps failed: 2 wrong, 1 no verdict, 1 unproven cells"
+        in _Page(page(FAILED)).visible()
+    )
+
+
+def test_a_good_run_has_no_failures() -> None:
+    seen = _Page(page(GOOD))
+    assert "✓ Nothing failed: 3 of 3 cells proven" in seen.visible()
+    assert not [1 for tag, given in seen.tags if given.get("id") == "failures"]
+
+
+def test_a_run_without_cells_is_not_called_good() -> None:
+    skipped = replace(FAILED.steps[3], outcome=Outcome.SKIPPED)
+    assert "✗ No cell was measured" in _Page(page(Results(RUN, (skipped,)))).visible()
+    assert "✗ No cell was measured" in _Page(page(Results(RUN, ()))).visible()
+
+
+def test_a_refused_cluster_is_named() -> None:
+    refused = Results(replace(RUN, refusal="deny-all <denies> nothing"), ())
+    seen = _Page(page(refused)).visible()
+    assert "✗ No step ran: the cluster was refused" in seen
+    assert "deny-all <denies> nothing" in seen
+
+
+def test_the_page_loads_nothing_and_has_no_inline_handler() -> None:
+    seen = _Page(page(FAILED))
+    for tag, given in seen.tags:
+        assert tag not in {"link", "img", "iframe", "base", "object"}
+        assert not {"src", "style", "srcset"} & set(given)
+        assert not [name for name in given if name.startswith("on")]
+        assert (given.get("href") or "#").startswith("#")
+
+
+def test_only_the_script_and_the_style_of_the_page_are_allowed() -> None:
+    text = page(FAILED)
+    seen = _Page(text)
+    (policy,) = [
+        given["content"]
+        for _, given in seen.tags
+        if given.get("http-equiv") == "Content-Security-Policy"
+    ]
+    *_, script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    hashes = [base64.b64encode(hashlib.sha256(t.encode()).digest()) for t in (style, script)]
+    assert policy == "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'".format(
+        *(each.decode() for each in hashes)
+    )
+
+
+def test_hostile_names_are_text() -> None:
+    text = page(FAILED)
+    seen = _Page(text)
+    assert [tag for tag, _ in seen.tags].count("script") == 2
+    assert "b" not in {tag for tag, given in seen.tags if "bold" in str(given)}
+    assert HOSTILE in _data(text)["scenarios"][3]["name"]
+    assert " ".join(HOSTILE.split()) in seen.visible()
+    assert "49" not in seen.visible()
+
+
+def test_a_name_with_odd_bytes_is_written() -> None:
+    odd = replace(GOOD.steps[0], file="scenarios/\udcff.yaml")
+    page(Results(RUN, (odd,))).encode("utf-8")
+
+
+# ------------------------------------------------------------------ data
+
+
+def _cell(data: Any, scenario: int, step: int, place: int) -> dict[str, Any]:
+    """The cell as the script reads it."""
+    found = data["scenarios"][scenario]["steps"][step]
+    row, column, expected, observed, status, file, line, at = found["cells"][
+        place * 8 : place * 8 + 8
+    ]
+    destination, family = found["columns"][column]
+    more: dict[str, Any] = found["more"].get(str(place), {})
+    return {
+        "source": found["rows"][row],
+        "destination": destination,
+        "family": family,
+        "expected": data["texts"][expected],
+        "observed": data["texts"][observed],
+        "status": data["statuses"][status],
+        "location": f"{data['texts'][file]}:{line}:{at}",
+    } | more
+
+
+def _expected(cell: CellRecord) -> dict[str, Any]:
+    names = ("source", "destination", "family", "expected", "observed", "status", "location")
+    return {name: getattr(cell, name) for name in names}
+
+
+def test_every_cell_is_in_the_data() -> None:
+    data = _data(page(FAILED))
+    places: dict[str, list[StepRecord]] = {}
+    for step in FAILED.steps:
+        places.setdefault(step.file, []).append(step)
+    for scenario, steps in enumerate(places.values()):
+        for number, step in enumerate(steps):
+            for place, cell in enumerate(step.cells):
+                assert _cell(data, scenario, number, place).items() >= _expected(cell).items()
+
+
+def test_a_wrong_cell_has_what_explains_it() -> None:
+    found = _cell(_data(page(FAILED)), 0, 1, 2)
+    for name in ("control", "wrong_until_s", "reasons", "command", "raw"):
+        assert found[name] == getattr(WRONG, name)
+
+
+def test_earlier_results_of_a_cell_are_shown() -> None:
+    wrong = replace(FAILED.steps[1].cells[2], status=CellStatus.PROVEN, observed="TIMEOUT")
+    before = replace(FAILED.steps[1], cells=(wrong,), cluster="netns, last week")
+    data = _data(page(FAILED, [Results(replace(RUN, run_id="np0"), (before,))]))
+    assert _cell(data, 0, 1, 2)["earlier"] == [
+        {
+            "started": RUN.started,
+            "run": "np0",
+            "cluster": "netns, last week",
+            "observed": "TIMEOUT",
+            "status": "proven",
+        }
+    ]
+
+
+# ------------------------------------------------------------------ lists
+
+
+def test_requirements_have_the_cells_of_their_scenarios() -> None:
+    seen = _Page(page(FAILED)).visible()
+    for count in ("1 wrong", "1 unproven", "1 limited", "1 undefined", "1 exempt"):
+        assert count in seen
+    ids = [given.get("data-requirement") for _, given in _Page(page(FAILED)).tags]
+    assert [id_ for id_ in ids if id_] == ["R01", "R07", "R12"]
+
+
+def test_a_long_list_of_failures_is_cut_and_says_so() -> None:
+    many = tuple(replace(WRONG, destination=f"shop/db:{port}") for port in range(1, 31))
+    steps = tuple(
+        replace(
+            FAILED.steps[1], file=f"scenarios/{number:02}.yaml", cells=many, watched=(), started=()
+        )
+        for number in range(25)
+    )
+    seen = _Page(page(Results(RUN, steps)))
+    assert sum(tag == "li" for tag, _ in seen.tags) == 200
+    assert "and 20 more in this step" in seen.visible()
+    assert "and 5 more failed steps" in seen.visible()
