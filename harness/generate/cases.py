@@ -19,6 +19,7 @@ from harness.generate.changes import (
     change_themes,
     changed,
     flips,
+    itself,
     labels_at_random,
     pairs,
     seen,
@@ -153,16 +154,27 @@ class Generator:
         steps = [*_named_apart(steps), PlannedStep("all policies are deleted", deleted)]
         columns, shown = _columns(chance(f"{self.seed}/{number}"), decided, pairs(left))
         rows = dict.fromkeys(probe.source for probe in pairs(left))
+        own = frozenset().union(*map(itself, _states(self.fixture.state, steps)))
         plan = Plan(
             slug=f"seed-{self.seed}-case-{number:04}",
             name=f"Generated case {number} of seed {self.seed}",
             why=f"{shown} changes of a single part of its policies would each change a cell.",
             start=self.fixture.state,
             steps=tuple(steps),
-            probes=tuple(Probe(row, end) for row in rows for end in columns if end.host != row),
+            probes=tuple(
+                Probe(row, end) for row in rows for end in columns if (row, end.host) not in own
+            ),
             fixture=self.fixture,
         )
         return _Draft(plan, shown)
+
+
+def _states(start: State, steps: Iterable[PlannedStep]) -> Iterator[State]:
+    builder = TopologyBuilder(start)
+    for step in steps:
+        for change in step.changes:
+            builder.make(change)
+        yield builder.state()
 
 
 def _decided(state: State, start: Seen) -> Iterator[frozenset[Probe]]:

@@ -17,6 +17,7 @@ from harness.model import (
     Created,
     Deleted,
     Destination,
+    Host,
     Labelled,
     Labels,
     Manifest,
@@ -28,6 +29,7 @@ from harness.model import (
     Restarted,
     ServiceRef,
     ServiceType,
+    Source,
     State,
     Verdict,
 )
@@ -55,20 +57,25 @@ def pairs(state: State) -> tuple[Probe, ...]:
     cluster without hairpin it never connects.
     """
     pods = [pod for pod in state.pods if not pod.host_network]
-    ends = [
-        (Destination(pod.ref, port.number, port.protocol), {pod.ref})
-        for pod in pods
-        for port in pod.ports
+    ends = [Destination(pod.ref, p.number, p.protocol) for pod in pods for p in pod.ports]
+    ends += [
+        Destination(ServiceRef(item.namespace, item.name), port.number, port.protocol)
+        for item in state.services
+        if item.type is ServiceType.CLUSTER_IP
+        for port in item.ports
     ]
-    for item in state.services:
-        if item.type is not ServiceType.CLUSTER_IP:
-            continue
-        host, behind = (
-            ServiceRef(item.namespace, item.name),
-            {p.ref for p in state.endpoints(item)},
-        )
-        ends += [(Destination(host, port.number, port.protocol), behind) for port in item.ports]
-    return tuple(Probe(pod.ref, end) for pod in pods for end, own in ends if pod.ref not in own)
+    own = itself(state)
+    return tuple(
+        Probe(pod.ref, end) for pod in pods for end in ends if (pod.ref, end.host) not in own
+    )
+
+
+def itself(state: State) -> frozenset[tuple[Source, Host]]:
+    """Return each pod with itself, and with the Services whose endpoint it is."""
+    services = {ServiceRef(item.namespace, item.name): item for item in state.services}
+    return frozenset((pod.ref, pod.ref) for pod in state.pods) | frozenset(
+        (pod.ref, ref) for ref, item in services.items() for pod in state.endpoints(item)
+    )
 
 
 def seen(state: State) -> Seen:
