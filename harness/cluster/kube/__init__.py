@@ -5,7 +5,8 @@
 back, and ``inventory`` knows which of them to ask for. ``owned`` creates, changes and deletes;
 ``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
 once, ``loops`` again and again, ``starts`` those of new pods; ``belief`` decides which answers
-count, and ``probing`` runs a round or a watch. ``gates`` finds out what the cluster can do.
+count, and ``probing`` runs a round or a watch. ``tracing`` asks the network plugin about a probe,
+and ``iptables`` (pure) reads its rules. ``gates`` finds out what the cluster can do.
 ``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead
 runs left behind.
 """
@@ -35,11 +36,22 @@ from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.kube.starts import Starts
+from harness.cluster.kube.tracing import AgentCommand, Tracing
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
-from harness.model import DeniesBy, FirstMoments, Networks, Observation, Placement, Probe, State
+from harness.model import (
+    DeniesBy,
+    FirstMoments,
+    Networks,
+    Observation,
+    Placement,
+    Probe,
+    State,
+    Trace,
+)
 
 __all__ = [
+    "AgentCommand",
     "Cleaning",
     "KubeCluster",
     "KubeSettings",
@@ -82,6 +94,7 @@ class KubeSettings:
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
 
+    ``trace`` is how the network plugin's agents are asked about a probe, or None.
     ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
     that belongs on every node or of a Deployment; ``describe`` names those that are not ready,
     and a disruptive scenario may restart the DaemonSets.
@@ -100,6 +113,7 @@ class KubeSettings:
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
     pools: tuple[Pool, ...] = ()
+    trace: AgentCommand | None = None
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
@@ -227,6 +241,18 @@ class KubeCluster(Cluster):
     def placements(self) -> tuple[Placement, ...]:
         """Return where the pods and Services are; see ``Cluster``."""
         return self._reconciler.view.placements()
+
+    def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
+        """Return what the network plugin says about probes; see ``tracing``."""
+        view, settings = self._reconciler.view, self._settings
+        tracing = Tracing(
+            self._api,
+            self._agents,
+            settings.trace,
+            lambda probe: self._prober.probe(view, [probe]),
+            settings.clock,
+        )
+        return tracing.trace(view, probes)
 
     def describe(self, probes: Sequence[Probe]) -> str:
         """Describe the network plugin and both ends of the probes; see ``diagnosis``."""

@@ -35,6 +35,15 @@ class Agents:
             if fault := _fault(kind, self._item(name), nodes):
                 yield f"{kind} {own if namespace == '*' else f'{namespace}/{own}'}: {fault}"
 
+    def on_node(self, name: str, node: str) -> Object:
+        """Return the pod of a DaemonSet on a node. Raises ClusterError if there is none."""
+        item = self._item(name)
+        pods = self._pods(item) if item else []
+        found = next((pod for pod in pods if pod["spec"].get("nodeName") == node), None)
+        if found is None:
+            raise ClusterError(f"{name} has no pod on {node}")
+        return found
+
     def restart(self) -> frozenset[str]:
         """Delete the pods of the DaemonSets, and return their uids. Raises ClusterError."""
         pods = [pod for item in self._daemon_sets() for pod in self._pods(item)]

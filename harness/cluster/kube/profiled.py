@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.cluster.kube import KubeSettings
+from harness.cluster.kube import AgentCommand, KubeSettings
 from harness.cluster.kube.ranges import Pool
 from harness.cluster.profiles import Profile
 
@@ -16,7 +16,7 @@ def with_profile(
 
     ``version`` None means one of those that the profile describes.
     """
-    gaps = profile.gaps(version)
+    gaps, asked = profile.gaps(version), profile.trace
     return replace(
         settings,
         agents=profile.agents,
@@ -24,5 +24,6 @@ def with_profile(
         features=settings.features | (set(profile.features) - {gap.feature for gap in gaps}),
         gaps=settings.gaps + gaps,
         known_cells=settings.known_cells + profile.known_cells(version),
+        trace=AgentCommand(asked.agent, asked.container, asked.command) if asked else None,
         pools=tuple(Pool(item.api_version, item.kind, item.path) for item in profile.pools),
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.cluster.profiles.knowledge import (
     AddressPool,
+    AgentTrace,
     KnownLimitation,
     LimitedCell,
     Profile,
@@ -30,6 +31,7 @@ from harness.suggest import nearest_or_all
 __all__ = [
     "DEFAULT",
     "AddressPool",
+    "AgentTrace",
     "KnownLimitation",
     "LimitedCell",
     "Profile",

@@ -91,6 +91,15 @@ class AddressPool:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class AgentTrace:
+    """How the agents of the plugin are asked about a probe; see ``kube.tracing.AgentCommand``."""
+
+    agent: Annotated[str, AfterValidator(_agent)]
+    container: Text
+    command: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class LimitedCell:
     """An entry of ``cells``: a cell, and the verdict that it gives; see ``cluster.KnownCell``."""
 
@@ -126,7 +135,8 @@ class Profile:
     ``title`` says in a few words what it is, ``sources`` where its facts are documented.
     ``versions`` are those that the profile describes. ``features`` are those out of
     ``model.FEATURES`` that it has although no API shows them. ``agents`` are its workloads as
-    ``Kind/namespace/name``, with ``*`` for any namespace. ``enforces`` is False for a control,
+    ``Kind/namespace/name``, with ``*`` for any namespace. ``trace`` is how they are asked about
+    a probe, where that has been seen to work. ``enforces`` is False for a control,
     which the canary must refuse.
     """
 
@@ -140,6 +150,7 @@ class Profile:
     agents: tuple[Annotated[str, AfterValidator(_agent)], ...] = ()
     pools: tuple[AddressPool, ...] = ()
     limitations: tuple[KnownLimitation, ...] = ()
+    trace: AgentTrace | None = None
 
     @property
     def name(self) -> str:
@@ -177,6 +188,7 @@ class Profile:
 __all__ = [
     "STRICT",
     "AddressPool",
+    "AgentTrace",
     "KnownLimitation",
     "LimitedCell",
     "Profile",

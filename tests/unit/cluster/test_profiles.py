@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.cluster import Gap, KnownCell
-from harness.cluster.kube import KubeSettings, Pool
+from harness.cluster.kube import AgentCommand, KubeSettings, Pool
 from harness.cluster.kube.profiled import with_profile
 from harness.cluster.profiles import Profile, ProfileFile, parse, profile, profile_names
 from harness.cluster.profiles.versions import parse_versions
@@ -329,6 +329,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
         "denies_by = 'reject'\nfeatures = ['ipblock-node-ip', 'ipblock-pod-ip']\n"
         "agents = ['DaemonSet/*/agent']\n"
         "pools = [{api_version = 'a/v1', kind = 'Pool', path = 'spec.cidr'}]\n"
+        "trace = {agent = 'DaemonSet/*/agent', container = 'c', command = ['iptables-save']}\n"
         "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
         "features = ['ipblock-pod-ip']\n"
     )
@@ -343,6 +344,18 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
     assert found.known_cells == (KNOWN,)
     assert found.agents == ("DaemonSet/*/agent",)
     assert found.pools == (Pool("a/v1", "Pool", "spec.cidr"),)
+    assert found.trace == AgentCommand("DaemonSet/*/agent", "c", ("iptables-save",))
+
+
+def test_a_trace_names_an_agent_and_a_command() -> None:
+    bad = "trace = {agent = 'agent', container = 'c', command = []}\n"
+    with pytest.raises(UsageError) as caught:
+        mine(SMALLEST + bad)
+    assert str(caught.value) == (
+        "mine.toml: trace.agent: 'agent' is not a workload; write DaemonSet/NAMESPACE/NAME or "
+        "Deployment/NAMESPACE/NAME, with * for a namespace that differs between clusters\n"
+        "mine.toml: trace.command: must not be empty"
+    )
 
 
 WITHOUT_KIND = """

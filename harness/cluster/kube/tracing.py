@@ -1,0 +1,117 @@
+"""What a CNI says about a probe: its own agents on the nodes of both ends are asked.
+
+Best effort, and never a verdict. Each command only reads. What cannot be learned is a sentence.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.cluster.kube import iptables
+from harness.cluster.kube.agents import Agents
+from harness.cluster.kube.api import Api, Container
+from harness.cluster.kube.live import LivePod, View
+from harness.cluster.waiting import Clock
+from harness.errors import ClusterError
+from harness.model import Family, PodRef, Probe, Trace
+
+_DEADLINE_S = 15.0  # for all probes of one question
+_COMMAND_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommand:
+    """How the agents of a CNI are asked: a command in a container of the pods of a DaemonSet.
+
+    ``agent`` is ``DaemonSet/namespace/name``, as in ``Agents``. The command prints the rules of
+    iptables with their counters, and the routes of the node.
+    """
+
+    agent: str
+    container: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """Asks the agents about probes; ``probe`` makes one more probe."""
+
+    api: Api
+    agents: Agents
+    how: AgentCommand | None
+    probe: Callable[[Probe], object]
+    clock: Clock
+
+    def trace(self, view: View, probes: Sequence[Probe]) -> tuple[Trace, ...]:
+        """Return what the CNI says about each probe; see ``Cluster.trace``."""
+        deadline = self.clock.now() + _DEADLINE_S
+        return tuple(self._trace(view, probe, deadline) for probe in probes)
+
+    def _trace(self, view: View, probe: Probe, deadline: float) -> Trace:
+        if self.how is None:
+            return Trace(probe, "no way to ask the CNI of this cluster is known")
+        if probe.family is Family.V6:
+            return Trace(probe, "nothing was learned: the agents are asked about IPv4 only")
+        pods = _pods(view, probe)
+        if not pods:
+            return Trace(probe, "nothing was learned: no end has a network of its own")
+        try:
+            return self._asked(self.how, probe, pods, deadline)
+        except (ClusterError, KeyError, TypeError, ValueError) as error:
+            return Trace(probe, f"nothing was learned: {error}")
+
+    def _asked(
+        self, how: AgentCommand, probe: Probe, pods: Sequence[LivePod], deadline: float
+    ) -> Trace:
+        nodes = tuple(dict.fromkeys(pod.node for pod in pods))
+        agents = {node: self._agent(how, node) for node in nodes}
+        before = self._listings(how, agents, deadline)
+        self.probe(probe)
+        after = self._listings(how, agents, deadline)
+        lines = [
+            f"{node}: {line}"
+            for node in nodes
+            for line in iptables.met(
+                before[node],
+                after[node],
+                {address for pod in pods if pod.node == node for address in pod.addresses},
+            )
+        ]
+        says = "\n".join(lines) or "no rule of the pods met a packet of a new connection"
+        return Trace(probe, says, "; ".join(_by_hand(how, agents[node]) for node in nodes))
+
+    def _agent(self, how: AgentCommand, node: str) -> Container:
+        pod = self.agents.on_node(how.agent, node)
+        return Container(pod["metadata"]["namespace"], pod["metadata"]["name"], how.container)
+
+    def _listings(
+        self, how: AgentCommand, agents: Mapping[str, Container], deadline: float
+    ) -> dict[str, str]:
+        found = {}
+        for node, agent in agents.items():
+            left = deadline - self.clock.now()
+            if left <= 0:
+                raise ClusterError(f"the agents did not answer within {_DEADLINE_S:.0f} s")
+            output = self.api.execute(agent, how.command, "", min(_COMMAND_S, left))
+            if not any(iptables.rules(output.text)):
+                raise ClusterError(f"{agent.namespace}/{agent.pod} has no rules of iptables")
+            found[node] = output.text
+        return found
+
+
+def _pods(view: View, probe: Probe) -> list[LivePod]:
+    """Return the pods at both ends that have a network of their own."""
+    source = (probe.source,) if isinstance(probe.source, PodRef) else ()
+    found = []
+    for ref in dict.fromkeys((*source, *view.backends(probe))):
+        pod, live = view.state.pod(ref), view.pods.get(ref)
+        if pod and live and not pod.host_network:
+            found.append(live)
+    return found
+
+
+def _by_hand(how: AgentCommand, agent: Container) -> str:
+    words = ["kubectl", "exec", "-n", agent.namespace, agent.pod, "-c", agent.name, "--"]
+    return shlex.join([*words, *how.command])
