@@ -15,6 +15,7 @@ from harness.suggest import nearest
 
 MOST_BYTES = 8 * 1024 * 1024
 _MOST_NAMES = 1_000
+_PIECE = 1024 * 1024
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO"),
@@ -41,10 +42,11 @@ def display(path: Path) -> str:
         return str(path)
 
 
-def read_bytes(path: Path, relative_to: str) -> bytes:
+def read_bytes(path: Path, relative_to: str, most_bytes: int = MOST_BYTES) -> bytes:
     """Return the content of a regular file, without waiting for anybody. Raises Unreadable.
 
-    ``relative_to`` names the folder that paths start from, for a file that is not there.
+    ``relative_to`` names the folder that paths start from, for a file that is not there. A file
+    of more than ``most_bytes`` is refused.
     """
     shown = display(path)
     try:
@@ -59,13 +61,13 @@ def read_bytes(path: Path, relative_to: str) -> bytes:
         for is_kind, word in _KINDS:
             if is_kind(mode):
                 raise Unreadable(f"{shown} is {word}", "name a regular file")
-        content = _content(handle)
+        content = _content(handle, most_bytes)
     except OSError as error:
         raise Unreadable(f"{shown} cannot be read: {reason(error)}") from None
     finally:
         os.close(handle)
-    if len(content) > MOST_BYTES:
-        size = MOST_BYTES // (1024 * 1024)
+    if len(content) > most_bytes:
+        size = most_bytes // (1024 * 1024)
         raise Unreadable(f"{shown} has more than {size} MiB", "split it, or name a smaller file")
     return content
 
@@ -75,10 +77,10 @@ def reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
-def _content(handle: int) -> bytes:
+def _content(handle: int, most_bytes: int) -> bytes:
     """Read to the end, or just beyond the limit."""
-    pieces, missing = [], MOST_BYTES + 1
-    while missing and (piece := os.read(handle, missing)):
+    pieces, missing = [], most_bytes + 1
+    while missing and (piece := os.read(handle, min(missing, _PIECE))):
         pieces.append(piece)
         missing -= len(piece)
     return b"".join(pieces)

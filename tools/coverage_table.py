@@ -13,7 +13,6 @@ both directions. The command fails if there is a hole.
 from __future__ import annotations
 
 import functools
-import gzip
 import operator
 import sys
 from collections import Counter
@@ -21,9 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import catalogue, scenario
+from harness import catalogue, results_file, scenario
 from harness.catalogue import Requirement, Status
-from harness.errors import HarnessError
+from harness.errors import UsageError
 from harness.model import Cell, NodeRef, PodRef, Scenario, ServiceName, ServiceRef, State
 from harness.policy import Direction, NetworkPolicy, parsed
 from harness.report import Outcome, Results
@@ -241,17 +240,12 @@ def _skipped(results: Iterable[Mapping[str, Tried]]) -> Iterator[str]:
 def kept(*more: Path) -> Mapping[str, Mapping[str, Tried]]:
     """Return the outcomes of the runs in docs/results and in other files, by the file's name.
 
-    Raises HarnessError if a file is no results.json, OSError if it cannot be read.
+    Raises UsageError if a file is no results.json, or cannot be read.
     """
     return {
-        path.name.partition(".json")[0]: outcomes(Results.from_json(_text(path), str(path)))
+        path.name.partition(".json")[0]: outcomes(results_file.read(path))
         for path in (*sorted(RESULTS.glob("*.json.gz")), *more)
     }
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
 
 
 # ------------------------------------------------------------------ the page
@@ -328,7 +322,7 @@ def main(files: Sequence[str]) -> int:
     read = scenarios()
     try:
         results = kept(*map(Path, files))
-    except (HarnessError, OSError) as error:
+    except UsageError as error:
         print(error, file=sys.stderr)
         return 2
     TABLE.write_text(document(read, results), encoding="utf-8")

@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
+    _add_compare_verb(verbs)
     _add_cluster_verbs(verbs)
     return made
 
@@ -149,6 +150,22 @@ def _add_report_verb(verbs: Any) -> None:
     one.add_argument("--step", metavar="STEP", help="in the step of this name, or FILE::STEP")
     one.add_argument(
         "--previous", metavar="FILE", type=Path, help="and what it gave in these earlier results"
+    )
+
+
+def _add_compare_verb(verbs: Any) -> None:
+    compare = _verb(verbs, "compare", "compare", "show what differs between files of results")
+    compare.add_argument(
+        "files",
+        metavar="RESULTS",
+        nargs="+",
+        type=Path,
+        help="files of --results, also compressed (.json.gz); the earliest first",
+    )
+    compare.add_argument("--markdown", action="store_true", help="print Markdown")
+    compare.epilog = (
+        "Exits with 0 if the results are the same, with 1 if they differ, and with 2 if a file "
+        "cannot be read."
     )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
+from harness import results_file
 from harness.cli.exits import Exit
 from harness.errors import UsageError
-from harness.files import display
 from harness.report import CellRecord, Results, StepRecord, failure, in_order, page, summary
 from harness.suggest import nearest
 
@@ -21,11 +20,11 @@ def report(parsed: argparse.Namespace) -> int:
     if not parsed.cell and (parsed.step or parsed.previous):
         name = "--step" if parsed.step else "--previous"
         raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
-    results = _read(parsed.file)
+    results = results_file.read(parsed.file)
     if not parsed.cell:
         print(_text(results))
         return Exit.OK
-    previous = _read(parsed.previous) if parsed.previous else None
+    previous = results_file.read(parsed.previous) if parsed.previous else None
     for step, cell in _cells(results.steps, parsed.cell, parsed.step):
         print(f"{step.name}, {step.outcome}, on {step.cluster}")
         print(page(step, cell, previous))
@@ -58,18 +57,6 @@ def _cells(
         fact = f"{name!r} is as expected in {len(chosen)} steps: {shown}"
         raise UsageError(fact, "choose one with --step")
     return chosen
-
-
-def _read(path: Path) -> Results:
-    shown = display(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        hint = "use a file that `netpol run --results=FILE` wrote"
-        raise UsageError(f"{shown}: not a results file: it is no UTF-8", hint) from None
-    return Results.from_json(text, shown)
 
 
 def _text(results: Results) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from harness import VERSION, canary
+from harness import VERSION, canary, results_file
 from harness.errors import HarnessError
-from harness.plugin import folders, options, results_file
+from harness.plugin import folders, options
 from harness.plugin.clusters import cluster_holder
 from harness.plugin.collection import ScenarioStep
 from harness.plugin.ending import Ending

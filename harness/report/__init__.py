@@ -6,6 +6,8 @@
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
 ``text``, ``results`` and ``junit`` format StepRecords,
 ``page`` tells all about one cell, ``explanation`` formats explanations of the oracle.
+``requirements`` joins the steps that cover a requirement. ``compare`` finds the differences
+between runs, and ``compare_text`` formats them; ``markdown`` escapes.
 """
 
 from harness.report.explanation import as_written, explained, path, reasons
