@@ -82,10 +82,11 @@ class Capabilities:
     ``questions`` are about those of ``features`` that are found out when a scenario needs them.
     ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
     denies; ``model.satisfies`` decides what follows from it.
-    ``networks`` are its address ranges, or None if it uses those that a scenario sets
-    and avoids those of a scenario's outside hosts. ``watch_interval_s`` is the interval at
-    which a watched pair is probed; without a verdict for longer than ``watch_silence_s`` it
-    counts as not watched.
+    ``cni`` is the name of its CNI profile, ``cni_version`` and ``kubernetes`` are versions; empty
+    if they are not known. ``networks`` are its address ranges, or None if it uses those that a
+    scenario sets and avoids those of a scenario's outside hosts. ``watch_interval_s`` is the
+    interval at which a watched pair is probed; without a verdict for longer than
+    ``watch_silence_s`` it counts as not watched.
     """
 
     name: str
@@ -98,6 +99,9 @@ class Capabilities:
     questions: tuple[Question, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
     denies_by: DeniesBy = "drop"
+    cni: str = ""
+    cni_version: str = ""
+    kubernetes: str = ""
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     watch_interval_s: float = 0.2

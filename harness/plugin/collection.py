@@ -195,6 +195,7 @@ class ScenarioStep(pytest.Item):
 
     def runtest(self) -> None:
         """Run the step: pass, skip, xfail, or raise StepFailed or HarnessError."""
+        self.user_properties += self._about()
         try:
             cluster = cluster_holder(self.config).cluster()
             needs = self.file.scenario.needs
@@ -240,6 +241,13 @@ class ScenarioStep(pytest.Item):
             self.file.scenario, self.index, outcome, self._cluster_name(), message
         )
         self.record = replace(unmeasured, rebuilt=self.file.take_rebuilt())
+
+    def _about(self) -> list[tuple[str, str]]:
+        """Return the properties of the cluster that JUnit files show."""
+        try:
+            return list(report.about(cluster_holder(self.config).cluster().capabilities))
+        except HarnessError:
+            return [("cluster", self._cluster_name())]
 
     def _cluster_name(self) -> str:
         try:

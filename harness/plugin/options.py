@@ -6,6 +6,7 @@ with a hint, unless another plugin has an option of that name.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from harness.choice import (
     RUN_OPTIONS,
     ClusterChoice,
     Option,
+    arguments,
     new_run_id,
 )
 from harness.errors import HarnessError
@@ -29,6 +31,7 @@ NETPOL_RUN = "netpol-run"
 _TABLES = Option(
     name="tables", is_flag=True, help="print the truth table of every step after the run"
 )
+_DECIDING = {"cluster", "cni", "probe-timeout", "defect", "settle", "hold", "canary", "include"}
 _OPTIONS = (*CLUSTER_OPTIONS, *RUN_OPTIONS, _TABLES)
 
 
@@ -98,6 +101,12 @@ def check_options(config: pytest.Config) -> None:
 def choice_of(config: pytest.Config) -> ClusterChoice:
     """Return the choice of the cluster in the options."""
     return ClusterChoice.of(config.getoption, config.getoption("netpol_run_id"))
+
+
+def shown(config: pytest.Config) -> str:
+    """Return the options that decide what a run measures, as ``netpol run`` spells them."""
+    told = (option for option in _OPTIONS if option.name in _DECIDING)
+    return shlex.join(arguments(told, config.getoption))
 
 
 def excluded(config: pytest.Config, needs: Needs) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from harness import VERSION, canary, results_file
+from harness.cluster import Capabilities
 from harness.errors import HarnessError
 from harness.plugin import folders, options
 from harness.plugin.clusters import cluster_holder
@@ -40,6 +41,9 @@ from harness.report.html import page
 _FORMATS: Mapping[str, Callable[[Results], str]] = {"results": Results.to_json, "html": page}
 """The options that name a file for the results, and how it is written."""
 _LEFT = "netpol_leftovers"
+_SET_UP = "netpol::before the first scenario"
+_NO_REPORTS = ("terminalreporter", "session", "netpol-run-watch", "lfplugin", "stepwiseplugin")
+"""The plugins that count items, or print them."""
 _INTERRUPTED_WORKER = "keyboard-interrupt"  # xdist's error of a worker that got SIGINT
 _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 
@@ -48,7 +52,8 @@ _STEPS_MUST_STAY_TOGETHER = {"worksteal", "loadgroup"}
 class RunState:
     """What the controller (or the only process) knows about a run.
 
-    ``refusal`` is why nothing ran although the scenarios are valid. ``has_steps``: there are
+    ``capabilities`` are those of the cluster before the canary, if it ran. ``refusal`` is why
+    nothing ran although the scenarios are valid. ``has_steps``: there are
     steps to run. ``crashed``: a process may have ended without removing what it created.
     """
 
@@ -56,6 +61,7 @@ class RunState:
     began: float = field(default_factory=time.monotonic)
     records: list[StepRecord] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
+    capabilities: Capabilities | None = None
     refusal: HarnessError | None = None
     has_steps: bool = False
     crashed: bool = False
@@ -173,11 +179,31 @@ def _check_cluster(config: pytest.Config) -> None:
     run_state(config).has_steps = True
     if config.getoption("netpol_canary") == "off":
         return
+    found = run_state(config)
     try:
-        canary.check(cluster_holder(config).cluster(), options.timing(config))
+        cluster = cluster_holder(config).cluster()
+        found.capabilities = cluster.capabilities
+        canary.check(cluster, options.timing(config))
     except HarnessError as error:
-        run_state(config).refusal = error
+        found.refusal = error
+        _report_refusal(config, error)
         raise pytest.UsageError(str(error)) from None
+
+
+def _report_refusal(config: pytest.Config, error: HarnessError) -> None:
+    """Tell those who write a report, such as a JUnit file, that set-up failed.
+
+    pytest itself prints the error, and gets no report: this is no item of the run.
+    """
+    report = pytest.TestReport(
+        _SET_UP, ("netpol", None, _SET_UP), {}, "failed", str(error), when="setup"
+    )
+    manager = config.pluginmanager
+    others = [manager.get_plugin(name) for name in _NO_REPORTS]
+    tell = manager.subset_hook_caller(
+        "pytest_runtest_logreport", [plugin for plugin in others if plugin]
+    )
+    tell(report=report)
 
 
 @contextlib.contextmanager
@@ -342,6 +368,7 @@ def _sweep(config: pytest.Config) -> None:
 
 
 def _results(config: pytest.Config, found: RunState) -> Results:
+    has = found.capabilities
     run = Run(
         run_id=config.getoption("netpol_run_id"),
         started=found.started.isoformat(timespec="seconds"),
@@ -351,6 +378,10 @@ def _results(config: pytest.Config, found: RunState) -> Results:
         workers=getattr(config.option, "numprocesses", None) or 0,
         refusal=str(found.refusal) if found.refusal else "",
         leftovers=tuple(found.leftovers),
+        cni=has.cni if has else "",
+        cni_version=has.cni_version if has else "",
+        kubernetes=has.kubernetes if has else "",
+        options=options.shown(config),
     )
     return Results(run, in_order(found.records))
 

@@ -12,7 +12,7 @@ between runs, and ``compare_text`` formats them; ``markdown`` escapes.
 
 from harness.report.explanation import as_written, explained, path, reasons
 from harness.report.grid import Entry, Grid, grid
-from harness.report.junit import properties
+from harness.report.junit import about, properties
 from harness.report.page import page
 from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
 from harness.report.record import (
@@ -69,6 +69,7 @@ __all__ = [
     "TopologyRecord",
     "TraceRecord",
     "WatchRecord",
+    "about",
     "agreement",
     "as_written",
     "at_best",

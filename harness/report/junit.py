@@ -1,14 +1,26 @@
-"""The properties of a step in JUnit files."""
+"""The properties of a test case in JUnit files: the cluster, and what a step gave."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 
+from harness import VERSION
+from harness.cluster import Capabilities
 from harness.model import CellStatus
 from harness.report.record import StepRecord
 from harness.report.tally import excuses_by_status, flaps
 from harness.report.watches import lines, start_lines
+
+
+def about(has: Capabilities) -> Iterator[tuple[str, str]]:
+    """Yield names and values: the cluster, its CNI and the versions, as far as they are known."""
+    yield "cluster", has.name
+    if has.cni:
+        yield "cni", f"{has.cni} {has.cni_version}".strip()
+    if has.kubernetes:
+        yield "kubernetes", has.kubernetes
+    yield "netpol", VERSION
 
 
 def properties(step: StepRecord) -> Iterator[tuple[str, str | int | float]]:

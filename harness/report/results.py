@@ -35,7 +35,9 @@ _WRITTEN_BY = "use a file that `netpol run --results=FILE` wrote"
 class Run:
     """The run as a whole; ``started`` is ISO 8601 in UTC.
 
-    ``refusal`` is why no step ran (a cluster that does not enforce policies), or empty.
+    ``refusal`` is why no step ran (a cluster that does not enforce policies), or empty. ``cni``
+    is its profile, ``cni_version`` and ``kubernetes`` are versions; empty if they are not known.
+    ``options`` are those of ``netpol run`` that decide what is measured, as text.
     """
 
     run_id: str
@@ -46,6 +48,10 @@ class Run:
     workers: int
     refusal: str = ""
     leftovers: tuple[str, ...] = ()
+    cni: str = ""
+    cni_version: str = ""
+    kubernetes: str = ""
+    options: str = ""
 
 
 @dataclass(frozen=True, slots=True)

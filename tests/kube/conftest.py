@@ -66,7 +66,7 @@ def server() -> Iterator[kmock.RawHandler]:
     thread.start()
     assert ready.wait(10)
     handler = found[0]
-    handler["get /c/version"] << {"major": "1", "minor": "34"}
+    handler["get /c/version"] << {"major": "1", "minor": "34", "gitVersion": "v1.34.0"}
     handler["get /c/api/v1"] << resources(CORE)
     versions = [{"groupVersion": name, "version": name.split("/")[1]} for name in GROUPS]
     handler["get /c/apis"] << {

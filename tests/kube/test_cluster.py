@@ -148,6 +148,7 @@ def test_a_kind_cluster_is_known_for_what_its_profile_says(
     profile = parse(ProfileFile("mine", "mine.toml", MINE.format(0), shipped=False))
     settings = KubeSettings(run="r1", context="kind-netpol")
     can = kind.connect("netpol", profile, settings).capabilities
+    assert (can.cni, can.cni_version) == ("mine", "v1")
     reason = "it leaks (a/b#1; v1)"
     assert can.gaps == (
         Gap("endport", reason),
@@ -178,6 +179,7 @@ def test_any_cluster_is_known_for_what_the_profile_of_its_cni_says(
     )
     can = choice.make("main").capabilities
     assert (can.name, can.denies_by) == ("production", denies_by)
+    assert (can.cni, can.cni_version, can.kubernetes) == (cni or "", "", "v1.34.0")
     assert can.features & {"ipblock-pod-ip", "ipblock-node-ip"} == vouched
 
 

@@ -380,7 +380,8 @@ nobody is left  [passed]
     assert [len(step["cells"]) for step in document["steps"]] == [2, 2, 2]
     suite = ElementTree.parse(pytester.path / "junit.xml").getroot()  # noqa: S314 - ours
     names = {item.get("name") for item in suite.iter("property")}
-    assert names == {"rounds", "time-to-deny", "time-to-allow", "cells", "proven"}
+    about = {"cluster", "netpol"}
+    assert names == about | {"rounds", "time-to-deny", "time-to-allow", "cells", "proven"}
 
 
 CLOSED = """\

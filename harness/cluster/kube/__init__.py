@@ -97,7 +97,8 @@ class KubeSettings:
     ``trace`` is how the network plugin's agents are asked about a probe, or None.
     ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
     that belongs on every node or of a Deployment; ``describe`` names those that are not ready,
-    and a disruptive scenario may restart the DaemonSets.
+    and a disruptive scenario may restart the DaemonSets. ``cni`` is the name of its profile, and
+    ``cni_version`` its version; empty if they are not known.
     """
 
     run: str
@@ -109,6 +110,8 @@ class KubeSettings:
     image_pull_secrets: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     denies_by: DeniesBy = "drop"
+    cni: str = ""
+    cni_version: str = ""
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
@@ -189,6 +192,9 @@ class KubeCluster(Cluster):
             questions=self._gates.questions(),
             known_cells=settings.known_cells,
             denies_by=settings.denies_by,
+            cni=settings.cni,
+            cni_version=settings.cni_version,
+            kubernetes=self._api.full_version(),
             probe_timeout_s=settings.probe_timeout_s,
             settle_s=settings.settle_s,
         )

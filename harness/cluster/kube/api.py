@@ -236,6 +236,13 @@ class Api:
             raise ApiError(f"the API server does not say its version: {found}")
         return major, minor
 
+    def full_version(self) -> str:
+        """Return the version of the API server, or an empty string if it does not say it.
+
+        Raises ApiError if it does not answer.
+        """
+        return str(self.request("get", "/version").get("gitVersion", ""))
+
     def is_namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of a kind live in a namespace, by discovery."""
         return bool(self.resource(api_version, kind).namespaced)

@@ -20,6 +20,8 @@ def with_profile(
     return replace(
         settings,
         agents=profile.agents,
+        cni=profile.name,
+        cni_version=version or "",
         denies_by=profile.denies_by,
         features=settings.features | (set(profile.features) - {gap.feature for gap in gaps}),
         gaps=settings.gaps + gaps,

@@ -343,6 +343,8 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
     )
     assert found.known_cells == (KNOWN,)
     assert found.agents == ("DaemonSet/*/agent",)
+    assert (found.cni, found.cni_version) == ("mine", "")
+    assert with_profile(before, mine(text), "v1").cni_version == "v1"
     assert found.pools == (Pool("a/v1", "Pool", "spec.cidr"),)
     assert found.trace == AgentCommand("DaemonSet/*/agent", "c", ("iptables-save",))
 
