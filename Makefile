@@ -223,8 +223,12 @@ generated: nft $(DEV_STAMP) ## run 30 generated scenarios on the embedded cluste
 	$(BIN)/netpol run "$$folder" -n 4 --no-tables
 
 .PHONY: coverage
-coverage: $(DEV_STAMP) ## write docs/coverage.md: which scenarios try each requirement; ARGS: more files of results
-	@$(BIN)/python -m tools.coverage_table $(ARGS)
+coverage: $(DEV_STAMP) ## write docs/coverage.md: which scenarios try each requirement
+	@$(BIN)/python -m tools.coverage_table
+
+.PHONY: scoreboard
+scoreboard: $(DEV_STAMP) ## write docs/scoreboard.md: what network plugins gave, from docs/results; ARGS: more files of results
+	@$(BIN)/python -m tools.scoreboard $(ARGS)
 
 .PHONY: documents
 documents: $(DEV_STAMP) ## write the generated parts of the documents

@@ -1,9 +1,5 @@
 """Requirements and the scenarios that try them: `make coverage` writes docs/coverage.md.
 
-The results of runs are docs/results/*.json.gz, files of `--results` named for the CNI, and files
-that the command line names. For each requirement the table has the worst outcome of the steps of
-its scenarios on each of them. It says how many steps ran, if some were skipped, and why.
-
 A hole is a requirement that connections or the API server show and that no scenario of conformance
 covers. If connections show it, its scenarios must probe over TCP and UDP, on one node and between
 nodes. If it is about something that ingress and egress rules share, they must have policies for
@@ -12,24 +8,19 @@ both directions. The command fails if there is a hole.
 
 from __future__ import annotations
 
-import functools
-import operator
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import catalogue, results_file, scenario
+from harness import catalogue, scenario
 from harness.catalogue import Requirement, Status
-from harness.errors import UsageError
 from harness.model import Cell, NodeRef, PodRef, Scenario, ServiceName, ServiceRef, State
 from harness.policy import Direction, NetworkPolicy, parsed
-from harness.report import Outcome, Results
+from harness.report.markdown import head, row
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ROOT / "scenarios"
-RESULTS = ROOT / "docs" / "results"
 TABLE = ROOT / "docs" / "coverage.md"
 
 SHOWN = frozenset({Status.DEFINED, Status.REJECTED})
@@ -47,15 +38,6 @@ SHARED = (
 """Sources, by their beginnings, about what ingress and egress rules share."""
 INGRESS_ONLY = frozenset({"R03"})
 """Requirements from such a source that are about ingress rules all the same."""
-WORST_FIRST = (
-    "cluster error",
-    "no verdict",
-    "wrong",
-    "not refused",
-    "unproven",
-    "limited",
-    "passed",
-)
 DIRECTIONS = tuple(direction.lower() for direction in Direction)
 PROTOCOLS = ("TCP", "UDP")
 NODES = ("the same node", "different nodes")
@@ -169,106 +151,21 @@ def _lacking(entry: Requirement, have: Aspects) -> Iterator[str]:
     yield from (f"between pods on {word}" for word in NODES if word not in have.nodes)
 
 
-# ------------------------------------------------------------------ results
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What the steps of some scenarios gave in one run.
-
-    ``worst`` is the worst outcome of the steps that ran, or empty; ``ran`` is how many they are.
-    ``skipped`` has the reason of each step that did not run.
-    """
-
-    worst: str = ""
-    ran: int = 0
-    skipped: tuple[str, ...] = ()
-
-    def __or__(self, other: Tried) -> Tried:
-        seen = filter(None, (self.worst, other.worst))
-        worst = min(seen, key=WORST_FIRST.index, default="")
-        return Tried(worst, self.ran + other.ran, self.skipped + other.skipped)
-
-
-NOTHING = Tried()
-
-
-def outcomes(results: Results) -> Mapping[str, Tried]:
-    """Return what the steps of each scenario gave, by its path below ``scenarios/``."""
-    found: dict[str, Tried] = {}
-    for step in results.steps:
-        path = step.file.partition("scenarios/")[2]
-        is_skipped = step.outcome is Outcome.SKIPPED
-        one = Tried(skipped=(step.message,)) if is_skipped else Tried(str(step.outcome), 1)
-        found[path] = found.get(path, NOTHING) | one
-    return found
-
-
-def _in_words(tried: Tried, numbers: Mapping[str, int]) -> str:
-    """Return a result, with the numbers of the reasons of skipped steps."""
-    if not tried.skipped:
-        return tried.worst
-    why = ", ".join(map(str, sorted({numbers[reason] for reason in tried.skipped})))
-    if not tried.ran:
-        return f"skipped ({why})"
-    total = tried.ran + len(tried.skipped)
-    return f"{tried.worst}, {tried.ran} of {total} steps ({why})"
-
-
-def _numbers(results: Iterable[Mapping[str, Tried]]) -> Mapping[str, int]:
-    """Return a number for each reason of skipped steps."""
-    reasons = dict.fromkeys(
-        reason for one in results for tried in one.values() for reason in tried.skipped
-    )
-    return {reason: number for number, reason in enumerate(reasons, 1)}
-
-
-def _skipped(results: Iterable[Mapping[str, Tried]]) -> Iterator[str]:
-    """Yield the reasons of skipped steps as a list, with what each skipped."""
-    files: dict[str, set[str]] = {}
-    steps: Counter[str] = Counter()
-    for one in results:
-        for path, tried in one.items():
-            steps.update(tried.skipped)
-            for reason in tried.skipped:
-                files.setdefault(reason, set()).add(path.removesuffix(".yaml"))
-    for number, (reason, paths) in enumerate(files.items(), 1):
-        counted = "1 step" if steps[reason] == 1 else f"{steps[reason]} steps"
-        yield f"{number}. {reason}: {counted} of {', '.join(sorted(paths))}"
-
-
-def kept(*more: Path) -> Mapping[str, Mapping[str, Tried]]:
-    """Return the outcomes of the runs in docs/results and in other files, by the file's name.
-
-    Raises UsageError if a file is no results.json, or cannot be read.
-    """
-    return {
-        path.name.partition(".json")[0]: outcomes(results_file.read(path))
-        for path in (*sorted(RESULTS.glob("*.json.gz")), *more)
-    }
-
-
 # ------------------------------------------------------------------ the page
 
 
-def document(read: Mapping[str, Scenario], results: Mapping[str, Mapping[str, Tried]]) -> str:
+def document(read: Mapping[str, Scenario]) -> str:
     """Return docs/coverage.md."""
-    numbers = _numbers(results.values())
-    skipped = list(_skipped(results.values()))
     entries = [entry for entry in catalogue.requirements().values() if entry.status in SHOWN]
-    head = ("id", "requirement", *results, "with", "scenarios")
-    rows = []
-    for entry in entries:
-        tried = (_of(covering(entry.id, read), one) for one in results.values())
-        rows.append(_row(entry, read, (_in_words(each, numbers) for each in tried)))
     return "\n".join(
         (
             "# Coverage",
             "",
             "Each requirement of the NetworkPolicy API that a run can show, with the scenarios "
             "that try it. [requirements.md](requirements.md) has the sources, and those that no "
-            "connection can show. `make coverage` writes this page, and fails if a requirement "
-            "has no scenario of conformance.",
+            "connection can show; the [scoreboard](scoreboard.md) has what network plugins gave. "
+            "`make coverage` writes this page, and fails if a requirement has no scenario of "
+            "conformance.",
             "",
             "It also fails if connections show a requirement and its scenarios of conformance do "
             "not probe over TCP and UDP, on the same node and between nodes; or if it is about "
@@ -276,34 +173,20 @@ def document(read: Mapping[str, Scenario], results: Mapping[str, Mapping[str, Tr
             "direction only. The column *with* says what they have: directions, protocols, nodes, "
             "and the kinds of end.",
             "",
-            "The columns of network plugins have the worst outcome of the steps that ran, in the "
-            "runs of [real-runs.md](real-runs.md). If steps were skipped, they say how many ran, "
-            "and the numbers of the [reasons](#skipped-steps).",
+            *head(("id", "requirement", "with", "scenarios")),
+            *(row(_cells(entry, read)) for entry in entries),
             "",
-            f"| {' | '.join(head)} |",
-            "|" + "---|" * len(head),
-            *(f"| {' | '.join(row)} |" for row in rows),
-            "",
-            *(("## Skipped steps", "", *skipped, "") if skipped else ()),
         )
     )
 
 
-def _of(paths: Iterable[str], found: Mapping[str, Tried]) -> Tried:
-    """Return what some scenarios gave together in one run."""
-    return functools.reduce(operator.or_, (found.get(path, NOTHING) for path in paths), NOTHING)
-
-
-def _row(
-    entry: Requirement, read: Mapping[str, Scenario], results: Iterable[str]
-) -> tuple[str, ...]:
+def _cells(entry: Requirement, read: Mapping[str, Scenario]) -> tuple[str, ...]:
     paths = covering(entry.id, read)
     have = joined(entry.id, read)
     words = (have.directions, have.protocols, have.nodes, have.ends)
     return (
         entry.id,
         entry.text,
-        *results,
         "<br>".join(", ".join(sorted(each)) for each in words),
         "<br>".join(f"[{path.removesuffix('.yaml')}](../scenarios/{path})" for path in paths),
     )
@@ -317,19 +200,14 @@ def scenarios() -> Mapping[str, Scenario]:
     return {path.relative_to(SCENARIOS).as_posix(): scenario.load(path) for path in paths}
 
 
-def main(files: Sequence[str]) -> int:
-    """Write the page; print holes, and return 1 if there are any, 2 if a file cannot be read."""
+def main() -> int:
+    """Write the page; print holes, and return 1 if there are any."""
     read = scenarios()
-    try:
-        results = kept(*map(Path, files))
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    TABLE.write_text(document(read, results), encoding="utf-8")
+    TABLE.write_text(document(read), encoding="utf-8")
     found = list(holes(read))
     print(*found, f"{len(catalogue.requirements())} requirements, {len(found)} holes", sep="\n")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

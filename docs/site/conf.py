@@ -50,6 +50,7 @@ docs/results
 docs/semantics
 docs/requirements
 docs/coverage
+docs/scoreboard
 docs/upstream
 docs/defects
 docs/kill-table
