@@ -140,7 +140,17 @@ def _add_probe_verb(verbs: Any) -> None:
 
 def _add_report_verb(verbs: Any) -> None:
     report = _verb(verbs, "report", "report", "print what a file of results says")
-    report.add_argument("file", metavar="RESULTS", type=Path, help="a file of --results")
+    report.add_argument(
+        "file",
+        metavar="RESULTS",
+        type=Path,
+        help="a file of --results, also compressed (.json.gz)",
+    )
+    report.add_argument(
+        "--github",
+        action="store_true",
+        help="annotations for GitHub Actions, and a summary in the file of GITHUB_STEP_SUMMARY",
+    )
     one = report.add_argument_group("one cell")
     one.add_argument(
         "--cell",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from harness import results_file
 from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.report import CellRecord, Results, StepRecord, failure, in_order, page, summary
+from harness.report.github import job_summary, workflow_commands
 from harness.suggest import nearest
 
+_JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
 _STEPS = 10
 """The maximum number of steps that a message names."""
 
@@ -21,6 +25,9 @@ def report(parsed: argparse.Namespace) -> int:
         name = "--step" if parsed.step else "--previous"
         raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
     results = results_file.read(parsed.file)
+    if parsed.github:
+        _for_github(results)
+        return Exit.OK
     if not parsed.cell:
         print(_text(results))
         return Exit.OK
@@ -30,6 +37,25 @@ def report(parsed: argparse.Namespace) -> int:
         print(page(step, cell, previous))
         print()
     return Exit.OK
+
+
+def _for_github(results: Results) -> None:
+    """Print annotations, and add the job summary to the file that GitHub names, or print it.
+
+    Raises UsageError if the file cannot be written.
+    """
+    for line in workflow_commands(results):
+        print(line)
+    text = job_summary(results)
+    file = os.environ.get(_JOB_SUMMARY)
+    if not file:
+        print(text, end="")
+        return
+    try:
+        with Path(file).open("a", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise UsageError(f"{_JOB_SUMMARY}={file}: {error.strerror}") from None
 
 
 def _cells(

@@ -7,7 +7,8 @@
 ``text``, ``results`` and ``junit`` format StepRecords,
 ``page`` tells all about one cell, ``explanation`` formats explanations of the oracle.
 ``requirements`` joins the steps that cover a requirement. ``compare`` finds the differences
-between runs, and ``compare_text`` formats them; ``markdown`` escapes.
+between runs, and ``compare_text`` formats them. ``github`` formats a run for GitHub Actions,
+``markdown`` escapes.
 """
 
 from harness.report.explanation import as_written, explained, path, reasons

@@ -43,10 +43,11 @@ def page(step: StepRecord, cell: CellRecord, previous: Results | None = None) ->
 
 
 def _head(cell: CellRecord) -> str:
-    return f"{cell.location}: {cell.pair}: {_observed(cell)}"
+    return f"{cell.location}: {cell.pair}: {observed(cell)}"
 
 
-def _observed(cell: CellRecord) -> str:
+def observed(cell: CellRecord) -> str:
+    """Return what was observed, and what was expected."""
     match cell.status:
         case CellStatus.NO_VERDICT:
             return f"no verdict ({cell.reason}), expected {cell.expected}"

@@ -124,3 +124,42 @@ def test_a_file_that_is_not_there_is_an_error(
 ) -> None:
     assert main(["report", str(tmp_path / "none.json")]) == Exit.USAGE
     assert "none.json" in capsys.readouterr().err
+
+
+@pytest.fixture
+def summary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "summary.md"
+    path.write_text("before\n", encoding="utf-8")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    return path
+
+
+ANNOTATION = (
+    "::error file=s.yaml,line=9,col=9,title=x/a -> y/b%3A81::observed allowed, expected TIMEOUT\n"
+)
+
+
+def test_github_gets_annotations_and_a_summary_in_its_file(
+    tmp_path: Path, summary_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", written(tmp_path, STEP), "--github"]) == Exit.OK
+    assert capsys.readouterr().out == ANNOTATION
+    assert summary_file.read_text(encoding="utf-8").startswith(
+        "before\n## 1 of 1 step failed on fake\n"
+    )
+
+
+def test_without_its_file_the_summary_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    assert main(["report", written(tmp_path, STEP), "--github"]) == Exit.OK
+    assert capsys.readouterr().out.startswith(f"{ANNOTATION}## 1 of 1 step failed on fake\n")
+
+
+def test_a_summary_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    assert main(["report", written(tmp_path, STEP), "--github"]) == Exit.USAGE
+    assert capsys.readouterr().err == f"GITHUB_STEP_SUMMARY={tmp_path}: Is a directory\n"
