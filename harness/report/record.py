@@ -10,28 +10,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.model import (
-    AgentsRestarted,
-    Applied,
     Cell,
     CellResult,
     CellStatus,
-    Change,
-    CompletedPod,
-    Created,
-    Deleted,
-    Labelled,
     Observation,
     Placement,
-    PodRef,
     Probe,
-    Refused,
-    Restarted,
     Scenario,
     StepResult,
     Trace,
     TruthTable,
-    Verdict,
 )
+from harness.report.changes import kind_of, turned
 from harness.report.pairs import (
     StartRecord,
     WatchRecord,
@@ -157,9 +147,10 @@ class StepRecord:
 
     ``columns`` are the destinations of the table in the order of the file; the cells are in the
     order of its rows. ``topology`` is what the cluster held; it is empty for a skipped step.
+    ``shared_topology`` is only in files (see ``sharing``).
     ``path_lines`` are the lines of the paths of all cells, each once. ``ignored`` are kinds of
     applied objects that have no effect on this cluster. ``rebuilt`` is why the fixture was made
-    again before the first step. ``change`` is the kind of its change (see ``kind_of``);
+    again before the first step. ``change`` is the kind of its change (see ``changes``);
     ``turned_denied`` and ``turned_allowed`` count the cells that it turned to TIMEOUT and to
     allowed.
     """
@@ -174,6 +165,7 @@ class StepRecord:
     message: str = ""
     columns: tuple[str, ...] = ()
     topology: TopologyRecord = EMPTY
+    shared_topology: int | None = None
     path_lines: tuple[str, ...] = ()
     cells: tuple[CellRecord, ...] = ()
     actions: tuple[str, ...] = ()
@@ -277,7 +269,7 @@ def record(
     """
     scenario, reachability = result.scenario, result.reachability
     index = scenario.steps.index(result.step)
-    denied, allowed = _turned(scenario, index)
+    denied, allowed = turned(scenario, index)
     plain = [_cell(item, explain, by_hand) for item in reachability.results]
     cells, path_lines = _with_background(reachability.results, plain, background)
     return replace(
@@ -313,53 +305,6 @@ def _with_background(
         cni = TraceRecord(trace.says, trace.command) if trace else None
         found.append(replace(cell, path=path, cni=cni))
     return tuple(found), tuple(places)
-
-
-def kind_of(changes: Sequence[Change]) -> str:
-    """Return the kind of the changes of a step, ``several`` or ``nothing``."""
-    kinds = {_kind(change) for change in changes}
-    return kinds.pop() if len(kinds) == 1 else "several" if kinds else "nothing"
-
-
-def _kind(change: Change) -> str:
-    match change:
-        case Created(CompletedPod()):
-            return "Pod created"
-        case Created(item):
-            return f"{type(item).__name__} created"
-        case Applied(manifest, updates):
-            return f"{manifest.kind} {'updated' if updates else 'created'}"
-        case Refused(manifest):
-            return f"{manifest.kind} refused"
-        case Deleted(kind):
-            return f"{kind} deleted"
-        case Labelled(target):
-            return f"{'Pod' if isinstance(target, PodRef) else 'Namespace'} relabelled"
-        case Restarted():
-            return "Pod restarted"
-        case AgentsRestarted():
-            return "agents restarted"
-
-
-def _turned(scenario: Scenario, index: int) -> tuple[int, int]:
-    """Return how many cells a step turns to TIMEOUT, and how many to allowed.
-
-    The first step begins without policies, so that every denial in it is new.
-    """
-    cells = scenario.steps[index].table.cells
-    if not index:
-        return sum(_is_denial(cell) for cell in cells), 0
-    before = {cell.probe: cell.expected for cell in scenario.steps[index - 1].table.cells}
-    turned = [cell for cell in cells if before.get(cell.probe, cell.expected) is not cell.expected]
-    return (
-        sum(_is_denial(cell) for cell in turned),
-        sum(cell.expected is Verdict.ALLOWED and cell.undefined is None for cell in turned),
-    )
-
-
-def _is_denial(cell: Cell) -> bool:
-    exempt = cell.undefined is not None or cell.never_allowed is not None
-    return cell.expected is Verdict.TIMEOUT and not exempt
 
 
 def _columns(table: TruthTable, cells: Sequence[CellRecord]) -> tuple[str, ...]:

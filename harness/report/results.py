@@ -10,13 +10,15 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import UsageError
 from harness.model import CellStatus
 from harness.report.enforcement import Times, times
-from harness.report.record import Outcome, StepRecord, json_text
+from harness.report.record import CellRecord, Outcome, StepRecord, json_text
+from harness.report.sharing import shared, with_topologies
+from harness.report.topology import TopologyRecord
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -64,11 +66,16 @@ class Results:
     def to_json(self) -> str:
         """Return the text of a results.json: the run, its steps and their counts.
 
-        Each cell is on one line, so that files with many cells stay small.
+        Each cell is on one line, without the fields that are empty, so that files with many
+        cells stay small.
         """
         summary = _summary(self.steps)
-        document = _Document(SCHEMA_VERSION, self.run, summary, self.steps)
-        return json_text(_adapter().dump_python(document), _LEVELS) + "\n"
+        topologies, steps = shared(self.steps)
+        document = _Document(SCHEMA_VERSION, self.run, summary, steps, topologies)
+        content = _adapter().dump_python(document)
+        for step in content["steps"]:
+            step["cells"] = [_without_empty(cell) for cell in step["cells"]]
+        return json_text(content, _LEVELS) + "\n"
 
     @classmethod
     def from_json(cls, text: str, file: str) -> Results:
@@ -84,7 +91,11 @@ class Results:
         except ValidationError as error:
             fact = f"{file}: not a results file of schema version {SCHEMA_VERSION}"
             raise UsageError("\n".join([fact, *_faults(error)]), _WRITTEN_BY) from None
-        return cls(document.run, document.steps)
+        try:
+            return cls(document.run, with_topologies(document.steps, document.topologies))
+        except IndexError:
+            fact = f"{file}: not a results file: a step names a topology that it does not have"
+            raise UsageError(fact, _WRITTEN_BY) from None
 
 
 def schema() -> str:
@@ -93,6 +104,9 @@ def schema() -> str:
     for part in document["$defs"].values():
         summary, *_ = part["description"].split("\n\n")
         part["description"] = summary.replace("``", "`")
+    document["$defs"]["CellRecord"]["required"] = [
+        item.name for item in fields(CellRecord) if item.name not in _EMPTY
+    ]
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = "Results of a run of the NetworkPolicy harness"
     document["description"] = "The fields are described in docs/results.md."
@@ -113,12 +127,30 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """The content of the file; ``summary`` is derived from the steps."""
+    """The content of the file; ``summary`` is derived from the steps.
+
+    ``topologies`` are those of all steps without their objects, each once.
+    """
 
     schema: Literal[2]
     run: Run
     summary: Summary
     steps: tuple[StepRecord, ...]
+    topologies: tuple[TopologyRecord, ...] = ()
+
+
+_EMPTY: Mapping[str, object] = {
+    item.name: item.default for item in fields(CellRecord) if item.default is not MISSING
+}
+"""The fields of a cell that are left out, and the values with which they are."""
+
+
+def _without_empty(cell: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in cell.items()
+        if not (name in _EMPTY and _EMPTY[name] == value)
+    }
 
 
 @functools.cache

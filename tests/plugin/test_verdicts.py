@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from harness.model import CellStatus
+from harness.report import Results, TraceRecord
 from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, leaking, section, write
 
 pytest_plugins = ["pytester"]
@@ -382,6 +384,28 @@ nobody is left  [passed]
     names = {item.get("name") for item in suite.iter("property")}
     about = {"cluster", "netpol"}
     assert names == about | {"rounds", "time-to-deny", "time-to-allow", "cells", "proven"}
+
+
+@pytest.mark.parametrize("spread", [(), ("-n", "1")])
+def test_results_tell_what_the_cluster_held_and_what_its_cni_says(
+    spread: tuple[str, ...], pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    words = ("scenarios", *spread, "--netpol-results=results.json")
+    result = run_scenarios(*words, answer="enforces_nothing")
+    result.stdout.fnmatch_lines(["*the CNI says, of one more probe: a fake rule decides *"])
+    text = (pytester.path / "results.json").read_text(encoding="utf-8")
+    _, second, last = Results.from_json(text, "results.json").steps
+    allowed, wrong = second.cells
+    assert (wrong.status, allowed.status) == (CellStatus.WRONG, CellStatus.PROVEN)
+    says = "a fake rule decides shop/stranger -> shop/database:5432"
+    assert wrong.cni == TraceRecord(says, "ask the fake")
+    assert allowed.cni is None
+    assert [cell.cni is not None for cell in last.cells] == [True, True]
+    assert second.path(allowed)[-1].endswith(
+        "ingress rule 1: pods app=frontend of the same namespace; every port"
+    )
+    assert [pod.placed_on for pod in second.topology.pods] == ["node/1", "node/2", "node/1"]
+    assert [item.selects for item in second.topology.objects] == [("shop/database",)]
 
 
 CLOSED = """\

@@ -35,8 +35,8 @@ from harness.model import (
     Verdict,
 )
 from harness.report import Outcome, StepRecord, record, summary
+from harness.report.changes import kind_of
 from harness.report.enforcement import Times, lines, times
-from harness.report.record import kind_of
 
 ALLOWED, TIMEOUT = Verdict.ALLOWED, Verdict.TIMEOUT
 POLICY = Manifest("networking.k8s.io/v1", "NetworkPolicy", "a", "p", "{}")

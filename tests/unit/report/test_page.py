@@ -134,6 +134,23 @@ def test_behind_a_service_its_pods_are_described() -> None:
     assert "NetworkPolicy y/other (Ingress)" in text
 
 
+def test_a_policy_that_selects_both_ends_is_shown_once() -> None:
+    both = replace(DENY, namespace="x", selects=("x/a", "y/b"))
+    text = page(replace(STEP, topology=replace(TOPOLOGY, objects=(both,))), CELL)
+    assert text.count("NetworkPolicy x/deny (Ingress)") == 2
+    assert text.count("kind: NetworkPolicy") == 1
+
+
+def test_the_control_of_an_unproven_cell_is_told_once() -> None:
+    unproven = replace(CELL, status=CellStatus.UNPROVEN, control="TIMEOUT")
+    text = page(STEP, unproven)
+    assert text.startswith(
+        "s.yaml:9:5: x/a -> y/b:80: TIMEOUT as expected, but unproven: the control step (no "
+        "policies applied) also got TIMEOUT\n"
+    )
+    assert text.count("the control step") == 1
+
+
 def test_many_and_long_policies_are_cut() -> None:
     long = tuple(replace(DENY, name=f"p{n}", yaml="a: 1\n" * 70) for n in range(7))
     text = page(replace(STEP, topology=replace(TOPOLOGY, objects=long)), CELL)

@@ -23,6 +23,7 @@ from harness.report import (
     ObjectRecord,
     Outcome,
     PhaseRecord,
+    PodKind,
     PodRecord,
     PortRecord,
     Results,
@@ -115,7 +116,14 @@ WATCHES = st.lists(records(WatchRecord, gaps=GAPS), max_size=2).map(tuple)
 PHASES = records(PhaseRecord, from_s=st.none() | SECONDS, until_s=st.none() | SECONDS)
 STARTS = st.lists(records(StartRecord, init=PHASES, main=PHASES, lost=GAPS), max_size=2).map(tuple)
 STEPS = st.lists(
-    records(StepRecord, topology=TOPOLOGIES, cells=CELLS, watched=WATCHES, started=STARTS),
+    records(
+        StepRecord,
+        topology=TOPOLOGIES,
+        shared_topology=st.none(),
+        cells=CELLS,
+        watched=WATCHES,
+        started=STARTS,
+    ),
     max_size=3,
 ).map(tuple)
 
@@ -139,7 +147,7 @@ def test_the_steps_are_ordered_by_file_and_place() -> None:
 def test_the_document() -> None:
     skipped = replace(STEP, index=1, outcome=Outcome.SKIPPED, cells=())
     document = json.loads(Results(RUN, (STEP, skipped)).to_json())
-    assert list(document) == ["schema", "run", "summary", "steps"]
+    assert list(document) == ["schema", "run", "summary", "steps", "topologies"]
     assert document["schema"] == 2
     assert document["run"]["workers"] == 2
     assert document["summary"] == {
@@ -184,6 +192,41 @@ def test_a_cell_is_on_one_line_of_the_file() -> None:
         "cells"
     ]
     assert '\n "run": {\n  "run_id": "np1",\n' in text
+
+
+POD = PodRecord("x", "a", {"app": "a"}, PodKind.USUAL, 1)
+DENY = ObjectRecord("networking.k8s.io/v1", "NetworkPolicy", "x", "deny", "kind: NetworkPolicy\n")
+
+
+def test_steps_share_a_topology_in_the_file_and_each_has_the_whole_one_in_memory() -> None:
+    first = replace(STEP, topology=TopologyRecord(pods=(POD,)))
+    second = replace(STEP, index=1, topology=TopologyRecord(pods=(POD,), objects=(DENY,)))
+    other = replace(STEP, index=2, topology=TopologyRecord(pods=(replace(POD, node=2),)))
+    steps = (first, second, other, replace(STEP, index=3))
+    text = Results(RUN, steps).to_json()
+    document = json.loads(text)
+    assert [step["shared_topology"] for step in document["steps"]] == [0, 0, 1, None]
+    assert [item["pods"][0]["node"] for item in document["topologies"]] == [1, 2]
+    assert [len(step["topology"]["pods"]) for step in document["steps"]] == [0, 0, 0, 0]
+    assert document["steps"][1]["topology"]["objects"][0]["name"] == "deny"
+    assert Results.from_json(text, "r.json").steps == steps
+
+
+@pytest.mark.parametrize("number", [1, -1])
+def test_a_topology_that_is_not_in_the_file_is_an_error(number: int) -> None:
+    document = json.loads(Results(RUN, (STEP,)).to_json())
+    document["steps"][0]["shared_topology"] = number
+    with pytest.raises(UsageError) as caught:
+        Results.from_json(json.dumps(document), "r.json")
+    assert str(caught.value) == (
+        f"r.json: not a results file: a step names a topology that it does not have\n{NAME_ONE}"
+    )
+
+
+def test_a_time_of_zero_is_not_empty() -> None:
+    step = replace(STEP, cells=(replace(CELL, wrong_from_s=0.0, wrong_until_s=0.0),))
+    text = Results(RUN, (step,)).to_json()
+    assert '"wrong_from_s":0.0,"wrong_until_s":0.0' in text
 
 
 def test_a_field_of_a_later_release_is_ignored_and_one_of_it_may_be_missing() -> None:

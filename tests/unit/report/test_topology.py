@@ -60,6 +60,8 @@ from harness.report import (
 
 WEB = ContainerPort(80, name="web")
 A = Pod("x", "a", Labels({"app": "a"}), (WEB,), readiness=Readiness.TCP)
+SAME = Pod("x", "same", Labels({"app": "b"}))
+"""A pod with the labels that the policy selects, in another namespace."""
 B = Pod("y", "b", Labels({"app": "b"}), (ContainerPort(53, Protocol.UDP),), 2)
 HOST = Pod("y", "host", Labels({"app": "b"}), node=2, host_network=True)
 DONE = CompletedPod("y", "job", Labels({"app": "b"}))
@@ -78,7 +80,7 @@ DENY = manifest(
 STATE = State(
     "s",
     (Namespace("x", Labels({"team": "x"})), Namespace("y")),
-    (A, B, HOST),
+    (A, B, HOST, SAME),
     (
         Service("x", "web", Labels({"app": "a"}), (ServicePort(8080, "web"),)),
         Service("y", "out", Labels({}), (ServicePort(1, 53),), ServiceType.NODE_PORT),
@@ -131,6 +133,7 @@ def test_the_topology_of_a_state() -> None:
             ),
             PodRecord("y", "b", {"app": "b"}, PodKind.USUAL, 2, ports=(PortRecord(53, "UDP"),)),
             PodRecord("y", "host", {"app": "b"}, PodKind.HOST_NETWORK, 2),
+            PodRecord("x", "same", {"app": "b"}, PodKind.USUAL, 1),
             PodRecord("y", "job", {"app": "b"}, PodKind.COMPLETED, 1),
         ),
         services=(
