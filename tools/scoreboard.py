@@ -29,6 +29,8 @@ _SHOWN = frozenset({Status.DEFINED, Status.REJECTED})
 _REFUSED = "enforces no policy"
 _FAILED = {Outcome.WRONG, Outcome.NOT_REFUSED, Outcome.UNPROVEN, Outcome.NO_VERDICT,
            Outcome.CLUSTER_ERROR}  # fmt: skip
+_NONE = "None."
+"""Sections are there without content too: others link to them."""
 _INTRODUCTION = """\
 # Scoreboard
 
@@ -169,10 +171,9 @@ def _failed(runs: Mapping[str, Results]) -> Iterator[str]:
         if any(step and step.outcome in _FAILED for step in steps):
             covers = next(step.covers for step in steps if step)
             lines.append(row((_link(name), ", ".join(covers), *outcomes)))
-    if len(lines) > 2:
-        yield "## Failed steps"
-        yield "The number of cells of each status except *proven*; the outcome, if there are none."
-        yield "\n".join(lines)
+    yield "## Failed steps"
+    yield "The number of cells of each status except *proven*; the outcome, if there are none."
+    yield "\n".join(lines) if len(lines) > 2 else _NONE
 
 
 def _outcome(step: StepRecord | None) -> str:
@@ -208,13 +209,13 @@ def _limitations(runs: Mapping[str, Results]) -> Iterator[str]:
         for step in results.steps:
             for cell in step.having(CellStatus.LIMITED):
                 found.setdefault(cell.limitation, Counter())[name] += 1
-    if found:
-        yield "## Known limitations"
-        yield "\n".join(
-            f"- {escaped(reason)}: "
-            + ", ".join(f"{counted(number, 'cell')} on {name}" for name, number in where.items())
-            for reason, where in found.items()
-        )
+    lines = (
+        f"- {escaped(reason)}: "
+        + ", ".join(f"{counted(number, 'cell')} on {name}" for name, number in where.items())
+        for reason, where in found.items()
+    )
+    yield "## Known limitations"
+    yield "\n".join(lines) or _NONE
 
 
 def _undefined(runs: Mapping[str, Results]) -> Iterator[str]:
@@ -224,13 +225,10 @@ def _undefined(runs: Mapping[str, Results]) -> Iterator[str]:
             for cell in step.having(CellStatus.UNDEFINED):
                 key = (_link((step.file, step.step)), escaped(cell.pair), escaped(cell.reason))
                 rows.setdefault(key, {})[name] = cell.observed
-    if rows:
-        yield _UNDEFINED
-        lines = head(("step", "pair", "why", *runs))
-        lines += [
-            row((*key, *(seen.get(name, "-") for name in runs))) for key, seen in rows.items()
-        ]
-        yield "\n".join(lines)
+    lines = head(("step", "pair", "why", *runs))
+    lines += [row((*key, *(seen.get(name, "-") for name in runs))) for key, seen in rows.items()]
+    yield _UNDEFINED
+    yield "\n".join(lines) if rows else _NONE
 
 
 def _reasons(runs: Mapping[str, Results]) -> Mapping[str, list[StepRecord]]:
@@ -244,15 +242,13 @@ def _reasons(runs: Mapping[str, Results]) -> Mapping[str, list[StepRecord]]:
 
 
 def _skipped(runs: Mapping[str, Results]) -> Iterator[str]:
-    found = _reasons(runs)
-    if not found:
-        return
-    yield "## Skipped steps"
-    yield "\n".join(
+    lines = (
         f"{number}. {escaped(reason)}: {counted(len(steps), 'step')} of "
         + ", ".join(sorted({escaped(_short(step.file)) for step in steps}))
-        for number, (reason, steps) in enumerate(found.items(), 1)
+        for number, (reason, steps) in enumerate(_reasons(runs).items(), 1)
     )
+    yield "## Skipped steps"
+    yield "\n".join(lines) or _NONE
 
 
 # ------------------------------------------------------------------ the command
