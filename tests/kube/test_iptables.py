@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from harness.cluster.kube.iptables import met
+from collections.abc import Collection
+
+from harness.cluster.kube.iptables import met as found
 
 CALICO = r"""
 *filter
@@ -32,6 +34,10 @@ KUBE_ROUTER = r"""
 """
 
 
+def met(before: str, after: str, addresses: Collection[str]) -> list[str]:
+    return [item.text for item in found(before, after, addresses)]
+
+
 def test_the_rule_that_drops_comes_first_then_the_policies_that_were_asked() -> None:
     after = CALICO.replace("[3:180]", "[5:300]").replace("[6:360]", "[8:480]")
     after = after.replace("[7:420]", "[9:540]").replace("[1:60]", "[4:240]")
@@ -40,6 +46,11 @@ def test_the_rule_that_drops_comes_first_then_the_policies_that_were_asked() -> 
         "packet",
         "chain cali-tw-calid4f: cali-pi-_one of 2 packets: Policy x/knp.default.web ingress",
     ]
+
+
+def test_a_rule_that_denies_says_so() -> None:
+    after = KUBE_ROUTER.replace("[2:120]", "[3:180]")
+    assert [item.denies for item in found(KUBE_ROUTER, after, {"100.64.2.5"})] == [True, False]
 
 
 def test_a_rule_that_allows_is_named_with_its_policy() -> None:
@@ -72,5 +83,5 @@ def test_equal_rules_are_told_apart_and_chains_that_were_made_again_count_from_z
 
 def test_many_rules_are_cut() -> None:
     many = "".join(f'[1:1] -A POD -m comment --comment "rule {n}" -j X\n' for n in range(13))
-    found = met("", f"[1:1] -A ALL -s 10.0.0.1/32 -j POD\n{many}", {"10.0.0.1"})
-    assert found[-2:] == ["chain POD: X of 1 packet: rule 9", "and 3 more rules"]
+    lines = met("", f"[1:1] -A ALL -s 10.0.0.1/32 -j POD\n{many}", {"10.0.0.1"})
+    assert lines[-2:] == ["chain POD: X of 1 packet: rule 9", "and 3 more rules"]

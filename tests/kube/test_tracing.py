@@ -40,6 +40,7 @@ class FakeApi:
         self.takes_s = 0.0
         self.error: ApiError | None = None
         self.listing = (
+            "[0:0] -A ALL -s 10.0.0.1/32 -j POD-A\n[0:0] -A POD-A -j ACCEPT\n"
             "[0:0] -A ALL -d 10.0.0.2/32 -j POD-B\n"
             '[{}:60] -A POD-B -m comment --comment "no policy" -j DROP\n'
         )
@@ -67,7 +68,7 @@ class FakeApi:
         self.time.now += self.takes_s
         if self.error:
             raise self.error
-        return Output(self.listing.format(self.dropped), 0.0)
+        return Output(self.listing.replace("{}", str(self.dropped)), 0.0)
 
 
 @pytest.fixture
@@ -112,6 +113,30 @@ def test_a_probe_that_no_rule_met(api: FakeApi, time: FakeTime) -> None:
     quiet = replace(tracing(api, time.clock), probe=lambda _: None)
     (trace,) = quiet.trace(VIEW, [PROBE])
     assert trace.says == "no rule of the pods met a packet of a new connection"
+
+
+def test_a_node_whose_rules_are_about_other_pods_tells_nothing(
+    api: FakeApi, time: FakeTime
+) -> None:
+    """As with a CNI in another mode, which keeps its rules elsewhere."""
+    api.listing = api.listing.replace("10.0.0.1/", "10.0.0.9/")
+    (trace,) = tracing(api, time.clock).trace(VIEW, [PROBE])
+    assert trace.says == (
+        "n2: chain POD-B: DROP of 1 packet: no policy\n"
+        "nothing was learned on n1: no rule is about the pods"
+    )
+
+
+def test_a_rule_that_denies_comes_before_those_of_other_nodes(
+    api: FakeApi, time: FakeTime
+) -> None:
+    line = '[{}:9] -A POD-A -m comment --comment "all may leave" -j RETURN'
+    api.listing = api.listing.replace("[0:0] -A POD-A -j ACCEPT", line)
+    (trace,) = tracing(api, time.clock).trace(VIEW, [PROBE])
+    assert trace.says == (
+        "n2: chain POD-B: DROP of 1 packet: no policy\n"
+        "n1: chain POD-A: RETURN of 1 packet: all may leave"
+    )
 
 
 def says(tracing: Tracing, view: View, probe: Probe) -> str:

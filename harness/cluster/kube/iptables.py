@@ -60,26 +60,39 @@ def rules(listing: str) -> Iterator[Rule]:
             yield Rule(chain, text, seen[chain, text], int(packets))
 
 
-def met(before: str, after: str, addresses: Collection[str]) -> list[str]:
-    """Return the rules of the pods with these addresses that met packets, a line for each.
+def is_about(listing: str, addresses: Collection[str]) -> bool:
+    """Return whether a rule leads packets of the pods with these addresses to a chain."""
+    return bool(_chains(list(rules(listing)), _names(listing, addresses)))
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A rule that met packets, as a line of text; and whether it denies them."""
+
+    text: str
+    denies: bool = False
+
+
+def met(before: str, after: str, addresses: Collection[str]) -> list[Met]:
+    """Return the rules of the pods with these addresses that met packets.
 
     Those that deny come first. Rules for packets of established connections are left out.
     """
     old = {rule.key: rule.packets for rule in rules(before)}
     now = list(rules(after))
     own, titles = _chains(now, _names(after, addresses)), _titles(now)
-    lines: list[tuple[bool, str]] = []
+    found: list[Met] = []
     for rule in now:
         packets = rule.packets - old.get(rule.key, 0)
         about = rule.comment or titles.get(rule.target, "")
         if rule.chain in own and packets > 0 and about and "ESTABLISHED" not in rule.text:
             action = f"{rule.target} of " if rule.target else ""
             count = f"{packets} {'packet' if packets == 1 else 'packets'}"
-            line = f"chain {rule.chain}: {action}{count}: {about}"
-            lines.append((rule.target not in _DENIALS, line))
-    ordered = [line for _, line in sorted(lines, key=lambda item: item[0])]
-    rest = len(ordered) - _LINES
-    return [*ordered[:_LINES], f"and {rest} more rules"] if rest > 0 else ordered
+            text = f"chain {rule.chain}: {action}{count}: {about}"
+            found.append(Met(text, rule.target in _DENIALS))
+    found.sort(key=lambda item: not item.denies)
+    rest = len(found) - _LINES
+    return [*found[:_LINES], Met(f"and {rest} more rules")] if rest > 0 else found
 
 
 def _titles(found: Sequence[Rule]) -> dict[str, str]:

@@ -70,15 +70,16 @@ class Tracing:
         before = self._listings(how, agents, deadline)
         self.probe(probe)
         after = self._listings(how, agents, deadline)
-        lines = [
-            f"{node}: {line}"
-            for node in nodes
-            for line in iptables.met(
-                before[node],
-                after[node],
-                {address for pod in pods if pod.node == node for address in pod.addresses},
-            )
-        ]
+        found: list[tuple[str, iptables.Met]] = []
+        silent: list[str] = []
+        for node in nodes:
+            own = {address for pod in pods if pod.node == node for address in pod.addresses}
+            found += [(node, met) for met in iptables.met(before[node], after[node], own)]
+            silent += [] if iptables.is_about(after[node], own) else [node]
+        found.sort(key=lambda item: not item[1].denies)
+        lines = [f"{node}: {met.text}" for node, met in found]
+        if silent:
+            lines.append(f"nothing was learned on {', '.join(silent)}: no rule is about the pods")
         says = "\n".join(lines) or "no rule of the pods met a packet of a new connection"
         return Trace(probe, says, "; ".join(_by_hand(how, agents[node]) for node in nodes))
 
