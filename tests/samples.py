@@ -7,14 +7,24 @@ from dataclasses import replace
 from harness.model import CellStatus
 from harness.report import (
     CellRecord,
+    ExternalRecord,
     FlapRecord,
     GapRecord,
+    NamespaceRecord,
+    ObjectRecord,
     Outcome,
     PhaseRecord,
+    PodKind,
+    PodRecord,
+    PortRecord,
     Results,
     Run,
+    ServicePortRecord,
+    ServiceRecord,
     StartRecord,
     StepRecord,
+    TopologyRecord,
+    TraceRecord,
     WatchRecord,
 )
 
@@ -51,10 +61,52 @@ WRONG = cell(
     "allowed",
     location=f"{_SHOP}:15:19",
     control="allowed",
+    wrong_from_s=0.25,
     wrong_until_s=5.25,
+    path=(0, 2),
+    cni=TraceRecord("no rule of the chain dropped it", "iptables-save -c"),
     reasons="egress of shop/web: not isolated\ningress of shop/db: isolated by shop/db",
     command="kubectl -n shop exec web -- /agnhost connect 10.0.0.2:5432",
     raw="connected to <10.0.0.2>",
+)
+
+POD = PodRecord(
+    namespace="shop",
+    name="db",
+    labels={"app": "db"},
+    kind=PodKind.USUAL,
+    node=1,
+    placed_on="worker-1",
+    addresses=("10.0.0.2", "fd00::2"),
+    ports=(PortRecord(5432, "TCP"),),
+)
+SERVICE = ServiceRecord(
+    namespace="shop",
+    name="db",
+    type="ClusterIP",
+    selector={"app": "db"},
+    ports=(ServicePortRecord(5432, "TCP", "5432"),),
+    endpoints=("shop/db",),
+    addresses=("10.96.0.9",),
+)
+TOPOLOGY = TopologyRecord(
+    namespaces=(NamespaceRecord("shop", {"kubernetes.io/metadata.name": "shop"}),),
+    pods=(
+        POD,
+        *(replace(POD, name=name, labels={}, addresses=()) for name in ("api", "web", "job")),
+    ),
+    services=(SERVICE,),
+    externals=(ExternalRecord("office", ("192.0.2.7",), dns_names=("office.test",)),),
+)
+POLICY = ObjectRecord(
+    api_version="networking.k8s.io/v1",
+    kind="NetworkPolicy",
+    namespace="shop",
+    name="db",
+    yaml="apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n",
+    location="scenarios/policies/db.yaml:1:1",
+    selects=("shop/db",),
+    policy_types=("Ingress",),
 )
 
 _SEEN = StepRecord(
@@ -66,6 +118,12 @@ _SEEN = StepRecord(
     outcome=Outcome.PASSED,
     cluster="netns",
     columns=("shop/db:5432", "shop/web:80"),
+    topology=TOPOLOGY,
+    path_lines=(
+        "egress of shop/web: not isolated",
+        "egress of shop/api: not isolated",
+        "ingress of shop/db: isolated by shop/db",
+    ),
     cells=(
         cell("shop/api", "shop/db:5432", "allowed", "allowed"),
         cell("shop/api", "shop/web:80", "allowed", "allowed"),
@@ -82,10 +140,11 @@ _SHUT = replace(
     index=1,
     line=12,
     outcome=Outcome.WRONG,
+    topology=replace(TOPOLOGY, objects=(POLICY,)),
     actions=("apply NetworkPolicy shop/db",),
     change="NetworkPolicy created",
     cells=(
-        cell("shop/api", "shop/db:5432", "allowed", "allowed", wrong_until_s=0.8),
+        cell("shop/api", "shop/db:5432", "allowed", "allowed", path=(1, 2), wrong_until_s=0.8),
         cell("shop/api", "shop/web:80", "allowed", "allowed"),
         WRONG,
         cell(
@@ -138,6 +197,8 @@ _OTHERS = replace(
     step="some are limited, others undefined",
     outcome=Outcome.LIMITED,
     columns=("x/b:80", "x/b:80 (IPv6)", "x/c:80"),
+    topology=TopologyRecord(),
+    path_lines=(),
     covers=("R07",),
     cells=(
         cell("x/a", "x/b:80", "allowed", "allowed", status=CellStatus.UNDEFINED, reason="R40"),
@@ -162,6 +223,8 @@ _SKIPPED = replace(
     step="nothing ran",
     outcome=Outcome.SKIPPED,
     message="the cluster has no IPv6",
+    topology=TopologyRecord(),
+    path_lines=(),
     columns=(),
     cells=(),
     covers=("R12",),
@@ -201,7 +264,17 @@ def large(cells: int) -> Results:
     per_step, steps = 400, []
     pods = [f"ns-{number % 4}/pod-{number}" for number in range(20)]
     ends = [f"{pod}:80" for pod in pods]
-    plain = tuple(cell(source, end, "allowed", "allowed") for source in pods for end in ends)
+    plain = tuple(
+        cell(source, end, "allowed", "allowed", path=(0, 1)) for source in pods for end in ends
+    )
+    topology = TopologyRecord(
+        namespaces=tuple(NamespaceRecord(f"ns-{number}", {}) for number in range(4)),
+        pods=tuple(
+            replace(POD, namespace=pod.partition("/")[0], name=pod.partition("/")[2])
+            for pod in pods
+        ),
+        objects=(POLICY,),
+    )
     for number in range(-(-cells // per_step)):
         file = f"scenarios/generated/case-{number // 2:04}.yaml"
         wrong = replace(WRONG, source=pods[0], destination=ends[1], location=f"{file}:9:1")
@@ -214,6 +287,7 @@ def large(cells: int) -> Results:
                 step=f"step {number % 2}",
                 index=number % 2,
                 columns=tuple(ends),
+                topology=topology,
                 cells=(plain[0], wrong, *plain[2:]) if is_wrong else plain,
             )
         )

@@ -147,6 +147,9 @@ def _add_report_verb(verbs: Any) -> None:
         help="a file of --results, also compressed (.json.gz)",
     )
     report.add_argument(
+        "--html", metavar="FILE", type=Path, help="write them as one HTML page instead"
+    )
+    report.add_argument(
         "--github",
         action="store_true",
         help="annotations for GitHub Actions, and a summary in the file of GITHUB_STEP_SUMMARY",
@@ -159,7 +162,10 @@ def _add_report_verb(verbs: Any) -> None:
     )
     one.add_argument("--step", metavar="STEP", help="in the step of this name, or FILE::STEP")
     one.add_argument(
-        "--previous", metavar="FILE", type=Path, help="and what it gave in these earlier results"
+        "--previous",
+        metavar="FILE",
+        type=Path,
+        help="and what it gave in these earlier results; also with --html",
     )
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from harness import results_file
 from harness.cli.exits import Exit
 from harness.errors import UsageError
-from harness.report import CellRecord, Results, StepRecord, failure, in_order, page, summary
+from harness.files import display
+from harness.report import CellRecord, Results, StepRecord, failure, html, in_order, page, summary
 from harness.report.github import job_summary, workflow_commands
 from harness.suggest import nearest
 
@@ -21,12 +22,13 @@ _STEPS = 10
 
 def report(parsed: argparse.Namespace) -> int:
     """Print a file of results in the form that the options ask for; by default as text."""
-    if not parsed.cell and (parsed.step or parsed.previous):
-        name = "--step" if parsed.step else "--previous"
-        raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
+    _check(parsed)
     results = results_file.read(parsed.file)
+    if parsed.html:
+        _write_page(parsed.html, results, parsed.previous)
     if parsed.github:
         _for_github(results)
+    if parsed.html or parsed.github:
         return Exit.OK
     if not parsed.cell:
         print(_text(results))
@@ -37,6 +39,24 @@ def report(parsed: argparse.Namespace) -> int:
         print(page(step, cell, previous))
         print()
     return Exit.OK
+
+
+def _check(parsed: argparse.Namespace) -> None:
+    """Raise UsageError for options that do not belong together."""
+    if parsed.html and (parsed.cell or parsed.step):
+        raise UsageError("--html is about all cells", "leave out --cell and --step")
+    if not parsed.cell and not parsed.html and (parsed.step or parsed.previous):
+        name = "--step" if parsed.step else "--previous"
+        raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
+
+
+def _write_page(path: Path, results: Results, previous: Path | None) -> None:
+    text = html.page(results, [results_file.read(previous)] if previous else [])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        results_file.write(path, text)
+    except OSError as error:
+        raise UsageError(f"--html={display(path)}: {error.strerror}") from None
 
 
 def _for_github(results: Results) -> None:

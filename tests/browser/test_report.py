@@ -60,7 +60,18 @@ def test_a_wrong_cell_leads_to_its_page_and_has_an_address(report: WebDriver) ->
     _one(report, ".failed .pair").click()
     panel = _wait(report, ".cell.bad")
     assert _focused(report) == "✗ shop/web -> shop/db:5432: observed allowed, expected TIMEOUT"
-    for fact in ("scenarios/shop.yaml:15:19", "connected to <10.0.0.2>", "last after 5.25 s"):
+    for fact in (
+        "scenarios/shop.yaml:15:19",
+        "connected to <10.0.0.2>",
+        "first after 0.25 s, last after 5.25 s",
+        "the same pair without policies: allowed",
+        "ingress of shop/db: isolated by shop/db",
+        "no rule of the chain dropped it",
+        "worker-1",
+        "10.0.0.2, fd00::2",
+        "kind: NetworkPolicy",
+        "kubectl -n shop exec web -- /agnhost connect 10.0.0.2:5432",
+    ):
         assert fact in panel.text
     address = report.current_url
     report.get("about:blank")
@@ -124,6 +135,25 @@ def test_tables_show_three_views(report: WebDriver) -> None:
         assert wrong.text == word
 
 
+def test_the_topology_is_drawn_with_an_arrow_for_each_pair_that_connected(
+    report: WebDriver,
+) -> None:
+    _one(report, ".failed .pair").click()
+    drawing = f"{_STEP} .scroll > svg"
+    _wait(report, drawing)
+    assert _one(report, drawing).get_attribute("aria-label") == (
+        "3 arrows: shop/api to shop/db:5432 allowed; shop/api to shop/web:80 allowed; "
+        "shop/web to shop/db:5432 allowed, expected TIMEOUT"
+    )
+    assert len(_all(report, f"{drawing} .pod")) == 4
+    assert [found.text for found in _all(report, f"{drawing} .arrow.wrong text")] == ["✗"]
+    Select(_one(report, f"{_STEP} .arrows select")).select_by_value("wrong")
+    assert len(_all(report, f"{drawing} .arrow path")) == 1
+
+
+_STEP = "details[data-number='0'] .step[data-step='1']"
+
+
 def test_hostile_names_are_shown_and_not_run(report: WebDriver) -> None:
     _open_all(report)
     assert [each.get_attribute("id") for each in _all(report, "script")] == ["data", ""]
@@ -158,7 +188,7 @@ def test_dark_mode_follows_the_system_and_the_switch(report: WebDriver) -> None:
     dark = report.execute_script(background)
     assert _luminance(light) > 0.9 > 0.05 > _luminance(dark)
     assert _contrast(report, ".verdict") > 4.5
-    assert _one(report, "#theme").text == "Light"
+    WebDriverWait(report, 10).until(lambda _: _one(report, "#theme").text == "Light")
     _one(report, "#theme").click()
     assert report.execute_script(background) == light
 

@@ -1,7 +1,8 @@
 """The HTML report: one page with everything in it, which loads nothing.
 
 ``overview`` has what the template renders, ``data`` what the script renders when a scenario is
-opened. The files in ``assets`` are the template, the style, and the script in its parts.
+opened. ``ends`` finds the ends of a table in its topology. The files in ``assets`` are the
+template, the style, and the script in its parts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from harness.report.html.data import data
 from harness.report.html.overview import overview
 from harness.report.results import Results
 
-_SCRIPTS = ("page", "table", "timeline", "cell", "scenario", "filters", "main")
+_SCRIPTS = ("page", "table", "timeline", "topology", "cell", "scenario", "filters", "main")
 """The parts of the script, each after those that it uses."""
 
 

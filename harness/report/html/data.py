@@ -2,17 +2,23 @@
 
 Texts that occur often are written once, in ``texts``, and named by their place there. A cell is a
 few numbers in one list for its step; everything else about it is in ``more``, where it exists.
+Steps share the ``things`` of their topologies: namespaces, pods, Services, hosts, objects.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from harness.model import CellStatus
+from harness.report.html.ends import Ends
 from harness.report.html.overview import scenarios
 from harness.report.record import CellRecord, StepRecord, json_text
 from harness.report.results import Results
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 _STATUSES = tuple(CellStatus)
 
@@ -20,12 +26,15 @@ _STATUSES = tuple(CellStatus)
 def data(results: Results, previous: Sequence[Results]) -> str:
     """Return the data as JSON that can stand in a script element."""
     earlier = _Earlier(previous)
-    texts = _Texts()
+    texts, things = _Texts(), _Things()
     document: dict[str, object] = {
         "cluster": results.run.cluster,
         "statuses": [str(status) for status in _STATUSES],
-        "scenarios": [_scenario(steps, texts, earlier) for steps in scenarios(results.steps)],
+        "scenarios": [
+            _scenario(steps, texts, things, earlier) for steps in scenarios(results.steps)
+        ],
         "texts": texts.all,
+        "things": things.all,
     }
     # In a script element, "</script" and "<!--" would end or change it.
     return json_text(document).replace("<", "\\u003c")
@@ -43,6 +52,23 @@ class _Texts:
     @property
     def all(self) -> list[str]:
         return list(self._places)
+
+
+class _Things:
+    """The parts of all topologies, each once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+        self.all: list[dict[str, object]] = []
+
+    def places(self, records: Iterable[DataclassInstance]) -> list[int]:
+        return [self._place(asdict(record)) for record in records]
+
+    def _place(self, thing: dict[str, object]) -> int:
+        place = self._places.setdefault(json_text(thing), len(self.all))
+        if place == len(self.all):
+            self.all.append(thing)
+        return place
 
 
 class _Earlier:
@@ -68,7 +94,7 @@ class _Earlier:
 
 
 def _scenario(
-    steps: Sequence[StepRecord], texts: _Texts, earlier: _Earlier
+    steps: Sequence[StepRecord], texts: _Texts, things: _Things, earlier: _Earlier
 ) -> Mapping[str, object]:
     first = steps[0]
     return {
@@ -77,17 +103,20 @@ def _scenario(
         "covers": first.covers,
         "catches": first.catches,
         "weak": first.weak,
-        "steps": [_step(step, texts, earlier) for step in steps],
+        "steps": [_step(step, texts, things, earlier) for step in steps],
     }
 
 
-def _step(step: StepRecord, texts: _Texts, earlier: _Earlier) -> Mapping[str, object]:
+def _step(
+    step: StepRecord, texts: _Texts, things: _Things, earlier: _Earlier
+) -> Mapping[str, object]:
     rows = list(dict.fromkeys(cell.source for cell in step.cells))
     heads = {cell.column: (cell.destination, cell.family) for cell in step.cells}
     names = list(dict.fromkeys((*(name for name in step.columns if name in heads), *heads)))
     row, column = _by_text(rows), _by_text(names)
     numbers: list[int] = []
     more: dict[int, object] = {}
+    paths: dict[tuple[int, ...], int] = {}
     for place, cell in enumerate(step.cells):
         where, line, at = _position(cell.location)
         numbers += [
@@ -99,6 +128,7 @@ def _step(step: StepRecord, texts: _Texts, earlier: _Earlier) -> Mapping[str, ob
             texts.place(where),
             line,
             at,
+            paths.setdefault(cell.path, len(paths)),
         ]
         if found := _more(cell, earlier.of(step, cell)):
             more[place] = found
@@ -126,7 +156,25 @@ def _step(step: StepRecord, texts: _Texts, earlier: _Earlier) -> Mapping[str, ob
         "rows": rows,
         "columns": [heads[name] for name in names],
         "cells": numbers,
+        "paths": [[texts.place(step.path_lines[at]) for at in path] for path in paths],
+        **_topology(step, things, rows, [heads[name][0] for name in names]),
         "more": more,
+    }
+
+
+def _topology(
+    step: StepRecord, things: _Things, rows: Iterable[str], destinations: Iterable[str]
+) -> Mapping[str, object]:
+    held = step.topology
+    ends = Ends(held)
+    return {
+        "namespaces": things.places(held.namespaces),
+        "pods": things.places(held.pods),
+        "services": things.places(held.services),
+        "externals": things.places(held.externals),
+        "objects": things.places(held.objects),
+        "row_ends": [asdict(ends.source(row)) for row in rows],
+        "column_ends": [asdict(ends.destination(each)) for each in destinations],
     }
 
 
@@ -152,11 +200,13 @@ def _more(cell: CellRecord, earlier: Sequence[object]) -> dict[str, object]:
         "control": cell.control,
         "rejected": cell.rejected,
         "limitation": cell.limitation,
+        "wrong_from_s": cell.wrong_from_s,
         "wrong_until_s": cell.wrong_until_s,
         "flapped": [asdict(flap) for flap in cell.flapped],
         "reasons": cell.reasons,
         "command": cell.command,
         "raw": cell.raw,
+        "cni": asdict(cell.cni) if cell.cni else None,
         "earlier": [] if is_plain else earlier,
     }
     return {key: value for key, value in found.items() if value not in ("", None, False, [])}

@@ -251,8 +251,8 @@ def _failures(step: StepRecord, number: int, place: int) -> Iterator[Failure]:
                 place=(number, place, -1),
                 status="wrong" if pair.failed else "no verdict",
                 pair=pair.pair,
-                fact="not as expected over time" if pair.failed else "no verdict for too long",
-                why=f"expected {pair.expected}",
+                fact=f"{_over_time(pair)}, expected {pair.expected}",
+                why="",
                 location=pair.location,
             )
     if not step.cells:
@@ -274,6 +274,19 @@ def _fact(cell: CellRecord) -> str:
             return f"{cell.observed} as expected, but never seen connecting"
         case _:
             return f"observed {cell.observed}, expected {cell.expected}"
+
+
+def _over_time(pair: WatchRecord | StartRecord) -> str:
+    """Return the first thing that is wrong with a pair that was probed over time."""
+    if not pair.failed:
+        return "no verdict for too long"
+    gaps = pair.gaps if isinstance(pair, WatchRecord) else pair.lost
+    for gap in gaps:
+        if not gap.tolerated:
+            return f"{gap.observed} from {gap.from_s:.2f} s to {gap.until_s:.2f} s"
+    if isinstance(pair, StartRecord) and pair.connected_s is not None:
+        return f"connected {pair.connected_s:.2f} s after the first probe of the pod"
+    return "never connected"
 
 
 # ------------------------------------------------------------------ lists

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli import Exit, main
 from harness.model import CellStatus
-from harness.report import CellRecord, Outcome, Results, Run, StepRecord
+from harness.report import CellRecord, Outcome, Results, Run, StepRecord, html
 
 RIGHT = CellRecord(
     source="x/a",
@@ -163,3 +163,27 @@ def test_a_summary_that_cannot_be_written_is_an_error(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     assert main(["report", written(tmp_path, STEP), "--github"]) == Exit.USAGE
     assert capsys.readouterr().err == f"GITHUB_STEP_SUMMARY={tmp_path}: Is a directory\n"
+
+
+# ------------------------------------------------------------------ --html
+
+
+def test_a_file_of_results_becomes_a_page(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "report.html"
+    results = written(tmp_path, STEP)
+    assert main(["report", results, f"--html={file}", f"--previous={results}"]) == Exit.OK
+    read = Results(RUN, (STEP,))
+    assert file.read_text(encoding="utf-8") == html.page(read, [read])
+
+
+def test_a_page_that_cannot_be_written_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", written(tmp_path, STEP), f"--html={tmp_path}"]) == Exit.USAGE
+    assert f"--html={tmp_path}: Is a directory" in capsys.readouterr().err
+
+
+def test_a_page_is_about_all_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["report", written(tmp_path, STEP), "--html=x.html", "--cell=x/a -> y/b:80"]
+    assert main(words) == Exit.USAGE
+    assert "--html is about all cells" in capsys.readouterr().err

@@ -10,10 +10,13 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 from harness.model import CellStatus
 from harness.report import CellRecord, Outcome, Results, StepRecord
 from harness.report.html import page
-from tests.samples import FAILED, GOOD, HOSTILE, RUN, WRONG
+from harness.report.html.ends import End, Ends
+from tests.samples import FAILED, GOOD, HOSTILE, POLICY, RUN, TOPOLOGY, WRONG
 
 
 class _Page(HTMLParser):
@@ -57,6 +60,13 @@ def test_the_first_line_says_what_is_wrong() -> None:
         "✗ 3 of 6 steps failed: 2 wrong, 1 no verdict, 1 unproven cells"
         in _Page(page(FAILED)).visible()
     )
+
+
+def test_failures_over_time_say_when() -> None:
+    seen = _Page(page(FAILED)).visible()
+    assert "shop/api -> shop/db:5432 TIMEOUT from 1.50 s to 2.50 s, expected allowed" in seen
+    late = "connected 0.20 s after the first probe of the pod, expected TIMEOUT"
+    assert f"shop/web -> shop/db:5432 {late}" in seen
 
 
 def test_a_good_run_has_no_failures() -> None:
@@ -124,8 +134,8 @@ def test_a_name_with_odd_bytes_is_written() -> None:
 def _cell(data: Any, scenario: int, step: int, place: int) -> dict[str, Any]:
     """The cell as the script reads it."""
     found = data["scenarios"][scenario]["steps"][step]
-    row, column, expected, observed, status, file, line, at = found["cells"][
-        place * 8 : place * 8 + 8
+    row, column, expected, observed, status, file, line, at, path = found["cells"][
+        place * 9 : place * 9 + 9
     ]
     destination, family = found["columns"][column]
     more: dict[str, Any] = found["more"].get(str(place), {})
@@ -137,12 +147,13 @@ def _cell(data: Any, scenario: int, step: int, place: int) -> dict[str, Any]:
         "observed": data["texts"][observed],
         "status": data["statuses"][status],
         "location": f"{data['texts'][file]}:{line}:{at}",
+        "path": [data["texts"][line] for line in found["paths"][path]],
     } | more
 
 
-def _expected(cell: CellRecord) -> dict[str, Any]:
+def _expected(step: StepRecord, cell: CellRecord) -> dict[str, Any]:
     names = ("source", "destination", "family", "expected", "observed", "status", "location")
-    return {name: getattr(cell, name) for name in names}
+    return {name: getattr(cell, name) for name in names} | {"path": list(step.path(cell))}
 
 
 def test_every_cell_is_in_the_data() -> None:
@@ -153,13 +164,71 @@ def test_every_cell_is_in_the_data() -> None:
     for scenario, steps in enumerate(places.values()):
         for number, step in enumerate(steps):
             for place, cell in enumerate(step.cells):
-                assert _cell(data, scenario, number, place).items() >= _expected(cell).items()
+                found = _cell(data, scenario, number, place)
+                assert found == found | _expected(step, cell)
 
 
 def test_a_wrong_cell_has_what_explains_it() -> None:
     found = _cell(_data(page(FAILED)), 0, 1, 2)
-    for name in ("control", "wrong_until_s", "reasons", "command", "raw"):
+    for name in ("control", "wrong_from_s", "wrong_until_s", "reasons", "command", "raw"):
         assert found[name] == getattr(WRONG, name)
+    assert found["cni"] == {
+        "says": "no rule of the chain dropped it",
+        "command": "iptables-save -c",
+    }
+
+
+def test_steps_share_the_parts_of_their_topologies() -> None:
+    data = _data(page(FAILED))
+    first, second = data["scenarios"][0]["steps"]
+    assert first["pods"] == second["pods"] == [1, 2, 3, 4]
+    assert [data["things"][at]["name"] for at in first["pods"]] == ["db", "api", "web", "job"]
+    assert (first["objects"], [data["things"][at]["yaml"] for at in second["objects"]]) == (
+        [],
+        [POLICY.yaml],
+    )
+    assert second["column_ends"][0] == {"pods": [0], "service": None, "external": None}
+    assert second["row_ends"] == [
+        {"pods": [at], "service": None, "external": None} for at in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("shop/db:5432", End((0,))),
+        ("shop/db:53/UDP", End((0,))),
+        ("svc/shop/db:5432", End((0,), service=0)),
+        ("dns/db.shop:5432", End((0,), service=0)),
+        ("nodeport/shop/db:5432@2", End((0,), service=0)),
+        ("ip/10.96.0.9:5432", End((0,), service=0)),
+        ("ip/10.0.0.2:5432", End((0,))),
+        ("ip/[fd00::2]:5432", End((0,))),
+        ("external/office:80", End(external=0)),
+        ("ip/192.0.2.7:80", End(external=0)),
+        ("dns/office.test:80", End(external=0)),
+        ("shop/gone:80", End()),
+        ("svc/shop/gone:80", End()),
+        ("ip/192.0.2.99:80", End()),
+        ("node/1:10250", End()),
+        (HOSTILE, End()),
+    ],
+)
+def test_destinations_are_found_in_the_topology(text: str, end: End) -> None:
+    assert Ends(TOPOLOGY).destination(text) == end
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("shop/web", End((2,))),
+        ("external/office", End(external=0)),
+        ("node/1", End()),
+        (HOSTILE, End()),
+    ],
+)
+def test_sources_are_found_in_the_topology(text: str, end: End) -> None:
+    assert Ends(TOPOLOGY).source(text) == end
 
 
 def test_earlier_results_of_a_cell_are_shown() -> None:

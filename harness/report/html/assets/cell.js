@@ -17,7 +17,7 @@ function cellPanel(scenario, step, cell) {
   const title = el("h4", { tabindex: "-1" }, `${sign}${pairOf(cell)}: ${headline(cell)}`);
   const panel = el("section", { class: BAD.has(cell.status) ? "cell bad" : "cell", "data-place": cell.place, "aria-label": pairOf(cell) },
     el("header", {}, title, el("div", { class: "tools" }, el("a", { href: address }, "link to this cell"), toTable(panelTable, cell))),
-    facts(cell), path(step, cell), network(cell), ends(step, cell), policies(step, cell),
+    facts(cell), path(cell), network(cell), ends(step, cell), policies(step, cell),
     repeat(scenario, step, cell), earlier(cell));
   function panelTable() {
     return panel.closest(".step")?.querySelector(`table.grid button[data-place="${cell.place}"]`);
@@ -63,21 +63,98 @@ function wrongMoments(cell) {
   return `${first}last after ${seconds(cell.wrong_until_s)} (since the cluster accepted the state)`;
 }
 
-function path(step, cell) {
-  if (!cell.reasons) return null;
-  return [el("h5", {}, `Why ${cell.stated || cell.expected} is expected`), el("pre", {}, cell.reasons)];
+function path(cell) {
+  const lines = cell.reasons || cell.path.join("\n");
+  if (!lines) return null;
+  return [el("h5", {}, `Why ${cell.stated || cell.expected} is expected`), el("pre", {}, lines)];
 }
 
-function network() {
-  return null;
+function network(cell) {
+  if (!cell.cni) return null;
+  return [el("h5", {}, "What the CNI says"), el("pre", {}, cell.cni.says),
+    cell.cni.command && command(cell.cni.command, "ask the CNI")];
 }
 
-function ends() {
-  return null;
+function ends(step, cell) {
+  const boxes = [endBox(step, "Source", cell.source, cell.from), endBox(step, "Destination", cell.destination, cell.to)];
+  return boxes.some(Boolean) ? el("div", { class: "ends" }, boxes) : null;
 }
 
-function policies() {
-  return null;
+function endBox(step, title, text, end) {
+  const [pods, services, externals] = ["pods", "services", "externals"].map((what) => held(step, what));
+  const parts = [];
+  if (end.service !== null) parts.push(serviceTerms(services[end.service]));
+  if (end.external !== null) parts.push(externalTerms(externals[end.external]));
+  for (const place of end.pods) parts.push(podTerms(step, pods[place]));
+  return parts.length ? el("div", {}, el("h5", {}, `${title} ${text}`), parts) : null;
+}
+
+function podTerms(step, pod) {
+  const selecting = held(step, "objects").filter((object) => actsOn(object, pod));
+  const where = pod.placed_on ? `${pod.placed_on} (worker ${pod.node})` : `worker ${pod.node}`;
+  return terms([
+    ["pod", mono(nameOf(pod))],
+    ["its labels", mono(labelsOf(pod.labels) || "none")],
+    ["of its namespace", mono(labelsOf(held(step, "namespaces").find((each) => each.name === pod.namespace)?.labels || {}) || "none")],
+    ["kind", pod.kind === "usual" ? "" : pod.kind],
+    ["node", mono(where)],
+    ["addresses", pod.addresses.length ? mono(pod.addresses.join(", ")) : ""],
+    ["ports", pod.ports.length ? mono(portsOf(pod.ports)) : ""],
+    ["readiness", pod.readiness],
+    ["selected by", selecting.map(selection).join("; ") || "no policy"],
+  ]);
+}
+
+// An object of which the meaning is not known may act on every pod of its namespace.
+function actsOn(object, pod) {
+  if (object.selects === null) return !object.namespace || object.namespace === pod.namespace;
+  return object.selects.includes(nameOf(pod));
+}
+
+function selection(object) {
+  if (object.selects === null) return `${object.kind} ${object.name} (may, its meaning is not known)`;
+  return object.policy_types.length ? `${object.name} (${object.policy_types.join(", ")})` : `${object.kind} ${object.name}`;
+}
+
+function serviceTerms(service) {
+  const ports = service.ports.map((port) => `${port.number}/${port.protocol} to ${port.target}`);
+  return terms([
+    ["Service", mono(`${nameOf(service)} (${service.type})`)],
+    ["selector", mono(labelsOf(service.selector) || "none")],
+    ["ports", mono(ports.join(", "))],
+    ["addresses", service.addresses.length ? mono(service.addresses.join(", ")) : ""],
+    ["endpoints", mono(service.endpoints.join(", ") || "none")],
+  ]);
+}
+
+function externalTerms(host) {
+  return terms([
+    ["host outside", mono(host.name)],
+    ["addresses", mono(host.addresses.join(", "))],
+    ["ports", host.ports.length ? mono(portsOf(host.ports)) : ""],
+  ]);
+}
+
+function portsOf(ports) {
+  return ports.map((port) => `${port.number}/${port.protocol}${port.name ? ` (${port.name})` : ""}`).join(", ");
+}
+
+function mono(text) {
+  return el("span", { class: "mono" }, text);
+}
+
+function policies(step, cell) {
+  const all = held(step, "pods");
+  const pods = [...cell.from.pods, ...cell.to.pods].map((place) => all[place]);
+  const found = held(step, "objects").filter((object) => pods.some((pod) => actsOn(object, pod)));
+  if (!found.length) return step.pods.length ? el("p", { class: "hint" }, "No policy selects either end.") : null;
+  return [el("h5", {}, "Policies that select either end, as applied"), found.map((object) => objectBox(object, BAD.has(cell.status)))];
+}
+
+function objectBox(object, isOpen) {
+  const where = object.location && el("span", { class: "where" }, object.location);
+  return el("details", { class: "object", open: isOpen },
+    el("summary", {}, mono(`${object.kind} ${nameOf(object)}`), " ", where), el("pre", {}, object.yaml));
 }
 
 function repeat(scenario, step, cell) {

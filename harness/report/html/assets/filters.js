@@ -21,7 +21,8 @@ function searchText(scenario) {
 
 function stepText(step) {
   const destinations = step.columns.map(([destination]) => destination);
-  return [step.name, step.message, ...step.actions, ...step.rows, ...destinations].join("\n");
+  const objects = held(step, "objects").map((object) => `${object.kind} ${nameOf(object)}`);
+  return [step.name, step.message, ...step.actions, ...step.rows, ...destinations, ...objects].join("\n");
 }
 
 function matchesStatus(step, wanted) {

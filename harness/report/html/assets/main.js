@@ -65,7 +65,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.getElementById("list").addEventListener("toggle", (event) => {
-  if (event.target.open) renderScenario(event.target);
+  if (event.target.open && event.target.matches(".scenario")) renderScenario(event.target);
 }, true);
 
 addEventListener("hashchange", () => open(location.hash));

@@ -1,7 +1,7 @@
 // The data of the page, and how elements are made. Text is only ever set as text.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
-const FIELDS = 8; // The numbers of a cell, in the order of `cellOf`.
+const FIELDS = 9; // The numbers of a cell, in the order of `cellOf`.
 const BAD = new Set(["wrong", "no verdict", "unproven"]); // The statuses that fail a step.
 
 function el(tag, properties, ...children) {
@@ -36,7 +36,7 @@ function seconds(value) {
 
 function cellOf(step, place) {
   const at = place * FIELDS;
-  const [row, column, expected, observed, status, file, line, character] = step.cells.slice(at, at + FIELDS);
+  const [row, column, expected, observed, status, file, line, character, path] = step.cells.slice(at, at + FIELDS);
   const [destination, family] = step.columns[column];
   const where = DATA.texts[file];
   return {
@@ -46,8 +46,24 @@ function cellOf(step, place) {
     observed: DATA.texts[observed],
     status: DATA.statuses[status],
     location: line ? `${where}:${line}:${character}` : where,
+    path: step.paths[path].map((line) => DATA.texts[line]),
+    from: step.row_ends[row],
+    to: step.column_ends[column],
     ...step.more[place],
   };
+}
+
+// What a step held: "namespaces", "pods", "services", "externals" or "objects".
+function held(step, what) {
+  return step[what].map((place) => DATA.things[place]);
+}
+
+function nameOf(thing) {
+  return thing.namespace ? `${thing.namespace}/${thing.name}` : thing.name;
+}
+
+function labelsOf(labels) {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(", ");
 }
 
 function cellCount(step) {

@@ -31,9 +31,11 @@ function renderStep(scenario, step, place) {
     step.rebuilt && el("p", { class: "why" }, `the fixture was made again: ${step.rebuilt}`),
     step.ignored.length ? el("p", { class: "why" }, `no effect on this cluster: ${step.ignored.join(", ")}`) : null,
     step.cells.length ? table(scenario, step) : null,
+    picture(step),
     bad.length > PANELS && el("p", { class: "hint" }, `${bad.length} cells failed; the first ${PANELS} are explained below. Select any other in the table.`),
     panels,
     timeline(step),
+    step.objects.length ? [el("h4", {}, "Policies and other objects"), held(step, "objects").map((object) => objectBox(object, false))] : null,
     step.outcome !== "skipped" && [el("h4", {}, "Run this step"), command(stepCommand(scenario, step), "run the step")]);
 }
 

@@ -77,7 +77,7 @@ function entry(cell, view, isNarrow) {
   const flap = cell.flapped ? " ~" : "";
   if (cell.status === "proven") return [`${word(cell.observed)}${flap}`, verdictClass(cell.observed)];
   if (cell.status === "wrong") {
-    return [isNarrow ? `✗ ${word(cell.observed)}` : `✗ ${cell.observed} ≠ ${cell.expected}`, "c-wrong"];
+    return [isNarrow ? `≠${word(cell.observed)}` : `✗ ${cell.observed} ≠ ${cell.expected}`, "c-wrong"];
   }
   if (cell.status === "no verdict") return [isNarrow ? "?" : `? no verdict ≠ ${cell.expected}`, "s-no-verdict"];
   return [isNarrow ? `${word(cell.observed)}*` : `${cell.observed} (${cell.status})${flap}`, `s-${css(cell.status)}`];
@@ -94,7 +94,7 @@ function verdictClass(verdict) {
 
 function legend(isNarrow) {
   const symbols = isNarrow
-    ? ["✓ allowed", "✕ TIMEOUT", "⊘ REFUSED", "? no verdict", "✗ before a symbol: wrong", "* after a symbol: see the cell", "~ flapped"]
+    ? ["✓ allowed", "✕ TIMEOUT", "⊘ REFUSED", "? no verdict", "≠ before a symbol: not as expected", "* after a symbol: see the cell", "~ flapped"]
     : ["✗ observed ≠ expected", "(status) the cell proves nothing", "~ flapped"];
   return el("p", { class: "legend" }, symbols.map((text) => el("span", {}, text)));
 }
