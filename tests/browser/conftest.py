@@ -15,13 +15,19 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from harness.report.html import page
 from tests.samples import FAILED
 
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_BROWSERS = (
+    os.environ.get("CHROME_BIN", ""),
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[WebDriver]:
     """One browser for all tests; ``open_page`` opens the report in it anew."""
-    found = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
+    found = next((path for name in _BROWSERS if name and (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if not found or not driver:
         reason = "the HTML report is tested in Chromium: install chromium and chromium-driver"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
+from harness.report import Results
+from harness.report.html import page
 from tests.browser.conftest import console, set_scheme, set_width
-from tests.samples import HOSTILE
+from tests.samples import FAILED, HOSTILE, cell
 
 
 def _all(report: WebDriver, selector: str) -> list[WebElement]:
@@ -207,6 +210,16 @@ def test_no_accessibility_finding_and_nothing_wider_than_the_window(
     assert report.execute_script("return document.documentElement.scrollWidth") == width
 
 
-def test_a_printed_page_has_the_failing_cells(report: WebDriver, tmp_path: Path) -> None:
-    report.execute_script("dispatchEvent(new Event('beforeprint'))")
-    assert len(_all(report, ".cell.bad")) == 4
+def test_a_printed_page_has_the_cells_that_failed(browser: WebDriver, tmp_path: Path) -> None:
+    many = replace(
+        FAILED.steps[1],
+        cells=tuple(cell(f"x/{n}", "y/a:1", "TIMEOUT", "allowed") for n in range(12)),
+    )
+    file = tmp_path / "report.html"
+    file.write_text(page(Results(FAILED.run, (many, *FAILED.steps[2:]))), encoding="utf-8")
+    browser.get(file.as_uri())
+    printed = """
+        dispatchEvent(new Event("beforeprint"));
+        return document.querySelectorAll(".cell.bad").length;
+    """
+    assert browser.execute_script(printed) == 12 + 1

@@ -74,6 +74,7 @@ addEventListener("beforeprint", () => {
     const details = document.querySelector(`details.scenario[data-number="${failed.dataset.scenario}"]`);
     details.open = true;
     renderScenario(details);
+    for (const button of details.querySelectorAll("button.more")) button.click();
   }
 });
 

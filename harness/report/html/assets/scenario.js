@@ -1,6 +1,7 @@
 // The story of a scenario, step by step. It is rendered when the scenario is opened.
 
-const PANELS = 10; // The maximum number of failing cells of a step whose panels are open at first.
+const PANELS = 10; // The maximum number of failing cells of a step that are explained at first.
+const ALL_PANELS = 200; // The maximum number that the button below the table explains, and that is printed.
 
 function renderScenario(details) {
   const body = details.querySelector(".body");
@@ -32,11 +33,22 @@ function renderStep(scenario, step, place) {
     step.ignored.length ? el("p", { class: "why" }, `no effect on this cluster: ${step.ignored.join(", ")}`) : null,
     step.cells.length ? table(scenario, step) : null,
     picture(step),
-    bad.length > PANELS && el("p", { class: "hint" }, `${bad.length} cells failed; the first ${PANELS} are explained below. Select any other in the table.`),
+    bad.length > PANELS && moreButton(scenario, step, bad, panels),
     panels,
     timeline(step),
     step.objects.length ? [el("h4", {}, "Policies and other objects"), held(step, "objects").map((object) => objectBox(object, false))] : null,
     step.outcome !== "skipped" && [el("h4", {}, "Run this step"), command(stepCommand(scenario, step), "run the step")]);
+}
+
+function moreButton(scenario, step, bad, panels) {
+  const shown = bad.slice(0, ALL_PANELS);
+  const text = shown.length < bad.length ? `Explain the first ${shown.length} of ${bad.length} cells that failed` : `Explain all ${bad.length} cells that failed`;
+  const button = el("button", { type: "button", class: "more" }, text);
+  button.addEventListener("click", () => {
+    panels.replaceChildren(...shown.map((at) => cellPanel(scenario, step, cellOf(step, at))));
+    button.remove();
+  });
+  return button;
 }
 
 function measures(step) {
