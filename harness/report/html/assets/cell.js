@@ -41,7 +41,7 @@ function headline(cell) {
 }
 
 function facts(cell) {
-  const flaps = (cell.flapped || []).map((flap) => `${flap.observed} from ${seconds(flap.from_s)} to ${seconds(flap.until_s)}`);
+  const flaps = (cell.flapped || []).map((flap) => `${flap.observed} ${during(flap)}`);
   const control = cell.control && `the same pair without policies: ${cell.control}`;
   return terms([
     ["status", [el("span", { class: `count s-${css(cell.status)}` }, cell.status), ` ${MEANING[cell.status]}`]],

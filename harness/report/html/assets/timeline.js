@@ -1,5 +1,6 @@
 // What happened over time: when cells were wrong, flaps, and watched pairs.
 
+const WORDS = 3; // The maximum number of times in the text of a line; its bar shows all.
 const BARS = 20; // The maximum number of cells in the time line of a step; the slowest are shown.
 
 function timeline(step) {
@@ -17,7 +18,7 @@ function convergence(step) {
   const lines = late.slice(0, BARS).map((cell) => ({
     label: pairOf(cell),
     parts: wrongTimes(cell),
-    text: wrongTimes(cell).map((part) => part.text).join(", "),
+    text: listed(wrongTimes(cell).map((part) => part.text)),
   }));
   const rest = late.length > BARS && el("p", { class: "hint" }, `and ${counted(late.length - BARS, "more cell")}, right earlier`);
   return el("section", {},
@@ -29,7 +30,7 @@ function convergence(step) {
 function wrongTimes(cell) {
   const flaps = (cell.flapped || []).map((flap) => ({
     from: flap.from_s, until: flap.until_s, kind: "wrong",
-    text: `${flap.observed} again from ${seconds(flap.from_s)} to ${seconds(flap.until_s)}`,
+    text: `${flap.observed} again ${during(flap)}`,
   }));
   const isFlap = flaps.some((flap) => flap.until === cell.wrong_until_s);
   if (!cell.wrong_until_s || isFlap) return flaps;
@@ -47,15 +48,14 @@ function overTime(pairs, title, line) {
 function gapParts(gaps) {
   return gaps.map((gap) => ({
     from: gap.from_s, until: gap.until_s, kind: gap.tolerated ? "tolerated" : "wrong",
-    text: `${gap.observed} from ${seconds(gap.from_s)} to ${seconds(gap.until_s)}${gap.tolerated ? " (tolerated)" : ""}`,
+    text: `${gap.observed} ${during(gap)}${gap.tolerated ? " (tolerated)" : ""}`,
   }));
 }
 
 function watchedLine(pair) {
   const gaps = gapParts(pair.gaps);
   const observed = { from: 0, until: pair.probes * pair.interval_s, kind: "right" };
-  const parts = gaps.map((gap) => gap.text);
-  if (!parts.length) parts.push(`always ${pair.expected}`);
+  const parts = [gaps.length ? listed(gaps.map((gap) => gap.text)) : `always ${pair.expected}`];
   if (pair.silent) parts.push(`no verdict for ${seconds(pair.silent_s)}`);
   return { label: pair.pair, parts: [observed, ...gaps], text: `${parts.join(", ")}; ${counted(pair.probes, "probe")}` };
 }
@@ -65,11 +65,21 @@ function startedLine(pair) {
   const observed = phases.map((phase) => ({ from: phase.from_s, until: phase.until_s, kind: "right" }));
   const words = [pair.connected_s === null ? "never connected" : `first connected after ${seconds(pair.connected_s)}`];
   const lost = gapParts(pair.lost);
-  words.push(...lost.map((gap) => gap.text));
+  if (lost.length) words.push(listed(lost.map((gap) => gap.text)));
   if (pair.silent) words.push("a phase without a verdict");
   const opened = pair.expected !== "allowed" && pair.connected_s !== null
     ? [{ from: pair.connected_s, until: pair.connected_s, kind: "wrong" }] : [];
   return { label: pair.pair, parts: [...observed, ...opened, ...lost], text: `${words.join(", ")}; expected ${pair.expected}` };
+}
+
+function during(times) {
+  const [from, until] = [seconds(times.from_s), seconds(times.until_s)];
+  return from === until ? `at ${from}` : `from ${from} to ${until}`;
+}
+
+function listed(texts) {
+  const rest = texts.length - WORDS;
+  return [...texts.slice(0, WORDS), ...(rest > 0 ? [`and ${counted(rest, "more time")}`] : [])].join(", ");
 }
 
 // Lines of one time axis. The times are in the text of each line; the bars only show them.
