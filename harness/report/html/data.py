@@ -28,7 +28,7 @@ def data(results: Results, previous: Sequence[Results]) -> str:
     earlier = _Earlier(previous)
     texts, things = _Texts(), _Things()
     document: dict[str, object] = {
-        "cluster": results.run.cluster,
+        "options": results.run.options or f"--cluster={results.run.cluster}",
         "statuses": [str(status) for status in _STATUSES],
         "scenarios": [
             _scenario(steps, texts, things, earlier) for steps in scenarios(results.steps)

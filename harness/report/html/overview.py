@@ -187,6 +187,10 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     yield "scenarios", str(len({step.file for step in results.steps}))
     yield "steps", str(len(results.steps))
     yield "workers", str(run.workers or 1)
+    if run.cni:
+        yield "CNI", f"{run.cni} {run.cni_version}".rstrip()
+    if run.kubernetes:
+        yield "Kubernetes", run.kubernetes
     yield "run", run.run_id
     yield "netpol", run.harness
 

@@ -246,6 +246,19 @@ def test_earlier_results_of_a_cell_are_shown() -> None:
     ]
 
 
+def test_commands_have_the_options_of_the_run() -> None:
+    assert _data(page(GOOD))["options"] == "--cluster=netns"
+    run = replace(RUN, cluster="kind", options="--cluster=kind --cni=calico")
+    assert _data(page(Results(run, GOOD.steps)))["options"] == "--cluster=kind --cni=calico"
+
+
+def test_the_cni_and_the_versions_are_named() -> None:
+    run = replace(RUN, cni="calico", cni_version="v7", kubernetes="v8")
+    seen = _Page(page(Results(run, GOOD.steps))).visible()
+    assert "CNI calico v7 Kubernetes v8" in seen
+    assert "CNI" not in _Page(page(GOOD)).visible()
+
+
 # ------------------------------------------------------------------ lists
 
 

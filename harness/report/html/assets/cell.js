@@ -168,7 +168,7 @@ function repeat(scenario, step, cell) {
 }
 
 function stepCommand(scenario, step) {
-  return `netpol run ${quoted(`${scenario.file}::${step.name}`)} --cluster=${DATA.cluster}`;
+  return `netpol run ${quoted(`${scenario.file}::${step.name}`)} ${DATA.options}`;
 }
 
 function earlier(cell) {
