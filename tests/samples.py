@@ -245,7 +245,7 @@ _HOSTILE = replace(
     index=1,
     outcome=Outcome.WRONG,
     message="",
-    actions=(HOSTILE,),
+    actions=(HOSTILE, f"apply NetworkPolicy x/{'q' * 250}"),
     columns=(HOSTILE,),
     cells=(
         cell(
