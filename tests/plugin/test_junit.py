@@ -69,7 +69,10 @@ def test_a_failure_has_the_table_and_the_reasons_without_colours(
     assert failure.get("message") == "1 of 2 cells is wrong"
     body = failure.text or ""
     assert "  shop/stranger  allowed != TIMEOUT\n" in body
-    assert "observed allowed, expected TIMEOUT\n    egress of shop/stranger: not isolated" in body
+    assert "shop/stranger -> shop/database:5432: observed allowed, expected TIMEOUT\n" in body
+    assert (
+        "\n    egress of shop/stranger: not isolated (no policy selects it for Egress)\n" in body
+    )
     assert "\x1b" not in body
     assert "#x1B" not in body
 

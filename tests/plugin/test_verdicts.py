@@ -69,11 +69,29 @@ step 'the database takes the frontend': 1 of 2 cells is wrong (1 full round, N s
   (observed != expected)
 
 scenarios/shop.yaml:24:24: shop/stranger -> shop/database:5432: observed allowed, expected TIMEOUT
+    seen wrong from N s to N s after the cluster accepted the change
+    source shop/stranger: labels app=stranger; 10.0.1.3; on node/1; ports none
+      namespace shop: kubernetes.io/metadata.name=shop
+    destination shop/database:5432: labels app=database; 10.0.1.1; on node/1; ports 5432/TCP
+      namespace shop: kubernetes.io/metadata.name=shop
+    policies that select the source: none
+    policies that select the destination: NetworkPolicy shop/from-frontend (Ingress)
+    NetworkPolicy shop/from-frontend, scenarios/shop.yaml:15:9:
+      apiVersion: networking.k8s.io/v1
+      kind: NetworkPolicy
+      metadata: {name: from-frontend, namespace: shop}
+      spec:
+        podSelector: {matchLabels: {app: database}}
+        ingress:
+          - from: [{podSelector: {matchLabels: {app: frontend}}}]
     egress of shop/stranger: not isolated (no policy selects it for Egress)
     ingress of shop/database: isolated by NetworkPolicy shop/from-frontend; no rule allows \
 shop/stranger -> shop/database on TCP 5432
       NetworkPolicy shop/from-frontend, ingress rule 1: pods app=frontend of the same namespace, \
 but shop/stranger has app=stranger
+    the control step (no policies applied) got allowed
+    the CNI says, of one more probe: a fake rule decides shop/stranger -> shop/database:5432
+      asked with: ask the fake
     reproduce: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
 shop/database:5432
 [Captured cluster call]
@@ -298,7 +316,9 @@ def test_a_limitation_that_is_not_seen_any_more_is_a_failure(
 scenarios/shop.yaml:31:13: shop/frontend -> shop/database:5432: observed TIMEOUT, expected allowed
     known limitation (the table says TIMEOUT): the frontend stays (a/b#1; v1)
     hint: the limitation is no longer observed; remove it from the CNI profile
-    egress of shop/frontend: not isolated""" in section(result, "FAILURES")
+    seen wrong from N s to N s after the cluster accepted the change
+    source shop/frontend: labels app=frontend; 10.0.2.2; on node/2; ports none
+""" in section(result, "FAILURES")
 
 
 @IN_ONE_PROCESS_AND_A_WORKER
