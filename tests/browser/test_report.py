@@ -208,6 +208,12 @@ def test_no_accessibility_finding_and_nothing_wider_than_the_window(
         (each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found["violations"]
     ] == []
     assert report.execute_script("return document.documentElement.scrollWidth") == width
+    squeezed = """
+        return [...document.querySelectorAll(".cell h4")]
+          .filter((title) => title.offsetWidth < title.closest(".cell").offsetWidth / 2)
+          .map((title) => title.textContent);
+    """
+    assert report.execute_script(squeezed) == []
 
 
 def test_a_printed_page_has_the_cells_that_failed(browser: WebDriver, tmp_path: Path) -> None:
