@@ -8,7 +8,7 @@ from dataclasses import replace
 from harness.cluster.netns.compiler.stages import STAGES, combine, isolates, rules
 from harness.cluster.netns.compiler.values import Layer
 from harness.cluster.netns.defects.registry import Defect
-from harness.policy import Direction, NetworkPolicy, Rule
+from harness.policy import Direction, NetworkPolicy, Peer, Rule
 
 
 def empty_rules_open(policy: NetworkPolicy, direction: Direction) -> bool:
@@ -35,6 +35,16 @@ def cross_product(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ..
     """All peers of a policy get the ports of all its rules."""
     written = rules(policy, direction)
     return tuple(replace(one, ports=other.ports) for one in written for other in written)
+
+
+def directions_mixed(policy: NetworkPolicy, direction: Direction) -> tuple[Rule, ...]:
+    """A rule without peers also allows the other direction between the pods of its policy."""
+    other = Direction.EGRESS if direction is Direction.INGRESS else Direction.INGRESS
+    if not isolates(policy, other):
+        return rules(policy, direction)
+    own = (Peer(pod_selector=policy.pod_selector),)
+    mixed = (replace(rule, peers=own) for rule in rules(policy, other) if not rule.peers)
+    return (*rules(policy, direction), *mixed)
 
 
 def policies_and(parts: Sequence[Layer]) -> Layer:
@@ -69,6 +79,7 @@ DEFECTS = (
     Defect.in_stages("empty-rule-denies", "B03", replace(STAGES, rules=empty_rule_denies)),
     Defect.in_stages("first-peer-only", "B17", replace(STAGES, rules=first_peer_only)),
     Defect.in_stages("cross-product", "B23", replace(STAGES, rules=cross_product)),
+    Defect.in_stages("directions-mixed", "B92", replace(STAGES, rules=directions_mixed)),
     Defect.in_stages("policies-and", "B50", replace(STAGES, combine=policies_and)),
     Defect.in_stages("lists-cut", "B38", replace(STAGES, rules=lists_cut)),
     Defect.in_stages("rule-ids-wrap", "B84", replace(STAGES, combine=rule_ids_wrap)),
