@@ -45,6 +45,8 @@ SPECIAL: Mapping[str, str] = {
     "node-address-exception": "probes from a node",
     "update-gap": "a watch",
     "ip-owner-stale": "completed pods",
+    "late-attach": "probes from the first moment of a pod",
+    "init-exempt": "probes from the first moment of a pod",
 }
 """Defects that show only in a topology, or a measurement, that generated cases do not have."""
 
