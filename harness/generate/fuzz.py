@@ -17,6 +17,8 @@ from harness.model import Scenario
 _MOST_FINDINGS = 5
 _ERRORS_IN_A_ROW = 3
 _MOST_SKIPPED = 100
+_SEARCH_S = 300.0
+"""How long to look for a smaller scenario, if less than that is left of the time of the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,10 @@ class Fuzz:
     tally: Tally = field(default_factory=Tally)
 
     def until(self, deadline: float) -> None:
-        """Try cases until the clock of the bench shows the deadline. Raises HarnessError."""
+        """Try cases until the clock of the bench shows the deadline. Raises HarnessError.
+
+        The search for a smaller scenario may end a few minutes later.
+        """
         errors = 0
         for number in itertools.count(1):
             if self.bench.timing.clock.now() >= deadline:
@@ -95,7 +100,7 @@ class Fuzz:
                     return
                 continue
             try:
-                self._try(number, case)
+                self._try(number, case, deadline)
                 errors = 0
             except ClusterError as error:
                 errors += 1
@@ -107,7 +112,7 @@ class Fuzz:
                 self.say(f"stopped after {_MOST_FINDINGS} disagreements")
                 return
 
-    def _try(self, number: int, case: Scenario) -> None:
+    def _try(self, number: int, case: Scenario, deadline: float) -> None:
         trial = self.bench.tried(case)
         self.tally.add(trial)
         self.say(f"case {number}: {len(case.steps)} steps, {trial.proven} cells proven")
@@ -117,12 +122,12 @@ class Fuzz:
         again = set(self.bench.tried(case).wrong)
         repeated = [wrong for wrong in trial.wrong if wrong in again]
         if repeated:
-            self._write(number, case, repeated[0])
+            self._write(number, case, repeated[0], deadline)
         else:
             self.tally.not_repeated += 1
             self.say(f"case {number}: right when repeated")
 
-    def _write(self, number: int, case: Scenario, wrong: Wrong) -> None:
+    def _write(self, number: int, case: Scenario, wrong: Wrong, deadline: float) -> None:
         self.say(f"case {number}: wrong again; looking for a smaller scenario")
         slug = f"disagreement-{case.slug}"
         seen = f"{self.bench.cluster.capabilities.name}: {wrong.probe} gives {wrong.seen}"
@@ -134,10 +139,12 @@ class Fuzz:
             why=f"On {seen}, and the policies give {wrong.expected}.",
         )
         smallest = named
+        now = self.bench.timing.clock.now
+        limit = max(deadline, now() + _SEARCH_S)
 
         def fails(smaller: Scenario) -> bool:
             nonlocal smallest
-            failed = self._fails(smaller, wrong)
+            failed = now() < limit and self._fails(smaller, wrong)
             smallest = smaller if failed else smallest
             return failed
 

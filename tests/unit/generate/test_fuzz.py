@@ -93,6 +93,23 @@ def test_a_disagreement_is_written_when_the_search_is_interrupted(tmp_path: Path
     assert run.said[-1] == "reproduce: netpol run disagreement-seed-7-case-0001.yaml"
 
 
+def test_the_search_for_a_smaller_scenario_ends_soon_after_the_run(tmp_path: Path) -> None:
+    """Each run of a scenario takes a minute here."""
+    run = Run(allows_all, tmp_path)
+    sync = run.cluster.sync
+
+    def slow(state: State) -> None:
+        run.time.now += 60
+        sync(state)
+
+    run.cluster.sync = slow  # type: ignore[method-assign]
+    began = run.time.now
+    (finding,) = run.minutes(1).findings
+    assert finding.path.exists()
+    assert 300 < run.time.now - began < 1500
+    assert len(run.cluster.synced) < 30
+
+
 def test_what_is_right_when_repeated_is_no_disagreement(tmp_path: Path) -> None:
     run = Run(allows_all, tmp_path)
     say = run._say
