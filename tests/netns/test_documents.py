@@ -46,6 +46,8 @@ def printed(block: str, cwd: Path) -> tuple[str, str]:
 
 
 def without_times(text: str) -> str:
+    """Return a text without times, and without the addresses that a kernel may not have."""
+    text = re.sub(r", fd64::\w+", "", text)
     return re.sub(r"\d+\.\d+ s\b|\d+ full rounds?", "TIME", text)
 
 
