@@ -162,7 +162,21 @@ def test_what_cannot_be_learned_is_said(api: FakeApi, time: FakeTime) -> None:
     forbidden = "nothing was learned: pods is forbidden: User cannot create pods/exec"
     assert says(asks, VIEW, PROBE) == forbidden
     api.error, api.listing = None, "exec failed"
-    assert says(asks, VIEW, PROBE) == "nothing was learned: cni/cni-n1 has no rules of iptables"
+    assert says(asks, VIEW, PROBE) == "nothing was learned: cni/cni-n1 lists no iptables"
+
+
+def test_an_agent_that_keeps_flows_is_asked_for_the_new_ones(api: FakeApi, time: FakeTime) -> None:
+    api.listing = (
+        '{"flow": {"verdict": "DROPPED", "uuid": "{}", '
+        '"IP": {"source": "10.0.0.1", "destination": "10.0.0.2"}}}\n'
+    )
+    asks = tracing(api, time.clock, replace(HOW, prints="hubble"))
+    (trace,) = asks.trace(VIEW, [PROBE])
+    assert trace.says == "n1: DROPPED: 10.0.0.1 -> 10.0.0.2\nn2: DROPPED: 10.0.0.1 -> 10.0.0.2"
+    quiet = replace(asks, probe=lambda _: None)
+    assert says(quiet, VIEW, PROBE) == "no new flow is about the pods"
+    api.listing = "failed to connect to the hubble server"
+    assert says(asks, VIEW, PROBE) == "nothing was learned: cni/cni-n1 lists no hubble"
 
 
 def test_all_probes_share_one_deadline(api: FakeApi, time: FakeTime) -> None:

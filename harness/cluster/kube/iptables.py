@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from harness.cluster.kube.listing import Met
+
 _RULE = re.compile(r"\[(\d+):\d+\] -A (\S+) (.*)")
 _ROUTE = re.compile(r"(\S+) dev (\S+) ")
 _TARGET = re.compile(r"-[jg] (\S+)")
@@ -60,17 +62,14 @@ def rules(listing: str) -> Iterator[Rule]:
             yield Rule(chain, text, seen[chain, text], int(packets))
 
 
+def is_listing(listing: str) -> bool:
+    """Return whether a listing has rules."""
+    return any(rules(listing))
+
+
 def is_about(listing: str, addresses: Collection[str]) -> bool:
     """Return whether a rule leads packets of the pods with these addresses to a chain."""
     return bool(_chains(list(rules(listing)), _names(listing, addresses)))
-
-
-@dataclass(frozen=True, slots=True)
-class Met:
-    """A rule that met packets, as a line of text; and whether it denies them."""
-
-    text: str
-    denies: bool = False
 
 
 def met(before: str, after: str, addresses: Collection[str]) -> list[Met]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.cluster.kube import AgentCommand, KubeSettings
 from harness.cluster.kube.ranges import Pool
-from harness.cluster.profiles import Profile
+from harness.cluster.profiles import AgentTrace, Profile
 
 
 def with_profile(
@@ -16,7 +16,7 @@ def with_profile(
 
     ``version`` None means one of those that the profile describes.
     """
-    gaps, asked = profile.gaps(version), profile.trace
+    gaps = profile.gaps(version)
     return replace(
         settings,
         agents=profile.agents,
@@ -26,6 +26,10 @@ def with_profile(
         features=settings.features | (set(profile.features) - {gap.feature for gap in gaps}),
         gaps=settings.gaps + gaps,
         known_cells=settings.known_cells + profile.known_cells(version),
-        trace=AgentCommand(asked.agent, asked.container, asked.command) if asked else None,
+        trace=_agent_command(profile.trace) if profile.trace else None,
         pools=tuple(Pool(item.api_version, item.kind, item.path) for item in profile.pools),
     )
+
+
+def _agent_command(trace: AgentTrace) -> AgentCommand:
+    return AgentCommand(trace.agent, trace.container, trace.command, trace.prints)

@@ -6,12 +6,14 @@ Best effort, and never a verdict. Each command only reads. What cannot be learne
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from harness.cluster.kube import iptables
+from harness.cluster.kube import hubble, iptables
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api, Container
+from harness.cluster.kube.listing import Met
 from harness.cluster.kube.live import LivePod, View
 from harness.cluster.waiting import Clock
 from harness.errors import ClusterError
@@ -25,13 +27,44 @@ _COMMAND_S = 5.0
 class AgentCommand:
     """How the agents of a CNI are asked: a command in a container of the pods of a DaemonSet.
 
-    ``agent`` is ``DaemonSet/namespace/name``, as in ``Agents``. The command prints the rules of
-    iptables with their counters, and the routes of the node.
+    ``agent`` is ``DaemonSet/namespace/name``, as in ``Agents``. ``prints`` says what the command
+    prints: the rules of iptables with their counters and the routes of the node, or the last
+    flows that Hubble saw, as JSON.
     """
 
     agent: str
     container: str
     command: tuple[str, ...]
+    prints: Literal["iptables", "hubble"] = "iptables"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """How a listing is read; see ``iptables``. The texts say that it tells nothing."""
+
+    is_listing: Callable[[str], bool]
+    is_about: Callable[[str, Collection[str]], bool]
+    met: Callable[[str, str, Collection[str]], list[Met]]
+    silence: str
+    nothing: str
+
+
+_READERS = {
+    "iptables": _Reader(
+        iptables.is_listing,
+        iptables.is_about,
+        iptables.met,
+        "no rule is about the pods",
+        "no rule of the pods met a packet of a new connection",
+    ),
+    "hubble": _Reader(
+        hubble.is_listing,
+        hubble.is_about,
+        hubble.met,
+        "no flow is about the pods",
+        "no new flow is about the pods",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +103,18 @@ class Tracing:
         before = self._listings(how, agents, deadline)
         self.probe(probe)
         after = self._listings(how, agents, deadline)
-        found: list[tuple[str, iptables.Met]] = []
+        reader = _READERS[how.prints]
+        found: list[tuple[str, Met]] = []
         silent: list[str] = []
         for node in nodes:
             own = {address for pod in pods if pod.node == node for address in pod.addresses}
-            found += [(node, met) for met in iptables.met(before[node], after[node], own)]
-            silent += [] if iptables.is_about(after[node], own) else [node]
+            found += [(node, met) for met in reader.met(before[node], after[node], own)]
+            silent += [] if reader.is_about(after[node], own) else [node]
         found.sort(key=lambda item: not item[1].denies)
         lines = [f"{node}: {met.text}" for node, met in found]
         if silent:
-            lines.append(f"nothing was learned on {', '.join(silent)}: no rule is about the pods")
-        says = "\n".join(lines) or "no rule of the pods met a packet of a new connection"
+            lines.append(f"nothing was learned on {', '.join(silent)}: {reader.silence}")
+        says = "\n".join(lines) or reader.nothing
         return Trace(probe, says, "; ".join(_by_hand(how, agents[node]) for node in nodes))
 
     def _agent(self, how: AgentCommand, node: str) -> Container:
@@ -96,8 +130,8 @@ class Tracing:
             if left <= 0:
                 raise ClusterError(f"the agents did not answer within {_DEADLINE_S:.0f} s")
             output = self.api.execute(agent, how.command, "", min(_COMMAND_S, left))
-            if not any(iptables.rules(output.text)):
-                raise ClusterError(f"{agent.namespace}/{agent.pod} has no rules of iptables")
+            if not _READERS[how.prints].is_listing(output.text):
+                raise ClusterError(f"{agent.namespace}/{agent.pod} lists no {how.prints}")
             found[node] = output.text
         return found
 

@@ -97,6 +97,7 @@ class AgentTrace:
     agent: Annotated[str, AfterValidator(_agent)]
     container: Text
     command: Annotated[tuple[Text, ...], AfterValidator(not_empty)]
+    prints: Literal["iptables", "hubble"] = "iptables"
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
