@@ -49,6 +49,7 @@ def test_results_may_be_larger_than_scenario_files() -> None:
         ("a.json.gz", gzip.compress(b"{}")[:-9], "a.json.gz: its end is missing\n"
          "hint: compress it again"),
     ],
+    ids=["no version", "no JSON", "no UTF-8", "compressed", "not compressed", "cut off"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(name: str, content: bytes, message: str) -> None:
     Path(name).write_bytes(content)
