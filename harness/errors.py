@@ -31,6 +31,15 @@ class Location:
     def __str__(self) -> str:
         return f"{self.path}:{self.line}:{self.column}"
 
+    @classmethod
+    def parse(cls, text: str) -> Location | None:
+        """Return the place that a text names as ``str`` writes it, or None."""
+        path, _, column = text.rpartition(":")
+        path, _, line = path.rpartition(":")
+        if line.isdecimal() and column.isdecimal():
+            return cls(path, int(line), int(column))
+        return None
+
 
 _MOST_SHOWN = 200
 

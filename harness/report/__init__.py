@@ -4,8 +4,8 @@
 ``topology`` has the records of what the cluster held. ``grid`` arranges the cells of a record,
 ``tally`` counts them. ``enforcement`` computes statistics of times.
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
-``text``, ``results`` and ``junit`` format StepRecords,
-``page`` tells all about one cell, ``explanation`` formats explanations of the oracle.
+``text``, ``results`` and ``junit`` format StepRecords. ``page`` tells all about one cell, and
+``ends`` finds its ends in the topology. ``explanation`` formats explanations of the oracle.
 ``requirements`` joins the steps that cover a requirement. ``compare`` finds the differences
 between runs, and ``compare_text`` formats them. ``github`` formats a run for GitHub Actions,
 ``markdown`` escapes.

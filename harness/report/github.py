@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.errors import Location
 from harness.report.markdown import escaped
 from harness.report.page import observed
 from harness.report.record import StepRecord
@@ -119,10 +120,10 @@ def _of_step(step: StepRecord) -> Iterator[_Annotation]:
 
 
 def _place(location: str) -> Mapping[str, str]:
-    if not location:
+    found = Location.parse(location)
+    if found is None:
         return {}
-    file, line, column = location.rsplit(":", 2)
-    return {"file": file, "line": line, "col": column}
+    return {"file": found.path, "line": str(found.line), "col": str(found.column)}
 
 
 def _data(text: str) -> str:

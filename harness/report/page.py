@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import indent
 
-from harness.model import CellStatus, NodePortRef, PodRef, ServiceName, ServiceRef
+from harness.model import CellStatus
+from harness.report.ends import Ends
 from harness.report.record import CellRecord, StepRecord
 from harness.report.results import Results
 from harness.report.topology import ObjectRecord, PodKind, PodRecord, TopologyRecord
@@ -105,27 +106,12 @@ def _moments(cell: CellRecord) -> Iterator[str]:
 
 def _ends(topology: TopologyRecord, cell: CellRecord) -> Mapping[str, tuple[PodRecord, ...]]:
     """Return the pods at each end, by the text of the end."""
-    # Imported here because it brings pydantic, whose import takes longer than most verbs.
-    from harness.scenario import parse_destination
-
-    pods = {pod.ref: pod for pod in topology.pods}
-    services = {service.ref: service for service in topology.services}
-    match parse_destination(cell.destination).host:
-        case PodRef() as ref:
-            behind: tuple[str, ...] = (str(ref),)
-        case (
-            ServiceRef(namespace, name)
-            | ServiceName(namespace, name)
-            | NodePortRef(namespace, name, _)
-        ):
-            service = services.get(f"{namespace}/{name}")
-            behind = service.endpoints if service else ()
-        case _:
-            behind = ()
-    return {
-        f"source {cell.source}": tuple(pods[ref] for ref in (cell.source,) if ref in pods),
-        f"destination {cell.destination}": tuple(pods[ref] for ref in behind if ref in pods),
+    ends = Ends(topology)
+    found = {
+        f"source {cell.source}": ends.source(cell.source),
+        f"destination {cell.destination}": ends.destination(cell.destination),
     }
+    return {text: tuple(topology.pods[at] for at in end.pods) for text, end in found.items()}
 
 
 def _places(topology: TopologyRecord, ends: Mapping[str, tuple[PodRecord, ...]]) -> Iterator[str]:

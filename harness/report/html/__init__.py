@@ -1,8 +1,7 @@
 """The HTML report: one page with everything in it, which loads nothing.
 
 ``overview`` has what the template renders, ``data`` what the script renders when a scenario is
-opened. ``ends`` finds the ends of a table in its topology. The files in ``assets`` are the
-template, the style, and the script in its parts.
+opened. The files in ``assets`` are the template, the style, and the script in its parts.
 """
 
 from __future__ import annotations

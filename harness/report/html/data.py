@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from harness.errors import Location
 from harness.model import CellStatus
-from harness.report.html.ends import Ends
+from harness.report.ends import Ends
 from harness.report.html.overview import scenarios
 from harness.report.record import CellRecord, StepRecord, json_text
 from harness.report.results import Results
@@ -118,16 +119,16 @@ def _step(
     more: dict[int, object] = {}
     paths: dict[tuple[int, ...], int] = {}
     for place, cell in enumerate(step.cells):
-        where, line, at = _position(cell.location)
+        where = Location.parse(cell.location) or Location(cell.location, 0, 0)
         numbers += [
             row[cell.source],
             column[cell.column],
             texts.place(cell.expected),
             texts.place(cell.observed),
             _STATUSES.index(cell.status),
-            texts.place(where),
-            line,
-            at,
+            texts.place(where.path),
+            where.line,
+            where.column,
             paths.setdefault(cell.path, len(paths)),
         ]
         if found := _more(cell, earlier.of(step, cell)):
@@ -180,15 +181,6 @@ def _topology(
 
 def _by_text(items: Iterable[str]) -> Mapping[str, int]:
     return {text: place for place, text in enumerate(items)}
-
-
-def _position(location: str) -> tuple[str, int, int]:
-    """Return file, line and column of a location; zeros if it has none."""
-    file, _, column = location.rpartition(":")
-    file, _, line = file.rpartition(":")
-    if line.isdecimal() and column.isdecimal():
-        return file, int(line), int(column)
-    return location, 0, 0
 
 
 def _more(cell: CellRecord, earlier: Sequence[object]) -> dict[str, object]:

@@ -14,8 +14,8 @@ import pytest
 
 from harness.model import CellStatus
 from harness.report import CellRecord, Outcome, Results, StepRecord
+from harness.report.ends import End, Ends
 from harness.report.html import page
-from harness.report.html.ends import End, Ends
 from tests.samples import FAILED, GOOD, HOSTILE, POLICY, RUN, TOPOLOGY, WRONG
 
 
