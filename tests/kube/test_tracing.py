@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import ApiError, Container, Output
 from harness.cluster.kube.live import LivePod, View
@@ -15,7 +16,9 @@ from harness.cluster.waiting import Clock
 from harness.model import Destination, ExternalRef, Family, Pod, PodRef, Probe, State, Trace
 from tests.fakes import FakeTime
 
+from .apiserver import ApiServer, DirectApi
 from .cluster_state import Object
+from .test_no_harm import NODE
 
 HOW = AgentCommand("DaemonSet/*/cni-node", "agent", ("iptables-save", "-c"))
 A, B = PodRef("x", "a"), PodRef("x", "b")
@@ -81,7 +84,7 @@ def api(time: FakeTime) -> FakeApi:
     return FakeApi(time)
 
 
-def tracing(api: FakeApi, clock: Clock, how: AgentCommand | None = HOW) -> Tracing:
+def tracing(api: FakeApi, clock: Clock, how: AgentCommand = HOW) -> Tracing:
     def probe(_: Probe) -> None:
         api.asked.append("probe")
         api.dropped += 1
@@ -143,10 +146,19 @@ def says(tracing: Tracing, view: View, probe: Probe) -> str:
     return tracing.trace(view, [probe])[0].says
 
 
+def test_a_cluster_whose_profile_does_not_say_how_asks_nobody() -> None:
+    server = ApiServer()
+    server.state.put(NODE)
+    settings = KubeSettings(run="r1", context="double", clock=server.clock)
+    cluster = KubeCluster(settings, api=DirectApi(server))
+    server.calls.clear()
+    (trace,) = cluster.trace([PROBE])
+    assert trace.says == "no way to ask the CNI of this cluster is known"
+    assert server.calls == []
+
+
 def test_what_cannot_be_learned_is_said(api: FakeApi, time: FakeTime) -> None:
     asks = tracing(api, time.clock)
-    nobody = tracing(api, time.clock, None)
-    assert says(nobody, VIEW, PROBE) == "no way to ask the CNI of this cluster is known"
     over_6 = replace(PROBE, family=Family.V6)
     assert says(asks, VIEW, over_6) == "nothing was learned: the agents are asked about IPv4 only"
     outside = Probe(ExternalRef("office"), Destination(ExternalRef("other"), 80))

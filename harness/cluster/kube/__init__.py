@@ -251,6 +251,8 @@ class KubeCluster(Cluster):
     def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
         """Return what the network plugin says about probes; see ``tracing``."""
         view, settings = self._reconciler.view, self._settings
+        if settings.trace is None:
+            return super().trace(probes)
         tracing = Tracing(
             self._api,
             self._agents,

@@ -73,7 +73,7 @@ class Tracing:
 
     api: Api
     agents: Agents
-    how: AgentCommand | None
+    how: AgentCommand
     probe: Callable[[Probe], object]
     clock: Clock
 
@@ -83,27 +83,23 @@ class Tracing:
         return tuple(self._trace(view, probe, deadline) for probe in probes)
 
     def _trace(self, view: View, probe: Probe, deadline: float) -> Trace:
-        if self.how is None:
-            return Trace(probe, "no way to ask the CNI of this cluster is known")
         if probe.family is Family.V6:
             return Trace(probe, "nothing was learned: the agents are asked about IPv4 only")
         pods = _pods(view, probe)
         if not pods:
             return Trace(probe, "nothing was learned: no end has a network of its own")
         try:
-            return self._asked(self.how, probe, pods, deadline)
+            return self._asked(probe, pods, deadline)
         except (ClusterError, KeyError, TypeError, ValueError) as error:
             return Trace(probe, f"nothing was learned: {error}")
 
-    def _asked(
-        self, how: AgentCommand, probe: Probe, pods: Sequence[LivePod], deadline: float
-    ) -> Trace:
+    def _asked(self, probe: Probe, pods: Sequence[LivePod], deadline: float) -> Trace:
         nodes = tuple(dict.fromkeys(pod.node for pod in pods))
-        agents = {node: self._agent(how, node) for node in nodes}
-        before = self._listings(how, agents, deadline)
+        agents = {node: self._agent(node) for node in nodes}
+        before = self._listings(agents, deadline)
         self.probe(probe)
-        after = self._listings(how, agents, deadline)
-        reader = _READERS[how.prints]
+        after = self._listings(agents, deadline)
+        reader = _READERS[self.how.prints]
         found: list[tuple[str, Met]] = []
         silent: list[str] = []
         for node in nodes:
@@ -115,23 +111,22 @@ class Tracing:
         if silent:
             lines.append(f"nothing was learned on {', '.join(silent)}: {reader.silence}")
         says = "\n".join(lines) or reader.nothing
-        return Trace(probe, says, "; ".join(_by_hand(how, agents[node]) for node in nodes))
+        return Trace(probe, says, "; ".join(_by_hand(self.how, agents[node]) for node in nodes))
 
-    def _agent(self, how: AgentCommand, node: str) -> Container:
-        pod = self.agents.on_node(how.agent, node)
-        return Container(pod["metadata"]["namespace"], pod["metadata"]["name"], how.container)
+    def _agent(self, node: str) -> Container:
+        pod = self.agents.on_node(self.how.agent, node)
+        metadata = pod["metadata"]
+        return Container(metadata["namespace"], metadata["name"], self.how.container)
 
-    def _listings(
-        self, how: AgentCommand, agents: Mapping[str, Container], deadline: float
-    ) -> dict[str, str]:
+    def _listings(self, agents: Mapping[str, Container], deadline: float) -> dict[str, str]:
         found = {}
         for node, agent in agents.items():
             left = deadline - self.clock.now()
             if left <= 0:
                 raise ClusterError(f"the agents did not answer within {_DEADLINE_S:.0f} s")
-            output = self.api.execute(agent, how.command, "", min(_COMMAND_S, left))
-            if not _READERS[how.prints].is_listing(output.text):
-                raise ClusterError(f"{agent.namespace}/{agent.pod} lists no {how.prints}")
+            output = self.api.execute(agent, self.how.command, "", min(_COMMAND_S, left))
+            if not _READERS[self.how.prints].is_listing(output.text):
+                raise ClusterError(f"{agent.namespace}/{agent.pod} lists no {self.how.prints}")
             found[node] = output.text
         return found
 
