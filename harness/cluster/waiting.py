@@ -39,10 +39,9 @@ class TimedOut(ClusterError):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long a condition may take, and how long until it is checked again, in seconds.
+    """How long a condition may take, and the first pause between checks, in seconds.
 
-    After ``poll_s`` at first, then more and more seldom, up to once a second: the cluster that
-    is waited for needs the CPU, and a condition that took long may be noticed a little later.
+    The pauses grow to a second: each check costs CPU that the cluster may need to get ready.
     """
 
     limit_s: float

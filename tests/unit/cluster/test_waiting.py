@@ -16,7 +16,7 @@ class Busy(ClusterError):
     transient = True
 
 
-def test_a_condition_is_checked_more_and_more_seldom_up_to_once_a_second() -> None:
+def test_the_pauses_between_checks_grow_to_a_second() -> None:
     time = FakeTime()
     checks: list[float] = []
 
@@ -34,7 +34,7 @@ def test_a_condition_is_checked_more_and_more_seldom_up_to_once_a_second() -> No
     assert 30 <= checks[-1] - checks[0] <= 31
 
 
-def test_a_wait_that_begins_slowly_does_not_become_faster() -> None:
+def test_a_first_pause_of_more_than_a_second_stays() -> None:
     time = FakeTime()
     checks: list[float] = []
 
