@@ -33,11 +33,14 @@ def fuzz(parsed: argparse.Namespace) -> int:
     with _terminated_as_exit(), _made(choice) as cluster:
         if parsed.netpol_canary == "on":
             canary.check(cluster, timing)
+        for known in cluster.capabilities.known_traits:
+            _say(f"no policies with {known}")
         generator = Generator(
             file.fixture,
             parsed.seed,
             Scope.PODS_TOO if choice.cluster == "netns" else Scope.POLICIES_AND_LABELS,
             ip_blocks="ipblock-pod-ip" in cluster.capabilities.features,
+            without=frozenset(known.trait for known in cluster.capabilities.known_traits),
         )
         work = Fuzz(
             bench=Bench(cluster, timing, Predecessor()),

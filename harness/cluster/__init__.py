@@ -33,6 +33,7 @@ from harness.model import (
     Verdict,
     skips,
 )
+from harness.policy.traits import Trait
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,25 @@ class KnownCell:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownTrait:
+    """A way to write policies that a cluster is known to get wrong, and the reason."""
+
+    trait: Trait
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.trait} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a cluster can do; detected, not assumed.
 
     ``kinds`` are the kinds of objects that it accepts, ``ignored_kinds`` those of them that have
     no effect. ``gaps`` are the reasons why features are missing, as far as they are known;
     ``questions`` are about those of ``features`` that are found out when a scenario needs them.
-    ``known_cells`` are those that it is known to get wrong. ``denies_by`` is how its CNI
-    denies; ``model.satisfies`` decides what follows from it.
+    ``known_cells`` and the policies with one of ``known_traits`` are those that it is known to
+    get wrong. ``denies_by`` is how its CNI denies; ``model.satisfies`` decides what follows.
     ``cni`` is the name of its CNI profile, ``cni_version`` and ``kubernetes`` are versions; empty
     if they are not known. ``networks`` are its address ranges, or None if it uses those that a
     scenario sets and avoids those of a scenario's outside hosts. ``watch_interval_s`` is the
@@ -98,6 +110,7 @@ class Capabilities:
     gaps: tuple[Gap, ...] = ()
     questions: tuple[Question, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
+    known_traits: tuple[KnownTrait, ...] = ()
     denies_by: DeniesBy = "drop"
     cni: str = ""
     cni_version: str = ""

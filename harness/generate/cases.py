@@ -48,6 +48,7 @@ from harness.model import (
     State,
     Verdict,
 )
+from harness.policy.traits import Trait, traits
 from harness.scenario.topology import TopologyBuilder
 
 _T = TypeVar("_T")
@@ -71,13 +72,15 @@ class _Draft:
 class Generator:
     """Makes the cases of a seed over a fixture; a case depends on its number alone.
 
-    Without ``ip_blocks`` no policy names the address of a pod.
+    Without ``ip_blocks`` no policy names the address of a pod; none has one of the traits in
+    ``without``.
     """
 
     fixture: Fixture
     seed: int
     scope: Scope = Scope.PODS_TOO
     ip_blocks: bool = True
+    without: frozenset[Trait] = frozenset()
 
     def case(self, number: int) -> Scenario:
         """Return the case of that number, from 1.
@@ -110,6 +113,8 @@ class Generator:
         for change in first:
             builder.make(change)
         made = self._policies(Draw(rng, builder.state(), self.ip_blocks), turn)
+        if self.without & traits(made):
+            return None
         for manifest in made:
             builder.apply(manifest)
         start = seen(builder.state())
@@ -120,6 +125,8 @@ class Generator:
         rotation = self._rotation("change", change_themes(self.scope))
         for place in range(rng.choice((1, 2))):
             more, flipped = changed(rotation.at(2 * turn + place), rng, builder)
+            if self.without & traits(_applied(more)):
+                return None
             steps += more
             decided += [flipped]
         return self._finished(number, steps, builder, [one for one in decided if one])
@@ -167,6 +174,13 @@ class Generator:
             fixture=self.fixture,
         )
         return _Draft(plan, shown)
+
+
+def _applied(steps: Iterable[PlannedStep]) -> Iterator[Manifest]:
+    for step in steps:
+        for change in step.changes:
+            if isinstance(change, Applied):
+                yield change.manifest
 
 
 def _states(start: State, steps: Iterable[PlannedStep]) -> Iterator[State]:

@@ -19,6 +19,8 @@ _ERRORS_IN_A_ROW = 3
 _MOST_SKIPPED = 100
 _SEARCH_S = 300.0
 """How long to look for a smaller scenario, if less than that is left of the time of the run."""
+_SEARCH_SETTLE = 1 / 6
+"""The part of the settle time that a smaller scenario gets in the search."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,29 +140,56 @@ class Fuzz:
             name=f"Disagreement in case {number} of seed {self.generator.seed}",
             why=f"On {seen}, and the policies give {wrong.expected}.",
         )
-        smallest = named
-        now = self.bench.timing.clock.now
-        limit = max(deadline, now() + _SEARCH_S)
-
-        def fails(smaller: Scenario) -> bool:
-            nonlocal smallest
-            failed = now() < limit and self._fails(smaller, wrong)
-            smallest = smaller if failed else smallest
-            return failed
-
+        search = _Search(self, wrong, named)
         try:
-            shrunk(named, wrong.probe, fails)
+            search.run(max(deadline, self.bench.timing.clock.now() + _SEARCH_S))
         finally:  # Also when the user interrupts the search: what was found is not lost.
-            (path,) = write_cases(self.folder, self.file, [smallest])
+            (path,) = write_cases(self.folder, self.file, [search.smallest])
             self.tally.findings.append(Finding(path, wrong))
             self.say(f"written: {path}: {wrong}")
             self.say(f"reproduce: {self.reproduce(path)}")
 
-    def _fails(self, smaller: Scenario, wrong: Wrong) -> bool:
-        """Return whether a smaller scenario has a cell that is wrong in the same way."""
+
+@dataclass(slots=True)
+class _Search:
+    """The search for the smallest scenario with a cell that is wrong in the same way.
+
+    A wrong cell is probed until the settle time is over, so most of the search would be waiting.
+    It takes a part of the settle time, and runs the smallest scenario once more with all of it.
+    If that gives no wrong cell, the cluster was only late, and the search begins again.
+    """
+
+    fuzz: Fuzz
+    wrong: Wrong
+    start: Scenario
+    smallest: Scenario = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.smallest = self.start
+
+    def run(self, limit: float) -> None:
+        """Look for smaller scenarios until the clock shows the limit. Raises HarnessError."""
+        bench = self.fuzz.bench
+        settle_s = bench.settle_s * _SEARCH_SETTLE
+        self._with(replace(bench, timing=replace(bench.timing, settle_s=settle_s)), limit)
+        if self.smallest is self.start or self._fails(self.smallest, bench):
+            return
+        self.fuzz.say("the smallest scenario is right after a longer time; looking again")
+        self.smallest = self.start
+        self._with(bench, limit)
+
+    def _with(self, bench: Bench, limit: float) -> None:
+        def fails(smaller: Scenario) -> bool:
+            failed = bench.timing.clock.now() < limit and self._fails(smaller, bench)
+            self.smallest = smaller if failed else self.smallest
+            return failed
+
+        shrunk(self.start, self.wrong.probe, fails)
+
+    def _fails(self, smaller: Scenario, bench: Bench) -> bool:
         try:
-            trial = self.bench.tried(smaller)
+            trial = bench.tried(smaller)
         except ClusterError as error:
-            self.say(f"a smaller scenario did not run: {error.message}")
+            self.fuzz.say(f"a smaller scenario did not run: {error.message}")
             return False
-        return any(found.is_like(wrong) for found in trial.wrong)
+        return any(found.is_like(self.wrong) for found in trial.wrong)

@@ -60,6 +60,12 @@ class Bench:
     timing: Timing
     predecessor: Predecessor
 
+    @property
+    def settle_s(self) -> float:
+        """How long a table may take to become right, in seconds."""
+        settle_s = self.timing.settle_s
+        return self.cluster.capabilities.settle_s if settle_s is None else settle_s
+
     def tried(self, scenario: Scenario) -> Trial:
         """Run all steps of a scenario. Raises HarnessError."""
         run = ScenarioRun(self.cluster, scenario, self.timing, predecessor=self.predecessor)
@@ -92,11 +98,8 @@ class Bench:
         if not cells:
             return set()
         Syncing(self.cluster, scenario, self.predecessor).sync(without_policies(step.state))
-        settle_s = self.timing.settle_s
-        if settle_s is None:
-            settle_s = self.cluster.capabilities.settle_s
         rounds = Rounds(self.cluster, TruthTable(tuple(cells)), self.timing, _connects)
-        rounds.until_right(self.timing.clock.now() + settle_s)
+        rounds.until_right(self.timing.clock.now() + self.settle_s)
         return {p for p, seen in rounds.latest.items() if seen.outcome is Verdict.ALLOWED}
 
 

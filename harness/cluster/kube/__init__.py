@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from harness.cluster import Capabilities, Cluster, Gap, KnownCell
+from harness.cluster import Capabilities, Cluster, Gap, KnownCell, KnownTrait
 from harness.cluster.kube import diagnosis, discovery, leftovers
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
@@ -89,8 +89,9 @@ class KubeSettings:
     ``context`` must be a name that ``resolve_context`` returned. ``features`` are those of
     ``model.FEATURES`` that nothing shows and that are known otherwise: ``ipblock-pod-ip`` and
     ``ipblock-node-ip``; ``gaps`` are those that the CNI is known not to support, for example
-    ``endport`` or ``hairpin``; ``known_cells`` are those that it is
-    known to get wrong. ``pools`` are the objects in which its CNI keeps ranges of pod addresses.
+    ``endport`` or ``hairpin``; ``known_cells`` and policies with one of
+    ``known_traits`` are those that it is known to get wrong. ``pools`` are the objects in which
+    its CNI keeps ranges of pod addresses.
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
 
@@ -115,6 +116,7 @@ class KubeSettings:
     features: frozenset[str] = frozenset()
     gaps: tuple[Gap, ...] = ()
     known_cells: tuple[KnownCell, ...] = ()
+    known_traits: tuple[KnownTrait, ...] = ()
     pools: tuple[Pool, ...] = ()
     trace: AgentCommand | None = None
     probe_timeout_s: float = 1.0
@@ -191,6 +193,7 @@ class KubeCluster(Cluster):
             gaps=(*settings.gaps, *(Gap(feature, MISSING[feature]) for feature in others)),
             questions=self._gates.questions(),
             known_cells=settings.known_cells,
+            known_traits=settings.known_traits,
             denies_by=settings.denies_by,
             cni=settings.cni,
             cni_version=settings.cni_version,

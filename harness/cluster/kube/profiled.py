@@ -26,6 +26,7 @@ def with_profile(
         features=settings.features | (set(profile.features) - {gap.feature for gap in gaps}),
         gaps=settings.gaps + gaps,
         known_cells=settings.known_cells + profile.known_cells(version),
+        known_traits=settings.known_traits + profile.known_traits(version),
         trace=_agent_command(profile.trace) if profile.trace else None,
         pools=tuple(Pool(item.api_version, item.kind, item.path) for item in profile.pools),
     )

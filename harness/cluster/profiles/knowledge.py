@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-from harness.cluster import Gap, KnownCell
+from harness.cluster import Gap, KnownCell, KnownTrait
 from harness.cluster.profiles.versions import Versions, WrittenVersions
 from harness.model import FEATURES, Verdict
+from harness.policy.traits import Trait
 from harness.suggest import nearest_or_all
 
 STRICT = ConfigDict(extra="forbid")
@@ -115,8 +116,8 @@ class KnownLimitation:
     """Something that a network plugin is known not to do.
 
     ``features`` are words of ``model.FEATURES`` that it takes away: scenarios that need
-    them are skipped with this reason. ``cells`` must give what they say. At other versions
-    than ``versions`` it does not apply.
+    them are skipped with this reason. ``cells`` must give what they say. Generated cases have
+    no policies with one of the ``traits``. At other versions than ``versions`` it does not apply.
     """
 
     says: Text
@@ -124,6 +125,7 @@ class KnownLimitation:
     versions: WrittenVersions
     features: tuple[Annotated[str, AfterValidator(_feature)], ...] = ()
     cells: tuple[LimitedCell, ...] = ()
+    traits: tuple[Trait, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.says} ({self.source}; {self.versions})"
@@ -169,6 +171,11 @@ class Profile:
             for item in self._applying(version)
             for cell in item.cells
         )
+
+    def known_traits(self, version: str | None = None) -> tuple[KnownTrait, ...]:
+        """Return each trait of policies that a version gets wrong; see ``_applying``."""
+        applying = self._applying(version)
+        return tuple(KnownTrait(trait, str(item)) for item in applying for trait in item.traits)
 
     def _applying(self, version: str | None) -> tuple[KnownLimitation, ...]:
         """Return the limitations of a version; None is any of ``versions``: which, is unknown."""

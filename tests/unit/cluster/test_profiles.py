@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.cluster import Gap, KnownCell
+from harness.cluster import Gap, KnownCell, KnownTrait
 from harness.cluster.kube import AgentCommand, KubeSettings, Pool
 from harness.cluster.kube.profiled import with_profile
 from harness.cluster.profiles import Profile, ProfileFile, parse, profile, profile_names
 from harness.cluster.profiles.versions import parse_versions
 from harness.errors import UsageError
 from harness.model import Verdict
+from harness.policy.traits import Trait
 from harness.scenario import find, load
 
 SCENARIOS = Path(__file__).parents[3] / "scenarios"
@@ -331,7 +332,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
         "pools = [{api_version = 'a/v1', kind = 'Pool', path = 'spec.cidr'}]\n"
         "trace = {agent = 'DaemonSet/*/agent', container = 'c', command = ['iptables-save']}\n"
         "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
-        "features = ['ipblock-pod-ip']\n"
+        "features = ['ipblock-pod-ip']\ntraits = ['named-port-in-egress']\n"
     )
     before = KubeSettings(run="r1", context="c", features=frozenset({"external"}))
     found = with_profile(before, mine(text + LEAK))
@@ -342,6 +343,9 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
         Gap("endport", REASON),
     )
     assert found.known_cells == (KNOWN,)
+    assert found.known_traits == (
+        KnownTrait(Trait.NAMED_PORT_IN_EGRESS, "no ranges (a/b#2; all)"),
+    )
     assert found.agents == ("DaemonSet/*/agent",)
     assert (found.cni, found.cni_version) == ("mine", "")
     assert with_profile(before, mine(text), "v1").cni_version == "v1"

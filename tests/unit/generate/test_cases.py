@@ -19,6 +19,7 @@ from harness.generate.draw import Rotation
 from harness.generate.variants import variants
 from harness.model import Scenario, ServiceRef, State, Verdict
 from harness.policy import parsed, placeholders
+from harness.policy.traits import Trait, traits
 from harness.scenario.write import write
 
 SEED = 7
@@ -70,6 +71,17 @@ def test_each_case_has_denials_and_admissions_that_one_part_decides(cases: list[
         }
         assert flipped, case.name
         assert Verdict.TIMEOUT in {table[probe] for probe in flipped}, case.name
+
+
+@pytest.mark.parametrize("trait", Trait)
+def test_traits_of_policies_can_be_left_out(cases: list[Scenario], trait: Trait) -> None:
+    """Some of the first cases have each of them."""
+
+    def has(case: Scenario) -> bool:
+        return any(trait in traits(step.state.policies) for step in case.steps)
+
+    number = next(number for number, case in enumerate(cases, 1) if has(case))
+    assert not has(Generator(FILE.fixture, SEED, without=frozenset({trait})).case(number))
 
 
 def test_no_pod_is_asked_about_itself_through_a_service(cases: list[Scenario]) -> None:

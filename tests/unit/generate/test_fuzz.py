@@ -21,7 +21,7 @@ from harness.model import Applied, Deleted, Probe, ProbeError, Scenario, State, 
 from harness.predecessor import Predecessor
 from harness.scenario.write import write
 from harness.settle import Timing
-from tests.fakes import Answer, FakeCluster, FakeTime, allows_all, by_the_book
+from tests.fakes import EVERYTHING, Answer, FakeCluster, FakeTime, allows_all, by_the_book
 
 FILE = fixture_file(None)
 
@@ -106,8 +106,35 @@ def test_the_search_for_a_smaller_scenario_ends_soon_after_the_run(tmp_path: Pat
     began = run.time.now
     (finding,) = run.minutes(1).findings
     assert finding.path.exists()
-    assert 300 < run.time.now - began < 1500
+    assert 300 < run.time.now - began < 1800
     assert len(run.cluster.synced) < 30
+
+
+def test_the_smallest_scenario_is_wrong_for_the_whole_settle_time(tmp_path: Path) -> None:
+    """Without the pods of the fixture, this cluster is late by a third of its settle time."""
+    changed = 0.0
+    run: Run
+
+    def late(state: State, probe: Probe) -> Verdict | ProbeError:
+        is_small = len(state.pods) < len(FILE.fixture.state.pods)
+        if is_small and run.time.now - changed > EVERYTHING.settle_s / 3:
+            return by_the_book(state, probe)
+        return Verdict.ALLOWED
+
+    run = Run(late, tmp_path)
+    sync = run.cluster.sync
+
+    def noted(state: State) -> None:
+        nonlocal changed
+        changed = run.time.now
+        sync(state)
+
+    run.cluster.sync = noted  # type: ignore[method-assign]
+    (finding,) = run.minutes(1).findings
+    assert "the smallest scenario is right after a longer time; looking again" in run.said
+    small = scenario.load(finding.path)
+    assert [len(step.table.cells) for step in small.steps] == [1]
+    assert small.fixture is not None
 
 
 def test_what_is_right_when_repeated_is_no_disagreement(tmp_path: Path) -> None:
