@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
+_SHARING = (
+    "tests/browser/",
+    "tests/unit/generate/test_cases.py",
+    "tests/unit/repository/test_coverage.py",
+)
+"""Tests that share what takes seconds to make: a browser, cases, all scenarios."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Send the property tests of a file to one worker: they share cases that take long to make.
+    """Send the property tests of a file, and those of ``_SHARING``, to one worker.
 
+    They share what takes long to make.
     The groups of ``--dist loadgroup`` need a test's id to change, which pytest 9.2 ignores.
     """
     if config.getoption("dist") != "loadgroup":
@@ -20,6 +28,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return file if file.endswith("_property.py") else nodeid
+            shared = next((path for path in _SHARING if file.startswith(path)), None)
+            return shared or (file if file.endswith("_property.py") else nodeid)
 
     return GroupScheduling(config, log)
