@@ -26,7 +26,7 @@ _BROWSERS = (
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[WebDriver]:
-    """One browser for all tests; ``open_page`` opens the report in it anew."""
+    """One browser for all tests."""
     found = next((path for name in _BROWSERS if name and (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if not found or not driver:
@@ -62,16 +62,20 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def report(browser: WebDriver, file: Path) -> WebDriver:
+def report(browser: WebDriver, file: Path) -> Iterator[WebDriver]:
     """The report, just opened; nothing is kept from the test before."""
+    open_page(browser, file)
+    yield browser
+    browser.execute_script("localStorage.clear()")
+
+
+def open_page(browser: WebDriver, file: Path) -> None:
+    """Open a page in a wide and light window."""
     set_width(browser, 1280)
     set_scheme(browser, "light")
-    browser.get("about:blank")
-    browser.get(file.as_uri())
-    browser.execute_script("try { localStorage.clear() } catch {}")
+    browser.get("about:blank")  # Another part of the same page would not be loaded anew.
     console(browser)
-    browser.refresh()
-    return browser
+    browser.get(file.as_uri())
 
 
 def console(browser: WebDriver) -> list[dict[str, object]]:

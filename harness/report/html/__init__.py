@@ -1,7 +1,7 @@
 """The HTML report: one page with everything in it, which loads nothing.
 
 ``overview`` has what the template renders, ``data`` what the script renders when a scenario is
-opened. The files in ``assets`` are the template, the style, and the script in its parts.
+opened. The files in ``assets`` are the templates, the style, and the script in its parts.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.report.html.data import data
 from harness.report.html.overview import overview
 from harness.report.results import Results
 
-_SCRIPTS = ("page", "table", "timeline", "topology", "cell", "scenario", "filters", "main")
-"""The parts of the script, each after those that it uses."""
+_REPORT = (
+    "theme", "page", "table", "timeline", "topology", "cell", "scenario", "filters", "main"
+)  # fmt: skip
+"""The parts of the script of a report, each after those that it uses."""
 
 
 def page(results: Results, previous: Sequence[Results] = ()) -> str:
@@ -24,23 +26,42 @@ def page(results: Results, previous: Sequence[Results] = ()) -> str:
 
     ``previous`` are earlier results; a cell shows what they observed of it.
     """
-    from jinja2 import Environment, StrictUndefined  # Only runs that write a page need it.
+    shown = overview(results)
+    return _document(
+        "page",
+        _REPORT,
+        verdict=shown.verdict,
+        is_fine=shown.is_fine,
+        overview=shown,
+        data=data(results, previous),
+    )
+
+
+def _document(template: str, scripts: Iterable[str], **given: object) -> str:
+    # Imported here because only runs that write a page need it.
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     style = _asset("style.css")
-    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    parts = "\n".join(_asset(f"{name}.js") for name in scripts)
     script = f'(() => {{\n"use strict";\n{parts}}})();\n'
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_asset),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    text = environment.from_string(_asset("page.html.jinja")).render(
-        overview=overview(results),
-        data=data(results, previous),
-        style=style,
-        script=script,
-        policy=_content_policy(style, script),
+    environment.filters["css"] = _css
+    text = environment.get_template(f"{template}.html.jinja").render(
+        style=style, script=script, policy=_content_policy(style, script), **given
     )
     # A file name may have bytes that are not UTF-8.
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _css(words: str) -> str:
+    """Return the class of a status or an outcome: its words with hyphens."""
+    return words.replace(" ", "-")
 
 
 def _asset(name: str) -> str:

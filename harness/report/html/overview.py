@@ -42,11 +42,6 @@ class Count:
     word: str
     number: int
 
-    @property
-    def css(self) -> str:
-        """The class of the status: its words with hyphens."""
-        return self.word.replace(" ", "-")
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -61,10 +56,6 @@ class Failure:
     fact: str
     why: str
     location: str
-
-    @property
-    def css(self) -> str:
-        return self.status.replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +81,6 @@ class ScenarioLine:
     cells: tuple[Count, ...]
     message: str
     is_fine: bool
-
-    @property
-    def css(self) -> str:
-        return self.outcome.replace(" ", "-")
 
 
 @dataclass(frozen=True, slots=True)

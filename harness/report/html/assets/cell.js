@@ -15,23 +15,18 @@ function cellPanel(scenario, step, cell) {
   const address = addressOf(scenario, step, cell);
   const sign = BAD.has(cell.status) ? "✗ " : "";
   const title = el("h4", { tabindex: "-1" }, `${sign}${pairOf(cell)}: ${headline(cell)}`);
+  const back = el("button", { type: "button" }, "back to the table");
   const panel = el("section", { class: BAD.has(cell.status) ? "cell bad" : "cell", "data-place": cell.place, "aria-label": pairOf(cell) },
-    el("header", {}, title, el("div", { class: "tools" }, el("a", { href: address }, "link to this cell"), toTable(panelTable, cell))),
+    el("header", {}, title, el("div", { class: "tools" }, el("a", { href: address }, "link to this cell"), back)),
     facts(cell), path(cell), network(cell), ends(step, cell), policies(step, cell),
     repeat(scenario, step, cell), earlier(cell));
-  function panelTable() {
-    return panel.closest(".step")?.querySelector(`table.grid button[data-place="${cell.place}"]`);
-  }
-  return panel;
-}
-
-function toTable(find) {
-  const button = el("button", { type: "button" }, "back to the table");
-  button.addEventListener("click", () => {
-    const found = find();
-    if (found) focusCell(found);
+  back.addEventListener("click", () => {
+    const buttons = [...panel.closest(".step").querySelectorAll("table.grid button")];
+    const own = buttons.find((button) => button.dataset.place === String(cell.place));
+    const target = own || buttons[0]; // The row of the cell may not be shown.
+    if (target) focusCell(target);
   });
-  return button;
+  return panel;
 }
 
 function headline(cell) {
@@ -53,8 +48,8 @@ function facts(cell) {
     ["wrong", wrongMoments(cell)],
     ["flapped", flaps.join(", ")],
     ["control step", control],
-    ["probe output", cell.raw && cell.raw.trim() && el("pre", {}, cell.raw.trim())],
-  ].filter(([, value]) => value));
+    ["probe output", cell.raw?.trim() && el("pre", {}, cell.raw.trim())],
+  ]);
 }
 
 function wrongMoments(cell) {

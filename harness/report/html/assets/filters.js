@@ -15,7 +15,7 @@ function clearFilters() {
 // Every text of a scenario that the search finds, in lower case; made when the first search needs it.
 function searchText(scenario) {
   scenario.search ??= [scenario.name, scenario.file, ...scenario.covers, ...scenario.catches,
-    ...scenario.steps.flatMap((step) => [stepText(step)])].join("\n").toLowerCase();
+    ...scenario.steps.map(stepText)].join("\n").toLowerCase();
   return scenario.search;
 }
 
@@ -26,9 +26,8 @@ function stepText(step) {
 }
 
 function matchesStatus(step, wanted) {
-  const [kind, , word] = [wanted.slice(0, 4), ":", wanted.slice(5)];
-  if (!wanted) return true;
-  if (kind === "step") return step.outcome === word;
+  const [kind, word] = wanted.split(":");
+  if (kind !== "cell") return !kind || step.outcome === word;
   const status = DATA.statuses.indexOf(word);
   for (let at = 4; at < step.cells.length; at += FIELDS) if (step.cells[at] === status) return true;
   return false;
@@ -47,7 +46,7 @@ function applyFilters() {
   const shown = DATA.scenarios.map(matches);
   for (const details of document.querySelectorAll("details.scenario")) {
     details.hidden = !shown[Number(details.dataset.number)];
-    if (details.open && !details.hidden) applyToScenario(details);
+    applyToScenario(details);
   }
   for (const failed of document.querySelectorAll(".failed")) {
     const scenario = DATA.scenarios[Number(failed.dataset.scenario)];
@@ -62,7 +61,7 @@ function applyFilters() {
   }
 }
 
-// In an open scenario, hides steps of another status and fades cells of another status.
+// In a scenario that was opened, hides steps of another status and fades cells of another status.
 function applyToScenario(details) {
   const scenario = DATA.scenarios[Number(details.dataset.number)];
   const status = chosen("status");
@@ -86,6 +85,6 @@ function changeView() {
       [button.textContent, button.className] = entry(cellOf(step, Number(button.dataset.place)), chosen("view"), isNarrow);
       button.classList.toggle("picked", isPicked);
     }
-    if (details.open) applyToScenario(details);
+    applyToScenario(details);
   }
 }

@@ -1,36 +1,5 @@
 // Connects the elements of the page with what they do.
 
-const THEME = "netpol-theme";
-const themeButton = document.getElementById("theme");
-
-function isDark() {
-  const forced = document.documentElement.dataset.theme;
-  return forced ? forced === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-
-function nameTheme() {
-  themeButton.textContent = isDark() ? "Light" : "Dark";
-}
-
-// A page that was opened as a file may have no storage.
-function remembered(change) {
-  try {
-    return change ? localStorage.setItem(THEME, change) : localStorage.getItem(THEME);
-  } catch {
-    return null;
-  }
-}
-
-const theme = remembered();
-if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
-nameTheme();
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", nameTheme);
-themeButton.addEventListener("click", () => {
-  document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-  remembered(document.documentElement.dataset.theme);
-  nameTheme();
-});
-
 FILTERS.text.addEventListener("input", applyFilters);
 for (const name of ["status", "requirement", "scenario"]) FILTERS[name]?.addEventListener("change", applyFilters);
 FILTERS.view.addEventListener("change", changeView);
@@ -38,16 +7,15 @@ document.getElementById("filters").addEventListener("submit", (event) => event.p
 document.getElementById("filters").addEventListener("reset", () => setTimeout(() => { applyFilters(); changeView(); }));
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-requirement], .totals button, .failed [data-place]");
+  const target = event.target.closest("[data-requirement], .totals button");
   if (!target) return;
   if (target.dataset.requirement) {
     FILTERS.requirement.value = target.dataset.requirement;
-    applyFilters();
-  } else if (target.dataset.place === undefined) {
+  } else {
     const status = statusOfButton(target);
     FILTERS.status.value = chosen("status") === status ? "" : status;
-    applyFilters();
   }
+  applyFilters();
 });
 
 // The addresses of failures are made here, so that they are written only once.
@@ -61,14 +29,14 @@ for (const link of document.querySelectorAll(".failed [data-place]")) {
 // A second click on the same link must lead there again, although the address stays.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='#']");
-  if (link && link.getAttribute("href") === location.hash) open(location.hash);
+  if (link && link.getAttribute("href") === location.hash) openAddress(location.hash);
 });
 
 document.getElementById("list").addEventListener("toggle", (event) => {
   if (event.target.open && event.target.matches(".scenario")) renderScenario(event.target);
 }, true);
 
-addEventListener("hashchange", () => open(location.hash));
+addEventListener("hashchange", () => openAddress(location.hash));
 addEventListener("beforeprint", () => {
   for (const failed of document.querySelectorAll(".failed")) {
     const details = document.querySelector(`details.scenario[data-number="${failed.dataset.scenario}"]`);
@@ -79,5 +47,5 @@ addEventListener("beforeprint", () => {
 });
 
 applyFilters();
-if (location.hash) open(location.hash);
+if (location.hash) openAddress(location.hash);
 document.documentElement.dataset.ready = "yes";

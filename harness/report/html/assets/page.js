@@ -113,7 +113,17 @@ async function copy(text, shown, button) {
   }
 }
 
+// Names and values, without those that have no value.
 function terms(pairs) {
-  const shown = pairs.filter(([, value]) => value !== undefined && value !== null && value !== "");
-  return el("dl", {}, shown.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  return el("dl", {}, known(pairs).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+}
+
+// The same side by side.
+function wideTerms(pairs) {
+  const shown = known(pairs).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
+  return el("dl", { class: "measures" }, shown);
+}
+
+function known(pairs) {
+  return pairs.filter(([, value]) => value);
 }

@@ -8,11 +8,11 @@ function renderScenario(details) {
   if (body.firstChild) return;
   const scenario = DATA.scenarios[Number(details.dataset.number)];
   body.append(
-    wide(terms([
+    wideTerms([
       ["covers", scenario.covers.join(", ")],
       ["catches", scenario.catches.join(", ")],
       ["weak", scenario.weak && "no step changes any cell"],
-    ].filter(([, value]) => value))),
+    ]),
     ...scenario.steps.map((step, place) => renderStep(scenario, step, place)));
   applyToScenario(details);
 }
@@ -53,7 +53,7 @@ function moreButton(scenario, step, bad, panels) {
 
 function measures(step) {
   if (!step.cells.length) return null;
-  const list = terms([
+  return wideTerms([
     ["cluster", step.cluster],
     ["change", step.change],
     ["turned to TIMEOUT", step.turned_denied && counted(step.turned_denied, "cell")],
@@ -64,22 +64,14 @@ function measures(step) {
     ["full rounds", String(step.rounds)],
     ["accepted after", seconds(step.sync_s)],
     ["probed for", seconds(step.probe_s)],
-  ].filter(([, value]) => value));
-  return wide(list);
+  ]);
 }
 
-// The same terms side by side.
-function wide(list) {
-  const box = el("dl", { class: "measures" });
-  while (list.firstChild) box.append(el("div", {}, list.firstChild, list.firstChild.nextSibling));
-  return box;
-}
-
-// Opens what an address names, and moves the focus there. Returns whether the address names anything.
-function open(address) {
+// Opens what an address names, and moves the focus there.
+function openAddress(address) {
   const wanted = new URLSearchParams(address.replace(/^#/, ""));
   const number = DATA.scenarios.findIndex((each) => each.file === wanted.get("scenario"));
-  if (number < 0) return false;
+  if (number < 0) return;
   const scenario = DATA.scenarios[number];
   const place = scenario.steps.findIndex((each) => each.name === wanted.get("step"));
   const details = document.querySelector(`details.scenario[data-number="${number}"]`);
@@ -89,13 +81,12 @@ function open(address) {
   const box = details.querySelector(`.step[data-step="${place}"]`);
   if (!box) {
     reveal(details.querySelector("summary"));
-    return true;
+    return;
   }
   if (box.hidden) clearFilters();
   const step = scenario.steps[place];
   const cell = findCell(step, wanted);
   reveal(cell ? openCell(box, scenario, step, cell) : box.querySelector("h3"));
-  return true;
 }
 
 function findCell(step, wanted) {

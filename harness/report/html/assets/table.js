@@ -45,12 +45,12 @@ function isShownFirst(step, places) {
 function tableRow(step, row, places) {
   const found = new Map(places.map((place) => [step.cells[place * FIELDS + 1], place]));
   const isNarrow = step.columns.length >= NARROW_FROM;
-  const entries = step.columns.map((_, column) => {
-    const entry = document.createElement("td");
-    if (found.has(column)) entry.append(cellButton(cellOf(step, found.get(column)), isNarrow));
-    return entry;
+  const boxes = step.columns.map((_, column) => {
+    const box = document.createElement("td");
+    if (found.has(column)) box.append(cellButton(cellOf(step, found.get(column)), isNarrow));
+    return box;
   });
-  return el("tr", {}, el("th", { scope: "row" }, step.rows[row]), entries);
+  return el("tr", {}, el("th", { scope: "row" }, step.rows[row]), boxes);
 }
 
 function cellButton(cell, isNarrow) {
@@ -108,10 +108,10 @@ function makeReachable(made) {
 function moveInTable(event) {
   const button = event.target.closest("td button");
   if (!button) return;
-  const entry = button.parentElement;
-  const row = entry.parentElement;
+  const box = button.parentElement;
+  const row = box.parentElement;
   const rows = [...row.parentElement.rows];
-  const at = entry.cellIndex;
+  const at = box.cellIndex;
   const along = (cells) => cells.find((each) => each && each.querySelector("button"));
   const targets = {
     ArrowRight: () => along([...row.cells].slice(at + 1)),
