@@ -382,6 +382,44 @@ def test_a_moment_without_an_answer_ends_no_step(server: ApiServer) -> None:
     assert next(failures, None) is None
 
 
+class TerminatingAtFirst(DirectApi):
+    """Refuses the first pods as if the namespace before were still there."""
+
+    left = 2
+
+    def request(self, method: str, url: str, **rest: Any) -> dict[str, Any]:
+        if url.endswith("/pods") and method == "post" and self.left:
+            self.left -= 1
+            raise ApiError(
+                f'pods "a" is forbidden: unable to create new content in namespace {REAL} '
+                "because it is being terminated",
+                403,
+            )
+        return super().request(method, url, **rest)
+
+
+def test_a_late_cache_of_namespaces_ends_no_step(server: ApiServer) -> None:
+    api = TerminatingAtFirst(server)
+    settings = KubeSettings(run="r1", context="double", clock=server.clock)
+    KubeCluster(settings, api=api).sync(replace(STATE, pods=(Pod("db", "a"),)))
+    assert api.left == 0
+
+
+def test_a_namespace_that_others_delete_is_not_waited_for(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    def delete(call: Call) -> None:
+        if call.verb == "create" and call.kind == "Pod":
+            server.state.delete(Key("v1", "Namespace", "", REAL))
+
+    server.state.delays.removed = math.inf
+    server.before = delete
+    assert "because it is being terminated" in failing(
+        cluster, replace(STATE, pods=(Pod("db", "a"),))
+    )
+    assert sum(call.verb == "create" and call.kind == "Pod" for call in server.calls) == 1
+
+
 def test_a_wait_says_what_it_saw_last(cluster: KubeCluster, server: ApiServer) -> None:
     server.refusals.append(("list", "Pod", 503, "etcdserver: leader changed"))
     state = replace(STATE, pods=(Pod("db", "a"),))

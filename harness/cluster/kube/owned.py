@@ -22,6 +22,7 @@ from harness.errors import ClusterError
 
 _PATIENCE_S = 30.0
 """How long one request is repeated while the API server cannot answer it."""
+_TERMINATED = "because it is being terminated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Owned:
                 made.append(self.api.create(marked))
             except ApiError as error:
                 lost = lost or error.transient
-                if may_retry(error):
+                if may_retry(error) or self._is_about_namespace_before(error, ref):
                     return error.message
                 if error.status != 409:
                     raise
@@ -133,6 +134,22 @@ class Owned:
             self._uids[ref] = made[0]["metadata"]["uid"]
         self._resolved(ref, token)
         return made[0]
+
+    def _is_about_namespace_before(self, error: ApiError, ref: Ref) -> bool:
+        """Whether a refusal is about an earlier namespace of the name that the object is in.
+
+        The API server admits objects by a cache of namespaces. For a moment after a namespace
+        was created again, the cache has the one before, which is being deleted.
+        """
+        home = Ref("v1", "Namespace", "", ref.namespace)
+        if error.status != 403 or _TERMINATED not in error.message or not self.holds(home):
+            return False
+        found = self._read(home)
+        return (
+            found is not None
+            and found["metadata"]["uid"] == self._uids.get(home)
+            and not found["metadata"].get("deletionTimestamp")
+        )
 
     def _marked(self, wanted: Object, token: str) -> Object:
         metadata = wanted["metadata"]
