@@ -38,7 +38,7 @@ from harness.model import (
     skips,
 )
 from harness.predecessor import Predecessor, Syncing
-from harness.settle import Rounds, Satisfied, Timing
+from harness.settle import Phase, Progress, Rounds, Satisfied, Tell, Timing, tell_nobody
 from harness.watch import Span, started, watched
 
 
@@ -64,12 +64,14 @@ class ScenarioRun:
         timing: Timing | None = None,
         selected: Iterable[int] | None = None,
         predecessor: Predecessor | None = None,
+        tell: Tell = tell_nobody,
     ) -> None:
         """``selected`` are the indices of the steps that will run; None means all of them.
 
         Steps whose features the cluster lacks never run. The control step provides the evidence
         that steps which do not run would provide.
         ``predecessor`` is the scenario before on this cluster, and this one afterwards.
+        ``tell`` receives the progress of each step.
         """
         before = predecessor or Predecessor()
         self._cluster = cluster
@@ -80,6 +82,7 @@ class ScenarioRun:
         """Why the fixture was made again; empty if it was not."""
         self._scenario = limited(scenario, cluster.capabilities.known_cells)
         self._timing = timing or Timing()
+        self._tell = tell
         chosen = range(len(scenario.steps)) if selected is None else selected
         has = cluster.capabilities.provides(scenario.steps)
         skipped = enumerate(skips(scenario.steps, has))
@@ -99,6 +102,7 @@ class ScenarioRun:
         Raises ClusterError, NotRefused, and ScenarioError if a ``never-allowed`` pair was seen
         connecting.
         """
+        began = self._now()
         if not self._controlled:
             self._run_control()
             self._controlled = True
@@ -108,11 +112,13 @@ class ScenarioRun:
             passed_over = self._scenario.steps[earlier]
             is_skipped = earlier in self._skipped
             self._syncing.sync(passed_over.state_if_skipped if is_skipped else passed_over.state)
-        return self._apply(index) if step.watch is None else self._watch(index, step.watch)
+        result = self._apply(index) if step.watch is None else self._watch(index, step.watch)
+        return replace(result, duration_s=self._now() - began)
 
     def _apply(self, index: int) -> StepResult:
         began = self._now()
         step = self._scenario.steps[index]
+        self._tell(Progress(Phase.APPLY))
         with self._starts(step) as moments:
             self._syncing.sync(step.state)
             self._synced = index
@@ -132,7 +138,9 @@ class ScenarioRun:
         with self._cluster.watch(watch.probes) as seen:
             began = self._now()
             result = self._apply(index)
-            self._timing.clock.sleep(max(0.0, began + watch.for_s - self._now()))
+            left_s = max(0.0, began + watch.for_s - self._now())
+            self._tell(Progress(Phase.WATCH, left_s=left_s))
+            self._timing.clock.sleep(left_s)
             span = Span(began, self._now(), self._cluster.capabilities.watch_silence_s)
         right = functools.partial(self._satisfied, self._topology(index))
         cells = (cell for cell in result.step.table.cells if cell.probe in watch.probes)
@@ -143,7 +151,7 @@ class ScenarioRun:
         """Wait until the watched pairs are right in the step before, which was not measured."""
         cells = tuple(cell for cell in step.table.cells if cell.probe in watch.probes)
         satisfied = functools.partial(self._satisfied, self._topology(index))
-        rounds = Rounds(self._cluster, TruthTable(cells), self._timing, satisfied)
+        rounds = Rounds(self._cluster, TruthTable(cells), self._timing, satisfied, self._tell)
         rounds.until_right(self._now() + self._settle_s(step))
 
     # -------------------------------------------------------------- control
@@ -194,6 +202,7 @@ class ScenarioRun:
             step, topology = self._scenario.steps[visit.index], self._topology(visit.index)
             state = without_policies(step.state)
             if state != synced:
+                self._tell(Progress(Phase.CONTROL))
                 self._syncing.sync(state)
                 synced = state
             opened = tuple(replace(cell, expected=Verdict.ALLOWED) for cell in visit.needed)
@@ -209,7 +218,13 @@ class ScenarioRun:
         """Probe cells until they are right; return the observations that are not."""
         if not cells:
             return []
-        rounds = Rounds(self._cluster, TruthTable(cells), self._timing, right)
+        rounds = Rounds(
+            self._cluster,
+            TruthTable(cells),
+            self._timing,
+            right,
+            lambda progress: self._tell(replace(progress, phase=Phase.CONTROL)),
+        )
         rounds.until_right(self._now() + self._settle_s(step))
         for observation in rounds.latest.values():
             self._control[topology.evidence(observation.probe)] = observation
@@ -299,7 +314,7 @@ class ScenarioRun:
         accepted = self._now()
         step, topology = self._scenario.steps[index], self._topology(index)
         satisfied = functools.partial(self._satisfied, topology)
-        rounds = Rounds(self._cluster, step.table, self._timing, satisfied)
+        rounds = Rounds(self._cluster, step.table, self._timing, satisfied, self._tell)
         deadline = accepted + self._settle_s(step)
         hold_s = self._timing.hold_s if step.hold_s is None else step.hold_s
         if hold_s:

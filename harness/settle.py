@@ -14,6 +14,7 @@ time.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -40,6 +41,43 @@ class Timing:
 
 Satisfied = Callable[[Cell, Observation], bool]
 """Whether an observation is what a cell expects."""
+
+
+# ------------------------------------------------------------------ progress
+
+
+class Phase(enum.StrEnum):
+    """What a step waits for at this moment."""
+
+    APPLY = "applying"
+    CONTROL = "control step"
+    SETTLE = "settling"
+    CONFIRM = "confirming"
+    HOLD = "holding"
+    WATCH = "watching"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a step is: its phase and, while its table is probed, the round, which counts from 1.
+
+    ``right`` of ``cells`` were right when they were probed last. ``left_s`` is the rest of the
+    time that the phase may take, or None if it has no limit.
+    """
+
+    phase: Phase
+    round: int = 0
+    right: int = 0
+    cells: int = 0
+    left_s: float | None = None
+
+
+Tell = Callable[[Progress], None]
+"""Receives the progress of a step, at the start and at the end of each round."""
+
+
+def tell_nobody(_progress: Progress) -> None:
+    """Ignore the progress."""
 
 
 # ------------------------------------------------------------------ timelines
@@ -111,28 +149,34 @@ class Rounds:
     """The rounds over one table, and their outcomes.
 
     ``full`` counts rounds over the whole table, ``late`` rounds for cells without a verdict
-    after the settle time. ``held_s`` is how long the table had been completely right when it
-    stopped being right within the hold time, or None.
+    after the settle time, ``number`` all rounds. ``held_s`` is how long the table had been
+    completely right when it stopped being right within the hold time, or None.
     """
 
     cluster: Cluster
     table: TruthTable
     timing: Timing
     satisfied: Satisfied
+    tell: Tell = tell_nobody
     full: int = 0
     late: int = 0
+    number: int = 0
     held_s: float | None = None
     latest: dict[Probe, Observation] = field(default_factory=dict)
     timelines: dict[Probe, Timeline] = field(default_factory=dict)
+    _phase: Phase = Phase.SETTLE
+    _until: float = 0.0
 
     def until_right(self, deadline: float) -> bool:
         """Probe the whole table, then wrong cells until all were right or the deadline passes."""
+        self._enter(Phase.SETTLE, deadline)
         return self._chase(self._full_round(), deadline)
 
     def until_confirmed(self, deadline: float) -> None:
         """Settle, and require that the whole table is right once more."""
         right = self.until_right(deadline)
         while right:
+            self._enter(Phase.CONFIRM, deadline)
             wrong = self._full_round()
             if not wrong:
                 return
@@ -140,6 +184,7 @@ class Rounds:
 
     def until_held(self, deadline: float, hold_s: float) -> None:
         """Settle, and require that the whole table stays right for the hold time."""
+        self._enter(Phase.SETTLE, deadline)
         began = self._now()
         wrong = self._full_round()
         while wrong:
@@ -150,6 +195,7 @@ class Rounds:
         self._hold(began, hold_s)
 
     def _hold(self, since: float, hold_s: float) -> None:
+        self._enter(Phase.HOLD, since + hold_s)
         began = since
         while began < since + hold_s:
             self.timing.clock.sleep(self.timing.pause_s)
@@ -162,6 +208,8 @@ class Rounds:
                 return
 
     def _chase(self, wrong: tuple[Cell, ...], deadline: float) -> bool:
+        if wrong:
+            self._enter(Phase.SETTLE, deadline)
         while wrong and self._now() < deadline:
             self.timing.clock.sleep(self.timing.pause_s)
             wrong = self._round(wrong)
@@ -189,6 +237,8 @@ class Rounds:
         """Probe the cells, first those that will time out; return those that are not right."""
         ordered = sorted(cells, key=lambda cell: cell.expected is Verdict.ALLOWED)
         began = self._now()
+        self.number += 1
+        self._tell()
         seen: dict[Probe, Observation] = {}
         for observation in self.cluster.probe([cell.probe for cell in ordered]):
             seen[observation.probe] = observation
@@ -197,13 +247,23 @@ class Rounds:
                 missing = ProbeError("the cluster returned no observation")
                 seen[cell.probe] = Observation(cell.probe, began, self._now(), missing)
         self.latest.update(seen)
-        return tuple(cell for cell in cells if not self._noted(cell, seen[cell.probe]))
+        wrong = tuple(cell for cell in cells if not self._noted(cell, seen[cell.probe]))
+        self._tell()
+        return wrong
 
     def _noted(self, cell: Cell, observation: Observation) -> bool:
         """Add the observation to the cell's timeline; return whether it is right."""
         right = self.satisfied(cell, observation)
         self.timelines.setdefault(cell.probe, Timeline()).add(observation, right)
         return right
+
+    def _enter(self, phase: Phase, until: float) -> None:
+        self._phase, self._until = phase, until
+
+    def _tell(self) -> None:
+        right = sum(timeline.streaks[-1].right for timeline in self.timelines.values())
+        left_s = max(0.0, self._until - self._now())
+        self.tell(Progress(self._phase, self.number, right, len(self.table.cells), left_s))
 
     def _now(self) -> float:
         return self.timing.clock.now()

@@ -279,6 +279,7 @@ class StepResult:
     accepted the state, at which a cell expected to be denied (allowed) was still wrong;
     None where the table has no such cell. ``held_s`` is how long the table had been right in
     full when it stopped being right within the hold time; None where it did not.
+    ``duration_s`` is the time of the whole step; that of the first one includes the control step.
     """
 
     scenario: Scenario
@@ -292,3 +293,4 @@ class StepResult:
     held_s: float | None = None
     watched: tuple[WatchedPair, ...] = ()
     started: tuple[StartedPair, ...] = ()
+    duration_s: float = 0.0

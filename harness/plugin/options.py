@@ -81,6 +81,15 @@ def spelled(config: pytest.Config, name: str) -> str:
     return f"--{_prefix(config)}{name}"
 
 
+def verbosity(config: pytest.Config) -> int:
+    """Return how often ``-v`` was typed, or a negative number for ``-q``.
+
+    ``netpol run`` itself gives one ``-q`` to pytest.
+    """
+    given: int = config.option.verbose
+    return given + 1 if config.pluginmanager.has_plugin(NETPOL_RUN) else given
+
+
 def check_options(config: pytest.Config) -> None:
     """Choose the run's id, before any worker starts. Raises pytest.UsageError."""
     if config.getoption("netpol_run_id") is None:

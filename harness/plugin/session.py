@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import signal
 import sys
 import time
@@ -18,13 +17,12 @@ import pytest
 from harness import VERSION, canary, results_file
 from harness.cluster import Capabilities
 from harness.errors import HarnessError
-from harness.plugin import folders, options
+from harness.plugin import folders, options, terminal
 from harness.plugin.clusters import cluster_holder
 from harness.plugin.collection import ScenarioStep
 from harness.plugin.ending import Ending
 from harness.plugin.spread import scenario_file
 from harness.report import (
-    WIDTH,
     Outcome,
     Results,
     Run,
@@ -32,9 +30,6 @@ from harness.report import (
     failure,
     in_order,
     sentence,
-    step_line,
-    summary,
-    table,
 )
 from harness.report.html import page
 
@@ -246,7 +241,7 @@ class _FailureText:
 
     def toterminal(self, tw: Any) -> None:
         if self._record.cells:
-            tw.line(failure(self._record, max(tw.fullwidth, WIDTH), tw.hasmarkup))
+            tw.line(failure(self._record, terminal.width(), tw.hasmarkup))
         else:
             tw.line(self._record.message)
 
@@ -290,30 +285,13 @@ class RunWatch:
         found = run_state(self._config)
         ordered = in_order(found.records)
         if self._config.getoption("netpol_tables"):
-            _print_tables(terminalreporter, ordered)
-        verbose = self._config.option.verbose > 0
-        lines = [step_line(record) for record in ordered] if verbose else []
-        lines += summary(ordered, found.leftovers).splitlines()
-        lines += found.ending.lines(options.spelled(self._config, "allow-empty"))
-        if lines:
+            terminal.print_tables(terminalreporter, ordered)
+        about = terminal.closing(self._config, ordered, found.leftovers)
+        about += found.ending.lines(options.spelled(self._config, "allow-empty"))
+        if about:
             terminalreporter.section("NetworkPolicy")
-        for line in lines:
+        for line in about:
             terminalreporter.line(line)
-
-
-def _print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecord]) -> None:
-    for file, steps in itertools.groupby(records, key=lambda record: record.file):
-        of_file = list(steps)
-        terminal.section(f"{file}: {of_file[0].scenario}")
-        for record in of_file:
-            terminal.line(f"{record.step}  [{record.outcome}]", bold=True)
-            for action in record.actions:
-                terminal.line(f"  {action}")
-            if record.cells:
-                terminal.line(table(record, WIDTH, terminal.hasmarkup))
-            elif record.message:
-                terminal.line(f"  {record.message}")
-            terminal.line("")
 
 
 # ------------------------------------------------------------------ after

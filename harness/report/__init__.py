@@ -4,13 +4,15 @@
 ``topology`` has the records of what the cluster held. ``grid`` arranges the cells of a record,
 ``tally`` counts them. ``enforcement`` computes statistics of times.
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
-``text``, ``results`` and ``junit`` format StepRecords. ``page`` tells all about one cell, and
-``ends`` finds its ends in the topology. ``explanation`` formats explanations of the oracle.
-``requirements`` joins the steps that cover a requirement. ``compare`` finds the differences
-between runs, and ``compare_text`` formats them. ``github`` formats a run for GitHub Actions,
-``markdown`` escapes.
+``text``, ``results`` and ``junit`` format StepRecords, ``closing`` the summary of a run.
+``widths`` cuts texts. ``page`` tells all about one cell, and ``ends`` finds its ends in the
+topology.
+``explanation`` formats explanations of the oracle. ``requirements`` joins the steps that cover a
+requirement. ``compare`` finds the differences between runs, and ``compare_text`` formats them.
+``github`` formats a run for GitHub Actions, ``markdown`` escapes.
 """
 
+from harness.report.closing import summary, what_is_wrong
 from harness.report.explanation import as_written, explained, path, reasons
 from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import about, properties
@@ -30,7 +32,7 @@ from harness.report.record import (
 )
 from harness.report.results import SCHEMA_VERSION, Results, Run, schema
 from harness.report.tally import agreement, excuses, prospect, tally
-from harness.report.text import WIDTH, failure, sentence, step_line, summary, table
+from harness.report.text import WIDTH, failure, sentence, step_line, table
 from harness.report.topology import (
     ExternalRecord,
     NamespaceRecord,
@@ -93,4 +95,5 @@ __all__ = [
     "tally",
     "topology_record",
     "unmeasured_record",
+    "what_is_wrong",
 ]

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import Location
+from harness.report.closing import summary
 from harness.report.markdown import escaped
 from harness.report.page import observed
 from harness.report.record import StepRecord
 from harness.report.results import Results
 from harness.report.tally import counted
-from harness.report.text import failure, sentence, summary
+from harness.report.text import failure, sentence
 
 MOST_ANNOTATIONS = 10
 """GitHub shows so many errors of each step of a job."""

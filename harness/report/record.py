@@ -185,6 +185,7 @@ class StepRecord:
     turned_allowed: int = 0
     watched: tuple[WatchRecord, ...] = ()
     started: tuple[StartRecord, ...] = ()
+    duration_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -288,6 +289,7 @@ def record(
         turned_allowed=allowed,
         watched=tuple(map(watch_record, result.watched)),
         started=tuple(map(start_record, result.started)),
+        duration_s=rounded(result.duration_s),
     )
 
 

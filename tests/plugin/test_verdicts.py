@@ -36,6 +36,14 @@ def test_a_cluster_that_allows_all_turns_every_denial_red(
     assert "6 cells: 3 proven, 3 wrong, in 3 steps" in section(result, "NetworkPolicy")
 
 
+def test_a_quiet_run_tells_only_what_is_wrong(run_scenarios: RunScenarios) -> None:
+    assert "NetworkPolicy" not in run_scenarios("scenarios", "-q").stdout.str()
+    result = run_scenarios("scenarios", "-q", answer="allows_all")
+    assert section(result, "NetworkPolicy") == (
+        "6 cells: 3 proven, 3 wrong, in 3 steps of 1 scenario on fake"
+    )
+
+
 @IN_ONE_PROCESS_AND_A_WORKER
 def test_a_cluster_that_denies_all_turns_every_permission_red_and_proves_no_denial(
     run_scenarios: RunScenarios, spread: tuple[str, ...]

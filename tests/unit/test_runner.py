@@ -33,7 +33,7 @@ from harness.model import (
     Verdict,
 )
 from harness.runner import ScenarioRun
-from harness.settle import Timing
+from harness.settle import Phase, Progress, Timing
 from tests.fakes import (
     EVERYTHING,
     FakeCluster,
@@ -275,6 +275,31 @@ def test_hold_asks_for_more_than_one_confirming_round() -> None:
     timing = Timing(settle_s=30, pause_s=0.1, clock=time.clock)
     cluster = FakeCluster(shut_by_policy, clock=time.clock)
     assert ScenarioRun(cluster, scenario(held), timing).run(0).full_rounds == 6
+
+
+def test_a_run_tells_what_it_waits_for_and_how_long_the_step_took() -> None:
+    time = FakeTime()
+
+    def after_a_second(state: State, asked: Probe) -> Verdict:
+        return shut_by_policy(state, asked) if time.now >= 1001.0 else Verdict.TIMEOUT
+
+    told: list[Progress] = []
+    timing = Timing(settle_s=30, pause_s=1.0, clock=time.clock)
+    cluster = FakeCluster(after_a_second, clock=time.clock)
+    result = ScenarioRun(cluster, DENY, timing, tell=told.append).run(0)
+    assert told == [
+        Progress(Phase.CONTROL),
+        Progress(Phase.CONTROL, 1, 0, 1, 30.0),
+        Progress(Phase.CONTROL, 1, 0, 1, 30.0),
+        Progress(Phase.CONTROL, 2, 0, 1, 29.0),
+        Progress(Phase.CONTROL, 2, 1, 1, 29.0),
+        Progress(Phase.APPLY),
+        Progress(Phase.SETTLE, 1, 0, 2, 30.0),
+        Progress(Phase.SETTLE, 1, 2, 2, 30.0),
+        Progress(Phase.CONFIRM, 2, 2, 2, 30.0),
+        Progress(Phase.CONFIRM, 2, 2, 2, 30.0),
+    ]
+    assert result.duration_s == 1.0
 
 
 def test_an_undefined_cell_is_reported_and_not_failed() -> None:

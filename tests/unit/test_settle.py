@@ -21,7 +21,7 @@ from harness.model import (
     TruthTable,
     Verdict,
 )
-from harness.settle import Rounds, Streak, Timeline, Timing
+from harness.settle import Phase, Progress, Rounds, Streak, Timeline, Timing
 from tests.fakes import FakeCluster, FakeTime
 
 ALLOWED, TIMEOUT, REFUSED = Verdict.ALLOWED, Verdict.TIMEOUT, Verdict.REFUSED
@@ -238,3 +238,55 @@ def test_a_wrong_verdict_beside_one_that_is_missing_breaks_the_hold_at_once() ->
     assert outcomes(made) == [REFUSED, SILENT]
     assert made.held_s == pytest.approx(2.0)
     assert seconds(made) == 2.0
+
+
+# ------------------------------------------------------------------ progress
+
+
+def told(made: Rounds) -> list[Progress]:
+    """What the rounds tell from now on, with times that can be compared."""
+    found: list[Progress] = []
+    made.tell = lambda p: found.append(replace(p, left_s=_r(p.left_s or 0.0)))
+    return found
+
+
+def test_rounds_tell_how_many_cells_are_right_and_how_long_they_may_take() -> None:
+    made = rounds(lambda at: ALLOWED if at < 0.1 else TIMEOUT)
+    found = told(made)
+    confirmed(made)
+    assert found == [
+        Progress(Phase.SETTLE, 1, 0, 2, 5.0),
+        Progress(Phase.SETTLE, 1, 1, 2, 5.0),
+        Progress(Phase.SETTLE, 2, 1, 2, 4.9),
+        Progress(Phase.SETTLE, 2, 2, 2, 4.9),
+        Progress(Phase.CONFIRM, 3, 2, 2, 4.9),
+        Progress(Phase.CONFIRM, 3, 2, 2, 4.9),
+    ]
+
+
+def test_a_table_that_is_not_right_in_the_confirming_round_is_told_to_settle_again() -> None:
+    made = rounds(_in_turn(TIMEOUT, ALLOWED, TIMEOUT, TIMEOUT))
+    found = told(made)
+    confirmed(made)
+    assert [(p.phase, p.right) for p in found[1::2]] == [
+        (Phase.SETTLE, 2),
+        (Phase.CONFIRM, 1),
+        (Phase.SETTLE, 2),
+        (Phase.CONFIRM, 2),
+    ]
+
+
+def _in_turn(*words: Outcome) -> At:
+    left = iter(words)
+    return lambda _: next(left)
+
+
+def test_the_hold_time_is_told_as_what_is_left_of_it() -> None:
+    made = rounds(lambda _: TIMEOUT, pause_s=1.0)
+    found = told(made)
+    held(made, hold_s=2.0, settle_s=30.0)
+    assert found[::2] == [
+        Progress(Phase.SETTLE, 1, 0, 2, 30.0),
+        Progress(Phase.HOLD, 2, 2, 2, 1.0),
+        Progress(Phase.HOLD, 3, 2, 2, 0.0),
+    ]

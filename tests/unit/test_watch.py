@@ -32,7 +32,7 @@ from harness.model import (
 )
 from harness.report import Outcome, failure, properties, record, summary
 from harness.runner import ScenarioRun
-from harness.settle import Timing
+from harness.settle import Phase, Progress, Timing
 from harness.watch import Span, watched
 from tests.fakes import EVERYTHING, FakeCluster
 
@@ -219,10 +219,12 @@ def test_a_gap_while_a_step_is_applied_is_seen(selected: list[int] | None) -> No
 
 
 def test_a_step_without_a_gap_passes() -> None:
-    run = ScenarioRun(FakeCluster(enforces, CALM), WATCHED, QUICK)
+    told: list[Progress] = []
+    run = ScenarioRun(FakeCluster(enforces, CALM), WATCHED, QUICK, tell=told.append)
     run.run(0)
     result = run.run(1)
     assert [pair.gaps for pair in result.watched] == [(), ()]
+    assert told[-1].phase is Phase.WATCH
     assert record(result, "fake", lambda _: "", lambda _: "").outcome is Outcome.PASSED
 
 
