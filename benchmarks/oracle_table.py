@@ -11,6 +11,7 @@ import json
 import time
 from typing import Any
 
+from harness.documents.problems import Problems
 from harness.errors import Location
 from harness.model import (
     Cell,
@@ -28,7 +29,6 @@ from harness.model import (
     Verdict,
 )
 from harness.scenario import judge
-from harness.scenario.problems import Problems
 
 NAMESPACES, PODS = 10, 10
 WEB = {"podSelector": {"matchLabels": {"app": "app0"}}}

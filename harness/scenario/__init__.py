@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.documents.problems import Problems
+from harness.documents.source import Document, read_text
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
 from harness.model import (
@@ -42,17 +44,16 @@ from harness.scenario import judge, watching
 from harness.scenario.candidates import Budget, Candidates, candidates
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
-from harness.scenario.files import Project
+from harness.scenario.files import OWN_FOLDER, Project
 from harness.scenario.fixture import Mention, ReadFixture, check_name
 from harness.scenario.fixture import load as load_fixture
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
+from harness.scenario.indentation import scenario_documents
 from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed, with_needs
 from harness.scenario.networks import with_outside
-from harness.scenario.problems import Problems
 from harness.scenario.schema import ScenarioWire, StepWire, fixture_json_schema, json_schema
-from harness.scenario.source import Document, documents, read_text
 from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
@@ -203,10 +204,10 @@ class _Reading:
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
-        text = read_text(self.path, start, self.problems)
+        text = read_text(self.path, start, self.problems, OWN_FOLDER)
         if text is None:
             return None
-        found = documents(self.shown, text, self.problems)
+        found = scenario_documents(self.shown, text, self.problems)
         if len(found) > 1:
             hint = "write one scenario per file, and manifests in other files"
             self.problems.add(found[1].at(()), "a second YAML document begins here", hint)

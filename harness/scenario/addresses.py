@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.documents.problems import Problems
+from harness.documents.source import Document, KeyPath, walk
 from harness.errors import Location
 from harness.model import Manifest, PodRef, State
 from harness.policy.placeholders import Placeholder, read, words
 from harness.policy.selectors import BadWord
-from harness.scenario.problems import Problems
-from harness.scenario.source import Document, KeyPath, walk
 from harness.suggest import nearest_or_all
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from harness.documents.problems import Problems
 from harness.errors import Location, UsageError
 from harness.model import Cell, Destination, Probe, Source, TruthTable, Verdict
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
-from harness.scenario.problems import Problems
 
 
 @dataclass(frozen=True, slots=True)

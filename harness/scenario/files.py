@@ -17,6 +17,9 @@ from harness.files import Unreadable, display, reason
 MOST_FILES = 1_000
 """How many files one entry of ``apply`` may stand for."""
 
+OWN_FOLDER = "the scenario's own folder"
+"""What the paths in a scenario are relative to."""
+
 _ENDINGS = frozenset({".yaml", ".yml", ".json"})
 
 

@@ -7,15 +7,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.documents.problems import Problems
+from harness.documents.source import read_text
 from harness.errors import Location, ScenarioError
 from harness.files import Unreadable, display
 from harness.model import Fixture
-from harness.scenario.files import Project
+from harness.scenario.files import OWN_FOLDER, Project
 from harness.scenario.fold import Inherited, StateReader
+from harness.scenario.indentation import scenario_documents
 from harness.scenario.manifests import Manifests
-from harness.scenario.problems import Problems
 from harness.scenario.schema import FixtureWire
-from harness.scenario.source import documents, read_text
 from harness.scenario.validation import validate
 
 _KEY = "fixture"
@@ -51,10 +52,10 @@ def load(path: Path) -> Fixture | None:
     """
     shown, problems = display(path), Problems()
     start = Location(shown, 1, 1)
-    text = read_text(path, start, Problems())
+    text = read_text(path, start, Problems(), OWN_FOLDER)
     if text is None or _KEY not in text:
         return None
-    if not any(is_fixture(item.value) for item in documents(shown, text, Problems())):
+    if not any(is_fixture(item.value) for item in scenario_documents(shown, text, Problems())):
         return None
     mention = Mention(path.parent, path.name, start)
     found = read(path, mention, Project.around(path), problems)
@@ -85,11 +86,11 @@ def _shortest(path: Path) -> Path:
 def read(path: Path, mention: Mention, project: Project, problems: Problems) -> ReadFixture | None:
     """Read a fixture file; report what is wrong with it."""
     shown = display(path)
-    text = read_text(path, mention.location, problems)
+    text = read_text(path, mention.location, problems, OWN_FOLDER)
     if text is None:
         return None
     before = problems.met
-    found = documents(shown, text, problems)
+    found = scenario_documents(shown, text, problems)
     if problems.met > before:
         return None
     if len(found) != 1 or not is_fixture(found[0].value):

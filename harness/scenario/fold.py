@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.documents.source import Document, KeyPath
 from harness.model import (
     CompletedPod,
     External,
@@ -33,7 +34,6 @@ from harness.scenario.schema import (
     container_port,
     service_port,
 )
-from harness.scenario.source import Document, KeyPath
 from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
 from harness.suggest import nearest, nearest_or_all
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness import oracle
+from harness.documents.problems import Problems
 from harness.errors import Location
 from harness.model import Cell, Probe, Scenario, Step, Verdict
-from harness.scenario.problems import Problems
 
 _SHOWN = 3
 _DENIALS = frozenset({Verdict.TIMEOUT, Verdict.DNS})

@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from harness.documents import kubernetes_yaml
+from harness.documents.problems import Problems
+from harness.documents.source import Document, KeyPath, documents, read_text, walk
 from harness.errors import Location
 from harness.files import Unreadable, display
 from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, Scope, kinds
 from harness.policy.builtin import no_such_kind
-from harness.scenario import kubernetes_yaml
 from harness.scenario.addresses import Placeholders
-from harness.scenario.files import Project
-from harness.scenario.problems import Problems
+from harness.scenario.files import OWN_FOLDER, Project
 from harness.scenario.reserved import RESERVED_HINT, RESERVED_PREFIX, reserved_fact
-from harness.scenario.source import Document, KeyPath, documents, read_text, walk
 
 _TOPOLOGY = {
     "Service": "a Service is written in topology, or made by a step's create",
@@ -151,7 +151,7 @@ class Manifests:
 
     def _documents(self, path: Path, mentioned: Location) -> tuple[Document, ...]:
         if path not in self._files:
-            text = read_text(path, mentioned, self.problems)
+            text = read_text(path, mentioned, self.problems, OWN_FOLDER)
             before = self.problems.met
             read = () if text is None else documents(display(path), text, self.problems)
             if text is not None and not read and self.problems.met == before:

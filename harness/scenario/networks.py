@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from harness.cidr import Network, contains, overlap
+from harness.documents.problems import Problems
+from harness.documents.source import Document
 from harness.model import External, Manifest, Networks, Step
 from harness.policy import parsed, placeholder
-from harness.scenario.problems import Problems
 from harness.scenario.schema import NetworksWire
-from harness.scenario.source import Document
 
 _NARROW = 8
 """An ipBlock with a longer prefix is about certain hosts; 10.0.0.0/8 is about a whole world."""

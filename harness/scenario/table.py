@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from harness.documents.problems import Problems
+from harness.documents.source import WrittenText
 from harness.errors import Location, UsageError
 from harness.model import (
     Cell,
@@ -18,8 +20,6 @@ from harness.model import (
 )
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import destination_pattern, source_pattern
-from harness.scenario.problems import Problems
-from harness.scenario.source import WrittenText
 from harness.suggest import nearest
 
 _NOT_PROBED = "-"

@@ -13,9 +13,9 @@ from pydantic import ValidationError as WireError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from harness.scenario.problems import Problems
+from harness.documents.problems import Problems
+from harness.documents.source import Document, KeyPath
 from harness.scenario.schema import FixtureWire, ScenarioWire, Texts
-from harness.scenario.source import Document, KeyPath
 from harness.suggest import closest, nearest
 
 _Model = TypeVar("_Model", ScenarioWire, FixtureWire)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from harness.documents.problems import Problems
 from harness.errors import Location, UsageError
 from harness.model import (
     AbsoluteName,
@@ -32,7 +33,6 @@ from harness.model import (
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
 from harness.scenario.exemptions import meant
-from harness.scenario.problems import Problems
 
 _WATCHABLE = {Verdict.ALLOWED, Verdict.TIMEOUT}
 _LONGEST_S = 3600.0

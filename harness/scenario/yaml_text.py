@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from harness.scenario.kubernetes_yaml import kubernetes_scalar
-from harness.scenario.source import reads_as_text
+from harness.documents.kubernetes_yaml import kubernetes_scalar
+from harness.documents.source import reads_as_text
 
 _WIDTH = 100
 _INDENT = 2

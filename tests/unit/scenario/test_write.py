@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import scenario
+from harness.documents import kubernetes_yaml
+from harness.documents.problems import Problems
+from harness.documents.source import documents
 from harness.errors import Location
 from harness.model import (
     Applied,
@@ -27,9 +30,7 @@ from harness.model import (
     TruthTable,
     Verdict,
 )
-from harness.scenario import find, kubernetes_yaml
-from harness.scenario.problems import Problems
-from harness.scenario.source import documents
+from harness.scenario import find
 from harness.scenario.topology import TopologyBuilder
 from harness.scenario.write import write
 from harness.scenario.write_table import Unwritable

@@ -15,9 +15,9 @@ from decimal import Decimal
 
 import yaml
 
-from harness.scenario.problems import Problems
-from harness.scenario.source import TAG, TEXT, Document, KeyPath, scalar_value
-from harness.scenario.yaml_errors import location_of
+from harness.documents.problems import Problems
+from harness.documents.source import TAG, TEXT, Document, KeyPath, scalar_value
+from harness.documents.yaml_errors import location_of
 
 _NUMERIC = frozenset("+-.0123456789")
 """What the text of a number may begin with."""

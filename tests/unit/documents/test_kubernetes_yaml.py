@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.scenario import kubernetes_yaml
-from harness.scenario.kubernetes_yaml import kubernetes_scalar
-from harness.scenario.problems import Problems
-from harness.scenario.source import documents
+from harness.documents import kubernetes_yaml
+from harness.documents.kubernetes_yaml import kubernetes_scalar
+from harness.documents.problems import Problems
+from harness.documents.source import documents
 
 TABLE = Path(__file__).parent / "data" / "kubernetes-yaml.tsv"
 ERROR = object()

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
+from harness.documents import yaml_errors
+from harness.documents.problems import Problems, lines_of
+from harness.documents.yaml_errors import location_of
 from harness.errors import Location
 from harness.files import Unreadable, display, read_bytes
-from harness.scenario import yaml_errors
-from harness.scenario.problems import Problems, lines_of
-from harness.scenario.yaml_errors import location_of
 
 KeyPath = tuple[str | int, ...]
 """A way to a value: keys and list indices from the root of a document."""
@@ -27,7 +27,7 @@ KeyPath = tuple[str | int, ...]
 TAG = "tag:yaml.org,2002:"
 TEXT = f"{TAG}str"
 _MERGE = f"{TAG}merge"
-_MOST_VALUES = 100_000
+MOST_VALUES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +127,24 @@ def _merged_into(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
             yield from (item for item in named if isinstance(item, yaml.MappingNode))
 
 
-def read_text(path: Path, mentioned: Location, problems: Problems) -> str | None:
-    """Return the text of a file; what is wrong with it is reported where it is mentioned."""
+def read_text(path: Path, mentioned: Location, problems: Problems, relative_to: str) -> str | None:
+    """Return the text of a file; what is wrong with it is reported where it is mentioned.
+
+    ``relative_to`` names the folder that paths start from, for a file that is not there.
+    """
     try:
-        raw = read_bytes(path, "the scenario's own folder")
+        raw = read_bytes(path, relative_to)
     except Unreadable as error:
         problems.add(mentioned, error.fact, error.hint)
         return None
+    return decoded(display(path), raw, problems)
+
+
+def decoded(shown: str, raw: bytes, problems: Problems) -> str | None:
+    """Return the text that some bytes are; the file is called ``shown`` in messages."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        shown = display(path)
         before = raw[: error.start].decode("utf-8")
         line = len(lines_of(before))
         here = Location(shown, line, len(lines_of(before)[-1]) + 1)
@@ -155,33 +162,61 @@ def _code(character: object) -> int:
 _TEMPLATE = re.compile(r"\{\{-?\s*[.$\w/]")
 
 
-def documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
+def template_in(path: str, text: str) -> Location | None:
+    """Return where a text begins to look like a template of Helm, or None."""
+    template = _TEMPLATE.search(text)
+    if template is None:
+        return None
+    lines = lines_of(text[: template.start()])
+    return Location(path, len(lines), len(lines[-1]) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much of a text is read.
+
+    A text of more than ``most_values`` values is refused. Of a document whose root is not
+    ``wanted``, the value has only the texts at its top. ``prepare`` changes the text before it
+    is parsed, and no position in it.
+    """
+
+    most_values: int = MOST_VALUES
+    wanted: Callable[[yaml.Node], bool] = lambda _: True
+    prepare: Callable[[str], str] = str
+
+
+ALL = Scope()
+
+
+def documents(
+    path: str, text: str, problems: Problems, scope: Scope = ALL
+) -> tuple[Document, ...]:
     """Return the YAML documents of a text, without the empty ones; problems are recorded."""
     problems.register(path, text)
     before, met = len(problems.found), problems.met
-    found = _documents(path, text, problems)
-    template = _TEMPLATE.search(text) if problems.met > met else None
+    found = _documents(path, text, problems, scope)
+    template = template_in(path, text) if problems.met > met else None
     if template is None:
         return found
     del problems.found[before:]
-    lines = lines_of(text[: template.start()])
     problems.add(
-        Location(path, len(lines), len(lines[-1]) + 1),
+        template,
         "this is a template, not YAML",
-        "render it, like `helm template CHART > rendered.yaml`, and name the result in apply",
+        "render it, like `helm template CHART > rendered.yaml`, and name the result",
     )
     return ()
 
 
-def _documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]:
+def _documents(path: str, text: str, problems: Problems, scope: Scope) -> tuple[Document, ...]:
     found: list[Document] = []
     try:
-        for root in _roots(_with_indentation(text)):
-            value = _Reader(path, problems).value(root)
+        for root in _roots(scope.prepare(text), scope.most_values):
+            reader = _Reader(path, problems, scope.most_values)
+            value = reader.value(root) if scope.wanted(root) else top_of(root)
             if value is not None:
                 found.append(Document(path, value, root))
     except _TooMuch:
-        fact = f"the file holds over {_MOST_VALUES:,} values, with its aliases written out"
+        fact = f"the file holds over {scope.most_values:,} values, with its aliases written out"
         problems.add(Location(path, 1, 1), fact, "split it, or use fewer aliases")
     except yaml.reader.ReaderError as error:
         before = lines_of(text[: error.position])
@@ -197,6 +232,19 @@ def _documents(path: str, text: str, problems: Problems) -> tuple[Document, ...]
     return tuple(found)
 
 
+def top_of(root: yaml.Node) -> dict[str, object]:
+    """Return the texts at the top of a document; empty if it is no mapping."""
+    if not isinstance(root, yaml.MappingNode):
+        return {}
+    return {
+        key.value: value.value
+        for key, value in reversed(root.value)
+        if isinstance(key, yaml.ScalarNode)
+        and isinstance(value, yaml.ScalarNode)
+        and value.tag == TEXT
+    }
+
+
 _DEEPEST = 100
 _Fast: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML has it: ten times as fast, with the same positions."""
@@ -208,17 +256,18 @@ class _Measured(_Fast):  # type: ignore[misc, valid-type]
     PyYAML calls these methods for each node that is not an alias, and they do nothing there.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most_values: int) -> None:
         super().__init__(text)
-        self._count = self._depth = 0
+        self._left = most_values
+        self._depth = 0
         self._tags: dict[object, str] = {}
 
     def descend_resolver(self, parent: yaml.Node | None, key: object) -> None:
         self._depth += 1
         # A key of a mapping has a parent and no key before it.
         if key is not None or not isinstance(parent, yaml.MappingNode):
-            self._count += 1
-        if self._count > _MOST_VALUES:
+            self._left -= 1
+        if self._left < 0:
             raise _TooMuch
         if self._depth > _DEEPEST:
             raise RecursionError
@@ -242,48 +291,24 @@ _QUICKLY_READ = 128 * 1024
 """A text this short is read again by PyYAML itself if libyaml refuses it: it says more."""
 
 
-def _roots(text: str) -> Iterator[yaml.Node]:
+def _roots(text: str, most_values: int) -> Iterator[yaml.Node]:
     """Yield the root of each document. Raises _TooMuch or RecursionError before it is made."""
     try:
-        yield from list(yaml.compose_all(text, Loader=_Measured))
+        yield from _composed(_Measured(text, most_values))
     except yaml.YAMLError:
         if len(text) > _QUICKLY_READ or _Fast is yaml.SafeLoader:
             raise
         yield from yaml.compose_all(text, Loader=yaml.SafeLoader)
 
 
-_TABLE = re.compile(r"(?P<before>(?P<outer> *(?:- +)*)expect: +\|)(?P<behind>[+-]?(?: +#.*)?)")
-
-
-def _with_indentation(text: str) -> str:
-    """Write behind the `|` of each table how far it is indented, as its author sees it.
-
-    YAML takes the indentation of a block from its first line, and a table's first line, the
-    destinations, stands further to the right than its rows. Only what is behind the `|`
-    changes, so that every position in the text stays.
-    """
-    lines = text.splitlines(keepends=True)
-    for number, line in enumerate(lines):
-        opens = _TABLE.fullmatch(line.rstrip("\r\n"))
-        if not opens:
-            continue
-        outer = len(opens["outer"])
-        below = [len(row) - len(row.lstrip(" ")) for row in _block(lines, number + 1, outer)]
-        if below and min(below) < below[0] and min(below) - outer <= 9:
-            ending = line[len(line.rstrip("\r\n")) :]
-            lines[number] = f"{opens['before']}{min(below) - outer}{opens['behind']}{ending}"
-    return "".join(lines)
-
-
-def _block(lines: Sequence[str], first: int, outer: int) -> Iterator[str]:
-    """Yield the lines from ``first`` on that hold something and are indented beyond ``outer``."""
-    for number in range(first, len(lines)):
-        line = lines[number]
-        if not line.strip():
-            continue
-        if len(line) - len(line.lstrip(" ")) <= outer:
-            return
-        yield line
+def _composed(loader: _Measured) -> list[yaml.Node]:
+    roots = []
+    try:
+        while loader.check_node():
+            roots.append(loader.get_node())
+    finally:
+        loader.dispose()
+    return roots
 
 
 # ------------------------------------------------------------------ values
@@ -299,11 +324,11 @@ class _TooMuch(Exception):
 class _Reader:
     """Plain values from nodes; one for each document."""
 
-    def __init__(self, path: str, problems: Problems) -> None:
+    def __init__(self, path: str, problems: Problems, most_values: int = MOST_VALUES) -> None:
         self.path = path
         self.problems = problems
         self.open: set[int] = set()
-        self.budget = _MOST_VALUES
+        self.budget = most_values
 
     def add(self, node: yaml.Node, message: str, hint: str | None = None) -> None:
         self.problems.add(location_of(self.path, node.start_mark), message, hint)

@@ -1,4 +1,4 @@
-"""What is wrong with the files of one scenario, each with its place and the line as written."""
+"""What is wrong with some files, each problem with its place and the line as written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lines_of(text: str) -> list[str]:
 
 @dataclass(slots=True)
 class Problems:
-    """What is wrong, of all files that belong to one scenario."""
+    """What is wrong, of all files that are read together."""
 
     found: list[Problem] = field(default_factory=list)
     met: int = 0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import yaml
 
+from harness.documents.problems import Problems
 from harness.errors import Location
-from harness.scenario.problems import Problems
 
 
 def location_of(path: str, mark: yaml.Mark | None) -> Location:

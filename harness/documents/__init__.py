@@ -1,0 +1,5 @@
+"""YAML and JSON documents as values with positions, with everything that is wrong in them.
+
+``source`` reads a text, ``yaml_errors`` has the parser's errors in plain words, ``problems``
+collects what is wrong, and ``kubernetes_yaml`` finds what Kubernetes would read in another way.
+"""
