@@ -24,18 +24,19 @@ from harness.model import (
     Verdict,
 )
 from harness.runner import ScenarioRun
-from harness.settle import Timing
+from harness.settle import Tell, Timing, tell_nobody
 
 
-def check(cluster: Cluster, timing: Timing | None = None) -> None:
+def check(cluster: Cluster, timing: Timing | None = None, tell: Tell = tell_nobody) -> None:
     """Check that a policy that denies all ingress denies, on the same node and across nodes.
 
+    ``tell`` receives the progress.
     Raises NotEnforcing if it does not. Raises ClusterError if pods cannot reach each other
     without policies, if there is no verdict, or if the cluster denies in another way than its
     profile says: then results of scenarios would be meaningless.
     """
     scenario = _canary_scenario()
-    run = ScenarioRun(cluster, scenario, timing)
+    run = ScenarioRun(cluster, scenario, timing, tell=tell)
     before = run.run(0).reachability
     _require_verdicts(before)
     if before.mismatches:

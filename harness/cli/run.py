@@ -27,6 +27,8 @@ def run(parsed: argparse.Namespace) -> int:
     # The plugin is imported already; pytest would warn that it cannot rewrite its assertions.
     words.append("--assert=plain")
     words += ["-q", "--no-header", "-rfEs"]
+    # The plugin prints a line for each step, so pytest prints no file names and no percentages.
+    words += ["-o", "verbosity_test_cases=-1", "-o", "console_output_style=classic"]
     if parsed.workers != "0":
         words += ["-p", "xdist", "-n", parsed.workers]
     if not parsed.no_tables:

@@ -2,8 +2,9 @@
 
 ``options`` declares the options, ``folders`` refuses folders without scenarios, ``collection``
 creates items, ``clusters`` holds the Cluster of each process, ``spread`` keeps a scenario on one
-worker, ``session`` runs the canary, ``terminal`` prints tables and the summary, ``ending`` decides
-the exit status. It uses only the public API of pytest and pytest-xdist, and works without xdist.
+worker, ``session`` runs the canary, ``terminal`` prints lines, tables and the summary,
+``progress`` shows what a step waits for, ``ending`` decides the exit status. It uses only the
+public API of pytest and pytest-xdist, and works without xdist.
 """
 
 from harness.plugin.clusters import (

@@ -19,6 +19,7 @@ from harness.errors import HarnessError, NotRefused
 from harness.model import CellResult, Scenario, StepResult
 from harness.plugin import options
 from harness.plugin.clusters import cluster_holder
+from harness.plugin.progress import progress_line
 from harness.runner import ScenarioRun
 
 _TRACED = 2
@@ -142,6 +143,7 @@ class ScenarioFile(pytest.File):
         These are the collected steps from this one on. After a worker crashes, another one
         continues in the middle of a file, and needs evidence only for the steps that it runs.
         """
+        line = progress_line(self.config)
         if self._run is None:
             to_come = [
                 item.index
@@ -151,9 +153,10 @@ class ScenarioFile(pytest.File):
             holder = cluster_holder(self.config)
             waits = options.timing(self.config)
             self._run = ScenarioRun(
-                holder.cluster(), self.scenario, waits, to_come, holder.predecessor
+                holder.cluster(), self.scenario, waits, to_come, holder.predecessor, line.tell
             )
-        return self._run.run(index)
+        with line.of(self.scenario.name, self.scenario.steps[index].name):
+            return self._run.run(index)
 
     def take_rebuilt(self) -> str:
         """Return why the fixture was made again, to the first step that asks."""

@@ -71,9 +71,14 @@ def pytest_load_initial_conftests(
             )
 
 
+def is_netpol_run(config: pytest.Config) -> bool:
+    """Return whether ``netpol run`` started this run."""
+    return config.pluginmanager.has_plugin(NETPOL_RUN)
+
+
 def _prefix(config: pytest.Config) -> str:
     """Return the prefix of the options that whoever started this run typed."""
-    return "" if config.pluginmanager.has_plugin(NETPOL_RUN) else PYTEST
+    return "" if is_netpol_run(config) else PYTEST
 
 
 def spelled(config: pytest.Config, name: str) -> str:
@@ -87,7 +92,7 @@ def verbosity(config: pytest.Config) -> int:
     ``netpol run`` itself gives one ``-q`` to pytest.
     """
     given: int = config.option.verbose
-    return given + 1 if config.pluginmanager.has_plugin(NETPOL_RUN) else given
+    return given + 1 if is_netpol_run(config) else given
 
 
 def check_options(config: pytest.Config) -> None:

@@ -17,7 +17,7 @@ import pytest
 from harness import VERSION, canary, results_file
 from harness.cluster import Capabilities
 from harness.errors import HarnessError
-from harness.plugin import folders, options, terminal
+from harness.plugin import folders, options, progress, terminal
 from harness.plugin.clusters import cluster_holder
 from harness.plugin.collection import ScenarioStep
 from harness.plugin.ending import Ending
@@ -107,6 +107,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if options.is_worker(config):
         return
     _make_room_for_results(config)
+    progress.start(config)
     folders.refuse_empty(config)
 
 
@@ -178,7 +179,9 @@ def _check_cluster(config: pytest.Config) -> None:
     try:
         cluster = cluster_holder(config).cluster()
         found.capabilities = cluster.capabilities
-        canary.check(cluster, options.timing(config))
+        line = progress.progress_line(config)
+        with line.of("canary", "does a deny-all policy deny?"):
+            canary.check(cluster, options.timing(config), line.tell)
     except HarnessError as error:
         found.refusal = error
         _report_refusal(config, error)
@@ -221,6 +224,9 @@ def _terminated_as_interrupt() -> Iterator[None]:
 
 # ------------------------------------------------------------------ during
 
+_Status = tuple[str, str, str | tuple[str, Mapping[str, bool]]]
+_ERRORS = {Outcome.NO_VERDICT, Outcome.CLUSTER_ERROR}
+
 
 @dataclass(frozen=True, slots=True)
 class _Crash:
@@ -259,21 +265,29 @@ class RunWatch:
         if text is None:
             return
         record = StepRecord.from_json(text)
-        run_state(self._config).records.append(record)
+        found = run_state(self._config)
+        found.records.append(record)
         if report.failed:
             report.longrepr = _FailureText(record)  # type: ignore[assignment]
+        if terminal.has_line_a_step(self._config):
+            total = found.session.testscollected if found.session else 0
+            terminal.print_ended(self._config, record, len(found.records), total)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Report a step without verdict as an error: it shows nothing about the policies."""
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport
+    ) -> Generator[None, _Status, _Status]:
+        """Report a step without verdict as an error: it shows nothing about the policies.
+
+        pytest prints no letter for a step that has a line.
+        """
+        category, letter, word = yield
         text: str | None = getattr(report, "netpol", None)
-        if text is None or not report.failed:
-            return None
-        is_failure = StepRecord.from_json(text).outcome in {
-            Outcome.NO_VERDICT,
-            Outcome.CLUSTER_ERROR,
-        }
-        return ("error", "E", "ERROR") if is_failure else None
+        if text is None:
+            return category, letter, word
+        if report.failed and StepRecord.from_json(text).outcome in _ERRORS:
+            category, letter, word = "error", "E", "ERROR"
+        return category, "" if terminal.has_line_a_step(self._config) else letter, word
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         run_state(self._config).ending.note_collection(report)
@@ -325,6 +339,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """After all workers have ended, remove what crashed ones left, and write the results."""
     if options.is_worker(config) or RUN_STATE not in config.stash:
         return
+    progress.stop(config)
     found = run_state(config)
     if found.crashed or found.ending.interrupted:
         _sweep(config)

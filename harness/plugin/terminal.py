@@ -1,4 +1,4 @@
-"""What the plugin prints after a run: the tables of the steps, and the summary."""
+"""What the plugin prints: a line for each step as it ends; after the run tables and summary."""
 
 from __future__ import annotations
 
@@ -11,16 +11,48 @@ from collections.abc import Sequence
 import pytest
 
 from harness.plugin import options
-from harness.report import WIDTH, StepRecord, step_line, summary, table, what_is_wrong
+from harness.report import (
+    WIDTH,
+    StepRecord,
+    details,
+    ended,
+    step_line,
+    summary,
+    table,
+    what_is_wrong,
+)
 
 
 def width() -> int:
     """Return how wide tables may be: as the terminal is, or as COLUMNS says, or a default."""
-    is_known = sys.__stdout__ and sys.__stdout__.isatty()
-    fallback = (WIDTH, 0)
-    if is_known or "COLUMNS" in os.environ:
-        return shutil.get_terminal_size(fallback).columns
+    if _is_terminal() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size((WIDTH, 0)).columns
     return WIDTH
+
+
+def _is_terminal() -> bool:
+    return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+def has_line_a_step(config: pytest.Config) -> bool:
+    """Return whether each step has a line of this plugin, instead of a letter of pytest."""
+    return options.is_netpol_run(config) and options.verbosity(config) >= 0
+
+
+def print_ended(config: pytest.Config, record: StepRecord, number: int, total: int) -> None:
+    """Print the line of the step that ended as the ``number``th of ``total``; more with ``-v``."""
+    if not config.pluginmanager.has_plugin("terminalreporter"):
+        return
+    writer = config.get_terminal_writer()
+    if writer.width_of_current_line:
+        writer.line()
+    place = f"[{number:>{len(str(total))}}/{total}] "
+    room = width() if _is_terminal() else None
+    writer.line(ended(record, place, room, writer.hasmarkup))
+    more = details(record) if options.verbosity(config) > 0 else ""
+    if more:
+        writer.line(f"{' ' * len(place)}{more}")
+    writer.flush()
 
 
 def print_tables(terminal: pytest.TerminalReporter, records: Sequence[StepRecord]) -> None:
@@ -47,5 +79,6 @@ def closing(
     if level < 0:
         return what_is_wrong(records, leftovers).splitlines()
     has_colour = config.get_terminal_writer().hasmarkup
-    steps = [step_line(record) for record in records] if config.option.verbose > 0 else []
+    is_long = level > 0 and not has_line_a_step(config)
+    steps = [step_line(record) for record in records] if is_long else []
     return steps + summary(records, leftovers, width(), has_colour).splitlines()

@@ -4,12 +4,12 @@
 ``topology`` has the records of what the cluster held. ``grid`` arranges the cells of a record,
 ``tally`` counts them. ``enforcement`` computes statistics of times.
 ``pairs`` has the records of pairs that were probed over time, and ``watches`` describes them.
-``text``, ``results`` and ``junit`` format StepRecords, ``closing`` the summary of a run.
-``widths`` cuts texts. ``page`` tells all about one cell, and ``ends`` finds its ends in the
-topology.
-``explanation`` formats explanations of the oracle. ``requirements`` joins the steps that cover a
-requirement. ``compare`` finds the differences between runs, and ``compare_text`` formats them.
-``github`` formats a run for GitHub Actions, ``markdown`` escapes.
+``text``, ``results`` and ``junit`` format StepRecords, ``closing`` the summary of a run, and
+``progress`` a step as a line; ``widths`` cuts texts. ``page`` tells all about one cell, and
+``ends`` finds its ends in the topology. ``explanation`` formats explanations of the oracle.
+``requirements`` joins the steps that cover a requirement. ``compare`` finds the differences
+between runs, and ``compare_text`` formats them. ``github`` formats a run for GitHub Actions,
+``markdown`` escapes.
 """
 
 from harness.report.closing import summary, what_is_wrong
@@ -18,6 +18,7 @@ from harness.report.grid import Entry, Grid, grid
 from harness.report.junit import about, properties
 from harness.report.page import page
 from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
+from harness.report.progress import details, ended, running
 from harness.report.record import (
     Background,
     CellRecord,
@@ -76,6 +77,8 @@ __all__ = [
     "agreement",
     "as_written",
     "at_best",
+    "details",
+    "ended",
     "excuses",
     "explained",
     "failure",
@@ -87,6 +90,7 @@ __all__ = [
     "prospect",
     "reasons",
     "record",
+    "running",
     "schema",
     "sentence",
     "step_line",

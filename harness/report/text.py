@@ -159,16 +159,16 @@ def step_line(step: StepRecord) -> str:
     """Return in one line what a step measured, and how long it took to become right."""
     if not step.cells:
         return f"{step.name}: {step.outcome}"
-    words = [
-        str(step.outcome),
-        tally(step.cells),
-        counted(step.full_rounds, "full round"),
-    ]
+    return f"{step.name}: {', '.join([str(step.outcome), tally(step.cells), *measures(step)])}"
+
+
+def measures(step: StepRecord) -> Iterator[str]:
+    """Yield how many rounds the step needed, and how long it took to become right."""
+    yield counted(step.full_rounds, "full round")
     if step.time_to_deny_s is not None:
-        words.append(f"time-to-deny {step.time_to_deny_s:.2f} s")
+        yield f"time-to-deny {step.time_to_deny_s:.2f} s"
     if step.time_to_allow_s is not None:
-        words.append(f"time-to-allow {step.time_to_allow_s:.2f} s")
-    return f"{step.name}: {', '.join(words)}"
+        yield f"time-to-allow {step.time_to_allow_s:.2f} s"
 
 
 def _be(items: Sequence[object]) -> str:

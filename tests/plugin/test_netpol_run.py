@@ -6,6 +6,7 @@ It runs in a process of its own where that makes a difference, else in that of t
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -98,6 +99,25 @@ def test_the_exit_status_of_a_run(tmp_path: Path, answer: str, status: Exit) -> 
     out, _ = run.communicate(timeout=60)
     assert run.returncode == status, out
     assert "Warning" not in out
+
+
+def test_each_step_has_a_line_with_more_on_request(run_here: RunHere) -> None:
+    conftest = CONFTEST.replace("{answer}", "allows_all")
+    _, out = run_here(conftest, options=["--no-tables", "-v"])
+    lines = re.sub(r"\d\.\d+ s", "N s", out).partition("[1/3]")[2].splitlines()
+    assert [f"[1/3]{lines[0]}", *lines[1:6]] == [
+        "[1/3] passed          2/2 cells     N s  scenarios/shop.yaml::nothing is restricted yet",
+        "      2 of 2 cells proven, 2 full rounds, time-to-allow N s",
+        "[2/3] wrong           1/2 cells     N s  "
+        "scenarios/shop.yaml::the database takes the frontend",
+        "      2 cells: 1 proven, 1 wrong, 1 full round, time-to-deny N s, time-to-allow N s",
+        "[3/3] wrong           0/2 cells     N s  scenarios/shop.yaml::nobody is left",
+        "      2 cells: 2 wrong, 1 full round, time-to-deny N s",
+    ]
+    assert "::nothing is restricted yet: passed" not in out  # not once more in the summary
+    _, out = run_here(conftest, options=["--no-tables", "-q"])
+    assert "[1/3]" not in out
+    assert out.startswith(".FF\n")
 
 
 def test_the_exit_status_of_wrong_cells_with_workers_that_stop_at_once(tmp_path: Path) -> None:
