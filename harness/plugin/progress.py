@@ -23,6 +23,9 @@ from harness.settle import Progress
 _PAUSE_S = 0.1
 """The line is rewritten at most so often, unless the phase changes."""
 _DEFAULT_WIDTH = 80
+_MARGIN = 3
+"""The columns that stay free: for the ``^C`` of Ctrl-C, and the last one of the terminal, where
+some terminals begin a new line."""
 
 
 class ProgressLine:
@@ -67,8 +70,7 @@ class ProgressLine:
             return
         self._drawn, self._drawn_at = progress, now
         width, column = self._width(), self._column()
-        # Text in the last column would make some terminals begin a new line.
-        text = report.running(progress, *self._names, width - 1)
+        text = report.running(progress, *self._names, width - _MARGIN)
         if column == 0:
             self._write(f"\r{text}\x1b[K")
         else:

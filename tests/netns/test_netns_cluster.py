@@ -551,6 +551,11 @@ def test_a_parent_that_was_interrupted_gets_no_traceback(available: None) -> Non
             assert child.wait(10) == 0
 
 
+def test_ctrl_c_in_a_terminal_does_not_reach_it(cluster: NetnsCluster) -> None:
+    """It goes to the processes of a group, and would end the child with a traceback."""
+    assert os.getpgid(child_of(cluster)) != os.getpgrp()
+
+
 def test_it_lives_in_a_network_of_its_own(cluster: NetnsCluster) -> None:
     cluster.sync(STATE)
     theirs = Path(f"/proc/{child_of(cluster)}/ns/net").readlink()

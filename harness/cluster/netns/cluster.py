@@ -94,6 +94,7 @@ def _started() -> tuple[socket.socket, subprocess.Popen[bytes]]:
                 [*_start_of_child("main"), str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # Ctrl-C in a terminal is for this process, which then closes it.
             )
     except BaseException:
         ours.close()

@@ -60,7 +60,7 @@ def test_a_line_of_pytest_that_is_wider_than_the_terminal() -> None:
     made = Terminal("scenarios/shop.yaml::open ", width=20)
     with made.line.of("Shop", "open"):
         made.line.tell(Progress(Phase.APPLY))
-        assert made.screen.text() == "scenarios/shop.yaml:\n:open\napplying  open"
+        assert made.screen.text() == "scenarios/shop.yaml:\n:open\napplying"
     made.screen.write("PASSED")
     assert made.screen.text() == "scenarios/shop.yaml:\n:open PASSED"
 
@@ -83,8 +83,9 @@ def test_the_line_is_erased_when_the_step_is_interrupted() -> None:
     made = Terminal()
 
     def interrupted() -> None:
-        with made.line.of("Shop", "open"):
+        with made.line.of("Shop" * 20, "open"):
             made.line.tell(TWO_RIGHT)
+            made.screen.write("^C")  # The kernel does so.
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -108,7 +109,7 @@ def test_the_line_follows_the_width_of_the_terminal() -> None:
         made.line.tell(Progress(Phase.APPLY))
         made.now += 1
         made.line.tell(TWO_RIGHT)
-        assert made.screen.text() == "round 3, 2 of 6 cells righ..."
+        assert made.screen.text() == "round 3, 2 of 6 cells ri..."
 
 
 def test_a_terminal_that_is_gone_ends_no_run() -> None:
