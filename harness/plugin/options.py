@@ -72,8 +72,9 @@ def pytest_load_initial_conftests(
 
 
 def is_netpol_run(config: pytest.Config) -> bool:
-    """Return whether ``netpol run`` started this run."""
-    return config.pluginmanager.has_plugin(NETPOL_RUN)
+    """Return whether ``netpol run`` started this run; its workers are told so."""
+    given: dict[str, object] = getattr(config, "workerinput", {})
+    return config.pluginmanager.has_plugin(NETPOL_RUN) or NETPOL_RUN in given
 
 
 def _prefix(config: pytest.Config) -> str:

@@ -130,9 +130,15 @@ def _is_wanted(config: pytest.Config) -> bool:
     if options.verbosity(config) < 0 or not config.pluginmanager.has_plugin("terminalreporter"):
         return False
     # With --capture=no steps may print; with live logs they do.
-    if config.getoption("capture", "no") == "no" or config.getoption("log_cli_level", None):
+    if config.getoption("capture", "no") == "no" or _has_live_logs(config):
         return False
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _has_live_logs(config: pytest.Config) -> bool:
+    if not config.pluginmanager.has_plugin("logging-plugin"):
+        return False
+    return bool(config.getini("log_cli")) or config.getoption("log_cli_level") is not None
 
 
 def _width(descriptor: int) -> int:

@@ -15,7 +15,7 @@ import pytest
 from harness import scenario
 from harness.errors import HarnessError
 from harness.model import Scenario
-from harness.plugin import folders
+from harness.plugin import folders, options
 
 
 def scenario_file(nodeid: str) -> str | None:
@@ -32,10 +32,13 @@ def scenario_file(nodeid: str) -> str | None:
 def pytest_configure_node(node: Any) -> None:
     """Send a worker the run id, by which everything that the run creates is found and removed.
 
-    Also send the arguments of the command line: a worker cannot tell them from the ini file's.
+    Also send the arguments of the command line, which a worker cannot tell from the ini file's,
+    and whether ``netpol run`` started the run.
     """
     node.workerinput["netpol_run_id"] = node.config.getoption("netpol_run_id")
     node.workerinput["netpol_named"] = folders.named(node.config)
+    if options.is_netpol_run(node.config):
+        node.workerinput[options.NETPOL_RUN] = True
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,6 +18,8 @@ from harness.report.text import WIDTH, aligned
 from harness.report.watches import lines as watch_lines
 from harness.report.widths import shortened
 
+_ROUNDS = 10
+"""The maximum number of listed steps that needed many rounds; those with the most come first."""
 _SLOWEST = 5
 """The number of slowest scenarios that are listed, if there are more."""
 _WORTH_REPORTING_S = 0.01
@@ -101,10 +103,14 @@ def _slow(steps: Sequence[StepRecord]) -> Iterator[str]:
         seconds, name = max(found, default=(0.0, ""))
         if seconds >= _WORTH_REPORTING_S:
             yield f"slowest {word} {seconds:.2f} s: {name}"
-    slow = [step for step in steps if step.full_rounds > 2]
+    slow = sorted(
+        (step for step in steps if step.full_rounds > 2), key=lambda step: -step.full_rounds
+    )
     if slow:
         yield f"{counted(len(slow), 'step')} needed more than two full rounds:"
-        yield from (f"  {step.full_rounds} rounds: {step.name}" for step in slow)
+        yield from (f"  {step.full_rounds} rounds: {step.name}" for step in slow[:_ROUNDS])
+        if len(slow) > _ROUNDS:
+            yield f"  ... and {counted(len(slow) - _ROUNDS, 'more step')}"
 
 
 def _slowest(steps: Sequence[StepRecord]) -> Iterator[str]:

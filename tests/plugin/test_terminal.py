@@ -27,11 +27,16 @@ LINES = """\
 
 
 def in_a_terminal(
-    folder: Path, python: str, program: str, environment: Mapping[str, str], width: int = WIDTH
+    folder: Path,
+    python: str,
+    program: str,
+    environment: Mapping[str, str],
+    width: int = WIDTH,
+    scenario: str = SCENARIO,
 ) -> str:
     """Run a program of Python in a terminal, and return everything that it writes."""
     (folder / "scenarios").mkdir()
-    (folder / "scenarios" / "shop.yaml").write_text(SCENARIO, encoding="utf-8")
+    (folder / "scenarios" / "shop.yaml").write_text(scenario, encoding="utf-8")
     conftest = CONFTEST.replace("{answer}", "by_the_book")
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     kept = {key: os.environ[key] for key in os.environ if key not in {"COLUMNS", "NO_COLOR"}}
@@ -119,3 +124,14 @@ def test_with_workers_each_step_has_a_line_and_no_progress(
     written = in_a_terminal(tmp_path, worker_python, program, {}, 54)
     assert "\x1b[K" not in written
     assert f"\n{LINES}\n" in seen(written, 54)
+
+
+def test_workers_spell_options_as_the_command_that_started_them(
+    tmp_path: Path, worker_python: str
+) -> None:
+    words = [*NETPOL, "-n", "1"]
+    program = f"import sys; sys.executable = {worker_python!r}\n"
+    program += f"from harness.cli import main; main({words})"
+    scenario = SCENARIO.replace("topology:", "needs: [scale]\ntopology:")
+    written = in_a_terminal(tmp_path, worker_python, program, {}, 200, scenario)
+    assert "runs only with --include=scale" in written

@@ -103,6 +103,15 @@ def test_the_slowest_scenarios_are_listed_where_there_are_many() -> None:
     assert "slowest scenarios" not in summary([replace(each, duration_s=0.0) for each in steps])
 
 
+def test_the_steps_with_the_most_rounds_are_listed_first() -> None:
+    steps = [step(f"s/{number}.yaml", PROVEN, full_rounds=number) for number in range(15)]
+    lines = summary(steps).splitlines()
+    first = lines.index("12 steps needed more than two full rounds:")
+    assert lines[first + 1] == "  14 rounds: s/14.yaml::open"
+    assert lines[first + 10] == "  5 rounds: s/5.yaml::open"
+    assert lines[first + 11] == "  ... and 2 more steps"
+
+
 def test_a_quiet_summary_has_only_what_is_wrong() -> None:
     assert what_is_wrong(STEPS, ["namespace x"]) == (
         f"{BY_FOLDER.splitlines()[0]}\nnot removed: namespace x"
