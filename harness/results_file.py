@@ -89,6 +89,15 @@ def write(path: Path, text: str) -> None:
         raise
 
 
+def write_page(path: Path, text: str) -> None:
+    """Write the HTML page that ``--html`` of a verb asks for. Raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, text)
+    except OSError as error:
+        raise UsageError(f"--html={files.display(path)}: {error.strerror}") from None
+
+
 def _is_device(path: Path) -> bool:
     """Return whether the path is not a regular file, or is in /dev or /proc."""
     system = Path(os.path.abspath(path)).parts[1:2]  # noqa: PTH100 - links are not followed

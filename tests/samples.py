@@ -27,6 +27,7 @@ from harness.report import (
     TraceRecord,
     WatchRecord,
 )
+from harness.report.compare import Compared, compare
 
 HOSTILE = "</script><script>alert(1)</script> \"'`${x}&amp;<!-- <b>bold</b> {{ 7*7 }}"
 """A name that would end an element, an attribute or a template, if it were not escaped."""
@@ -258,6 +259,36 @@ FAILED = Results(RUN, (_SEEN, _SHUT, _OTHERS, _SKIPPED, _BROKEN, _HOSTILE))
 """A run with every status that the report distinguishes, and with hostile names."""
 
 GOOD = Results(RUN, (_SEEN,))
+
+_EARLIER = (
+    replace(
+        _SEEN,
+        cells=(
+            replace(_SEEN.cells[0], observed="TIMEOUT", status=CellStatus.WRONG),
+            *_SEEN.cells[1:],
+        ),
+    ),
+    replace(
+        _SHUT,
+        cells=tuple(
+            replace(one, observed=one.expected, status=CellStatus.PROVEN)
+            if one.status in {CellStatus.WRONG, CellStatus.NO_VERDICT}
+            else one
+            for one in _SHUT.cells
+        ),
+    ),
+    replace(_OTHERS, cells=tuple(replace(one, flapped=()) for one in _OTHERS.cells)),
+    replace(_SKIPPED, outcome=Outcome.PASSED, message=""),
+    replace(
+        _HOSTILE,
+        outcome=Outcome.PASSED,
+        cells=(cell(HOSTILE, HOSTILE, "TIMEOUT", "TIMEOUT"),),
+    ),
+)
+COMPARED = compare(
+    [Compared("before", RUN, _EARLIER), Compared(f"now {HOSTILE}", RUN, FAILED.steps)]
+)
+"""Two runs of one CNI with every kind of difference, and with hostile names."""
 
 
 def large(cells: int) -> Results:

@@ -13,11 +13,12 @@ from harness.errors import UsageError
 from harness.files import display
 from harness.report.compare import Compared
 from harness.report.compare import compare as compared
-from harness.report.compare_text import markdown, text
+from harness.report.compare_text import markdown, summary_line, text
+from harness.report.html import comparison_page
 
 
 def compare(parsed: argparse.Namespace) -> int:
-    """Print what differs; return whether anything does."""
+    """Print what differs, or write it as a page; return whether anything does."""
     if len(parsed.files) < 2:
         raise UsageError("one file is nothing to compare", "netpol compare BEFORE.json NOW.json")
     results = [results_file.read(path) for path in parsed.files]
@@ -27,7 +28,11 @@ def compare(parsed: argparse.Namespace) -> int:
             for name, one in zip(_names(parsed.files), results, strict=True)
         ]
     )
-    print(markdown(found) if parsed.markdown else text(found))
+    if parsed.html:
+        results_file.write_page(parsed.html, comparison_page(found))
+        print(summary_line(found))
+    else:
+        print(markdown(found) if parsed.markdown else text(found))
     return Exit.OK if found.same else Exit.WRONG
 
 

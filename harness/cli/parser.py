@@ -178,7 +178,11 @@ def _add_compare_verb(verbs: Any) -> None:
         type=Path,
         help="files of --results, also compressed (.json.gz); the earliest first",
     )
-    compare.add_argument("--markdown", action="store_true", help="print Markdown")
+    form = compare.add_mutually_exclusive_group()
+    form.add_argument("--markdown", action="store_true", help="print Markdown")
+    form.add_argument(
+        "--html", metavar="FILE", type=Path, help="write one HTML page; print only the summary"
+    )
     compare.epilog = (
         "Exits with 0 if the results are the same, with 1 if they differ, and with 2 if a file "
         "cannot be read."

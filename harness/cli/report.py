@@ -10,7 +10,6 @@ from pathlib import Path
 from harness import results_file
 from harness.cli.exits import Exit
 from harness.errors import UsageError
-from harness.files import display
 from harness.report import CellRecord, Results, StepRecord, failure, html, in_order, page, summary
 from harness.report.github import job_summary, workflow_commands
 from harness.suggest import nearest
@@ -25,7 +24,8 @@ def report(parsed: argparse.Namespace) -> int:
     _check(parsed)
     results = results_file.read(parsed.file)
     if parsed.html:
-        _write_page(parsed.html, results, parsed.previous)
+        previous = [results_file.read(parsed.previous)] if parsed.previous else []
+        results_file.write_page(parsed.html, html.page(results, previous))
     if parsed.github:
         _for_github(results)
     if parsed.html or parsed.github:
@@ -33,10 +33,10 @@ def report(parsed: argparse.Namespace) -> int:
     if not parsed.cell:
         print(_text(results))
         return Exit.OK
-    previous = results_file.read(parsed.previous) if parsed.previous else None
+    earlier = results_file.read(parsed.previous) if parsed.previous else None
     for step, cell in _cells(results.steps, parsed.cell, parsed.step):
         print(f"{step.name}, {step.outcome}, on {step.cluster}")
-        print(page(step, cell, previous))
+        print(page(step, cell, earlier))
         print()
     return Exit.OK
 
@@ -48,15 +48,6 @@ def _check(parsed: argparse.Namespace) -> None:
     if not parsed.cell and not parsed.html and (parsed.step or parsed.previous):
         name = "--step" if parsed.step else "--previous"
         raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
-
-
-def _write_page(path: Path, results: Results, previous: Path | None) -> None:
-    text = html.page(results, [results_file.read(previous)] if previous else [])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        results_file.write(path, text)
-    except OSError as error:
-        raise UsageError(f"--html={display(path)}: {error.strerror}") from None
 
 
 def _for_github(results: Results) -> None:

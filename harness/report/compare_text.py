@@ -14,7 +14,8 @@ from harness.report.tally import counted
 _MOST = 100
 """The maximum number of differences listed of each kind; steps that are apart likewise."""
 
-_ORDER = (Kind.REGRESSION, Kind.MEND, Kind.FLAKY, Kind.DIFFERENT)
+ORDER = (Kind.REGRESSION, Kind.MEND, Kind.FLAKY, Kind.DIFFERENT)
+"""The kinds of differences, the most important first."""
 
 
 def summary_line(comparison: Comparison) -> str:
@@ -26,32 +27,32 @@ def summary_line(comparison: Comparison) -> str:
 
 
 def _counts(comparison: Comparison) -> Iterator[str]:
-    for kind in _ORDER:
+    for kind in ORDER:
         if found := comparison.of(kind):
-            yield _counted(kind, len(found))
+            yield _counted(kind, len(found), comparison)
     for why in Apart:
         if steps := comparison.because(why):
-            yield f"{counted(len(steps), 'step')} {_APART[why]}"
+            yield f"{counted(len(steps), 'step')} {apart(why)}"
 
 
-def _counted(kind: Kind, number: int) -> str:
+def _counted(kind: Kind, number: int, comparison: Comparison) -> str:
     match kind:
         case Kind.REGRESSION | Kind.MEND:
             return counted(number, str(kind))
         case Kind.FLAKY:
             return f"{number} flaky"
         case Kind.DIFFERENT:
-            return counted(number, "other difference")
+            noun = "other difference" if comparison.of_one_cni else "difference"
+            return counted(number, noun)
 
 
-_APART = {
-    Apart.MISSING: "only in some runs",
-    Apart.SKIPPED: "skipped in some runs",
-    Apart.CHANGED: "with another table",
-}
+def apart(why: Apart) -> str:
+    """Return what the steps are, to stand behind their number or the word steps."""
+    return "with another table" if why is Apart.CHANGED else str(why)
 
 
-def _title(kind: Kind, comparison: Comparison) -> str:
+def title(kind: Kind, comparison: Comparison) -> str:
+    """Return the title of the differences of a kind."""
     before, now = comparison.runs[0].name, comparison.runs[-1].name
     match kind:
         case Kind.REGRESSION:
@@ -64,7 +65,8 @@ def _title(kind: Kind, comparison: Comparison) -> str:
             return "Other differences" if comparison.of_one_cni else "Different"
 
 
-def _about(run: Compared) -> str:
+def about(run: Compared) -> str:
+    """Return what a run was, in one line."""
     started = run.run.started.replace("T", " ").replace("+00:00", " UTC")
     if run.run.refusal:
         what = f"no step ran: {run.run.refusal.partition(chr(10))[0]}"
@@ -105,16 +107,16 @@ def _where(item: StepApart, comparison: Comparison) -> str:
 
 def text(comparison: Comparison) -> str:
     """Return the comparison as lines for a terminal; the last line is the summary."""
-    parts = ["\n".join(f"{run.name}: {_about(run)}" for run in comparison.runs)]
+    parts = ["\n".join(f"{run.name}: {about(run)}" for run in comparison.runs)]
     parts += _requirement_lines(comparison)
-    for kind in _ORDER:
+    for kind in ORDER:
         if found := comparison.of(kind):
-            lines = [f"{_title(kind, comparison)} ({len(found)})"]
+            lines = [f"{title(kind, comparison)} ({len(found)})"]
             lines += _difference_lines(found, comparison)
             parts.append("\n".join(lines))
     for why in Apart:
         if steps := comparison.because(why):
-            lines = [f"Steps {_APART[why]} ({len(steps)})"]
+            lines = [f"Steps {apart(why)} ({len(steps)})"]
             lines += [f"  {item.name}\n    {_where(item, comparison)}" for item in steps[:_MOST]]
             lines += [f"  {line}" for line in _more(len(steps), "more step")]
             parts.append("\n".join(lines))
@@ -161,7 +163,7 @@ def markdown(comparison: Comparison) -> str:
     names = [escaped(run.name) for run in comparison.runs]
     abouts = zip(names, comparison.runs, strict=True)
     lines = [f"**{escaped(summary_line(comparison))}**", ""]
-    lines += [f"- {name}: {escaped(_about(run))}" for name, run in abouts]
+    lines += [f"- {name}: {escaped(about(run))}" for name, run in abouts]
     if rows := [line for line in comparison.requirements if line.differing]:
         lines += [
             "",
@@ -172,9 +174,9 @@ def markdown(comparison: Comparison) -> str:
         for line in rows:
             differs = escaped(_differs(line.differing, comparison))
             lines.append(row((line.id, _sentence(line.id), *_words(line.tried), differs)))
-    for kind in _ORDER:
+    for kind in ORDER:
         if found := comparison.of(kind):
-            lines += ["", f"## {escaped(_title(kind, comparison))} ({len(found)})", ""]
+            lines += ["", f"## {escaped(title(kind, comparison))} ({len(found)})", ""]
             lines += head(("step", "pair", "expected", *names))
             for item in found[:_MOST]:
                 given = (str(one or "-") for one in item.given)
@@ -183,7 +185,7 @@ def markdown(comparison: Comparison) -> str:
             lines += [line for more in _more(len(found), "more difference") for line in ("", more)]
     for why in Apart:
         if steps := comparison.because(why):
-            lines += ["", f"## Steps {_APART[why]} ({len(steps)})", ""]
+            lines += ["", f"## Steps {apart(why)} ({len(steps)})", ""]
             shown = steps[:_MOST]
             lines += [f"- {escaped(f'{item.name}: {_where(item, comparison)}')}" for item in shown]
             lines += [f"- {line}" for line in _more(len(steps), "more step")]

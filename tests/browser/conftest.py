@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_core_python.selenium import Axe
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chrome.webdriver import WebDriver
@@ -98,3 +99,9 @@ def set_scheme(browser: WebDriver, scheme: str) -> None:
         "Emulation.setEmulatedMedia",
         {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
     )
+
+
+def findings(browser: WebDriver) -> list[tuple[str, list[str]]]:
+    """Return what an accessibility checker finds, with the first elements of each finding."""
+    found = Axe().run(browser)["violations"]
+    return [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in found]

@@ -1,7 +1,8 @@
-"""The HTML report: one page with everything in it, which loads nothing.
+"""HTML pages: each has everything in it, and loads nothing.
 
-``overview`` has what the template renders, ``data`` what the script renders when a scenario is
-opened. The files in ``assets`` are the templates, the style, and the script in its parts.
+``overview`` has what the template of a report renders, ``data`` what its script renders when a
+scenario is opened; ``comparison`` has what the template of a comparison renders. The files in
+``assets`` are templates, the style, and the scripts in their parts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 import importlib.resources
 from collections.abc import Iterable, Sequence
 
+from harness.report.compare import Comparison
+from harness.report.html.comparison import differing
 from harness.report.html.data import data
 from harness.report.html.overview import overview
 from harness.report.results import Results
@@ -19,6 +22,7 @@ _REPORT = (
     "theme", "page", "table", "timeline", "topology", "cell", "scenario", "filters", "main"
 )  # fmt: skip
 """The parts of the script of a report, each after those that it uses."""
+_COMPARISON = ("theme", "rows")
 
 
 def page(results: Results, previous: Sequence[Results] = ()) -> str:
@@ -34,6 +38,14 @@ def page(results: Results, previous: Sequence[Results] = ()) -> str:
         is_fine=shown.is_fine,
         overview=shown,
         data=data(results, previous),
+    )
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return what differs between runs as one HTML document."""
+    shown = differing(comparison)
+    return _document(
+        "comparison", _COMPARISON, verdict=shown.verdict, is_fine=comparison.same, comparison=shown
     )
 
 

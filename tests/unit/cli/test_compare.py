@@ -52,6 +52,16 @@ def test_runs_that_differ(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("**different: 1 regression**\n")
 
 
+def test_a_page_of_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["before/results.json", "now/again.json.gz"]
+    assert main(["compare", *files, "--html", "out/page.html"]) == Exit.WRONG
+    assert capsys.readouterr().out == "different: 1 regression\n"
+    text = Path("out/page.html").read_text(encoding="utf-8")
+    assert "Regressions: right in results, wrong in again (1)" in text
+    assert main(["compare", *files, "--html", "out"]) == Exit.USAGE
+    assert capsys.readouterr().err == "--html=out: Is a directory\n"
+
+
 def test_runs_that_are_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "now/results.json", "now/again.json.gz"]) == Exit.OK
     assert capsys.readouterr().out.endswith("\n\nthe same: 1 step, 1 cell\n")

@@ -14,9 +14,10 @@ import pytest
 
 from harness.model import CellStatus
 from harness.report import CellRecord, Outcome, Results, StepRecord
+from harness.report.compare import Compared, compare
 from harness.report.ends import End, Ends
-from harness.report.html import page
-from tests.samples import FAILED, GOOD, HOSTILE, POLICY, RUN, TOPOLOGY, WRONG
+from harness.report.html import comparison_page, page
+from tests.samples import COMPARED, FAILED, GOOD, HOSTILE, POLICY, RUN, TOPOLOGY, WRONG
 
 
 class _Page(HTMLParser):
@@ -88,21 +89,20 @@ def test_a_refused_cluster_is_named() -> None:
     assert "deny-all <denies> nothing" in seen
 
 
-def test_the_page_loads_nothing_and_has_no_inline_handler() -> None:
-    seen = _Page(page(FAILED))
-    for tag, given in seen.tags:
+@pytest.mark.parametrize("text", [page(FAILED), comparison_page(COMPARED)])
+def test_a_page_loads_nothing_and_has_no_inline_handler(text: str) -> None:
+    for tag, given in _Page(text).tags:
         assert tag not in {"link", "img", "iframe", "base", "object"}
         assert not {"src", "style", "srcset"} & set(given)
         assert not [name for name in given if name.startswith("on")]
         assert (given.get("href") or "#").startswith("#")
 
 
-def test_only_the_script_and_the_style_of_the_page_are_allowed() -> None:
-    text = page(FAILED)
-    seen = _Page(text)
+@pytest.mark.parametrize("text", [page(FAILED), comparison_page(COMPARED)])
+def test_only_the_script_and_the_style_of_the_page_are_allowed(text: str) -> None:
     (policy,) = [
         given["content"]
-        for _, given in seen.tags
+        for _, given in _Page(text).tags
         if given.get("http-equiv") == "Content-Security-Policy"
     ]
     *_, script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
@@ -282,3 +282,83 @@ def test_a_long_list_of_failures_is_cut_and_says_so() -> None:
     assert sum(tag == "li" for tag, _ in seen.tags) == 200
     assert "and 20 more in this step" in seen.visible()
     assert "and 5 more failed steps" in seen.visible()
+
+
+# ------------------------------------------------------------------ comparisons
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The visible text of each section, by the id of its title."""
+    parts = re.split(r'<section aria-labelledby="(\w+)">', text.partition("<main")[2])
+    bodies = (part.partition("</section>")[0] for part in parts[2::2])
+    return {name: _Page(body).visible() for name, body in zip(parts[1::2], bodies, strict=True)}
+
+
+NOW = f"now {' '.join(HOSTILE.split())}"
+
+
+def test_a_comparison_has_each_kind_of_difference() -> None:
+    found = _sections(comparison_page(COMPARED))
+    assert list(found) == [
+        "requirements", "regression", "mend", "flaky", "different", "apart", "same",
+    ]  # fmt: skip
+    assert found["requirements"].startswith("Requirements that differ (1) ")
+    assert found["requirements"].endswith(" egress section. passed skipped")
+    heads = f"pair expected before {NOW}"
+    shop = "the database admits only the API scenarios/shop.yaml"
+    assert found["regression"].startswith(f"Regressions: right in before, wrong in {NOW} (2) ")
+    assert found["regression"].endswith(
+        f"{shop} shop/web -> shop/db:5432 line 15 TIMEOUT TIMEOUT (proven) allowed (wrong)"
+    )
+    assert found["mend"] == (
+        f"Mends: wrong in before, right in {NOW} (1) {heads} nobody has a policy "
+        "scenarios/shop.yaml shop/api -> shop/db:5432 line 14 allowed TIMEOUT (wrong) "
+        "allowed (proven)"
+    )
+    assert found["flaky"].endswith("TIMEOUT (proven) TIMEOUT (proven, flapped)")
+    assert found["different"] == (
+        f"Other differences (1) {heads} {shop} shop/job -> shop/db:5432 line 14 TIMEOUT "
+        "TIMEOUT (proven) no verdict"
+    )
+    assert found["apart"].startswith(
+        "Steps that are not compared Steps only in some runs (1) "
+        f"step before {NOW} a step of {NOW.removeprefix('now ')} "
+    )
+    assert found["apart"].endswith(
+        f"Steps skipped in some runs (1) step before {NOW} nothing ran scenarios/skipped.yaml "
+        "the cluster has no IPv6 passed skipped"
+    )
+    assert found["same"].startswith("Requirements with the same outcome in all runs (2) ")
+
+
+def test_a_comparison_of_hostile_names_is_text() -> None:
+    tags = [tag for tag, _ in _Page(comparison_page(COMPARED)).tags]
+    assert (tags.count("script"), tags.count("b")) == (1, 5)
+
+
+def test_the_same_runs_have_nothing_to_search() -> None:
+    one = Compared("one", RUN, GOOD.steps)
+    text = comparison_page(compare([one, replace(one, name="two")]))
+    assert "✓ the same: 1 step, 3 cells" in _Page(text).visible()
+    assert list(_sections(text)) == ["same"]
+    assert "f-text" not in text.partition("<script>")[0]
+
+
+def test_a_refused_run_has_no_outcome() -> None:
+    refused = Compared("refused", replace(RUN, refusal="deny-all <denies> nothing"), ())
+    text = comparison_page(compare([Compared("good", RUN, GOOD.steps), refused]))
+    seen = _Page(text).visible()
+    assert "✗ different: 1 step only in some runs" in seen
+    assert "no step ran: deny-all <denies> nothing" in seen
+    assert _sections(text)["requirements"].endswith(" passed -")
+
+
+def test_a_long_list_of_differences_is_cut_and_says_so() -> None:
+    many = [replace(WRONG, destination=f"shop/db:{port}") for port in range(1, 1012)]
+    good = [replace(cell, observed="TIMEOUT", status=CellStatus.PROVEN) for cell in many]
+    steps = [(replace(FAILED.steps[1], cells=tuple(cells)),) for cells in (good, many)]
+    text = comparison_page(
+        compare([Compared(n, RUN, s) for n, s in zip("ab", steps, strict=True)])
+    )
+    assert "Regressions: right in a, wrong in b (1011) " in _sections(text)["regression"]
+    assert _sections(text)["regression"].endswith(" and 11 more")
