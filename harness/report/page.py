@@ -38,6 +38,7 @@ def page(step: StepRecord, cell: CellRecord, previous: Results | None = None) ->
         *_control(cell),
         *_cni(cell),
         *_probe(cell),
+        *_ask(cell),
         *(_earlier(step, cell, previous) if previous else ()),
     ]
     return "\n".join(lines)
@@ -198,8 +199,11 @@ def _cni(cell: CellRecord) -> Iterator[str]:
     first, *others = cell.cni.says.splitlines() or [""]
     yield f"    the CNI says, of one more probe: {first}"
     yield from (f"      {line}" for line in others)
-    if cell.cni.command:
-        yield f"      asked with: {cell.cni.command}"
+
+
+def _ask(cell: CellRecord) -> Iterator[str]:
+    if cell.cni and cell.cni.command:
+        yield f"    ask the CNI: {cell.cni.command}"
 
 
 def _earlier(step: StepRecord, cell: CellRecord, previous: Results) -> Iterator[str]:

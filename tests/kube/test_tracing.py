@@ -11,9 +11,20 @@ from harness.cluster.kube import KubeCluster, KubeSettings
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import ApiError, Container, Output
 from harness.cluster.kube.live import LivePod, View
-from harness.cluster.kube.tracing import AgentCommand, Tracing
+from harness.cluster.kube.tracing import AgentCommand, Tracing, by_hand
 from harness.cluster.waiting import Clock
-from harness.model import Destination, ExternalRef, Family, Pod, PodRef, Probe, State, Trace
+from harness.model import (
+    Destination,
+    ExternalRef,
+    Family,
+    Pod,
+    PodRef,
+    Probe,
+    Protocol,
+    ServiceRef,
+    State,
+    Trace,
+)
 from tests.fakes import FakeTime
 
 from .apiserver import ApiServer, DirectApi
@@ -155,6 +166,52 @@ def test_a_cluster_whose_profile_does_not_say_how_asks_nobody() -> None:
     (trace,) = cluster.trace([PROBE])
     assert trace.says == "no way to ask the CNI of this cluster is known"
     assert server.calls == []
+
+
+def test_where_people_ask_by_hand_the_command_has_the_pods_of_the_cluster() -> None:
+    words = ("antctl", "-S", "{source_namespace}/{source_pod}", "-f", "{protocol}_dst={port}")
+    on_udp = replace(PROBE, destination=Destination(B, 53, Protocol.UDP))
+    assert by_hand(words, VIEW, on_udp) == Trace(
+        on_udp,
+        "nothing was learned: people ask this CNI by hand",
+        "antctl -S np-x/a -f udp_dst=53",
+    )
+    to = ("trace", "-dst", "{destination_pod}", "-dst-namespace", "{destination_namespace}")
+    assert by_hand(to, VIEW, PROBE).command == "trace -dst b -dst-namespace np-x"
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        replace(PROBE, family=Family.V6),
+        replace(PROBE, destination=Destination(B, 80, Protocol.SCTP)),
+        replace(PROBE, destination=Destination(PodRef("x", "gone"), 80)),
+        replace(PROBE, source=ExternalRef("office")),
+        replace(PROBE, destination=Destination(ServiceRef("x", "b"), 80)),
+    ],
+)
+def test_what_people_cannot_ask_by_hand_is_said(probe: Probe) -> None:
+    assert by_hand(("antctl",), VIEW, probe) == Trace(
+        probe,
+        "nothing was learned: this CNI can be asked about TCP and UDP between pods with a network "
+        "of their own, over IPv4",
+    )
+
+
+def test_a_host_network_pod_is_not_asked_about_by_hand() -> None:
+    host = replace(STATE, pods=(STATE.pods[0], replace(STATE.pods[1], host_network=True)))
+    assert by_hand(("antctl",), replace(VIEW, state=host), PROBE).command == ""
+
+
+def test_a_cluster_with_a_command_for_people_gives_it() -> None:
+    server = ApiServer()
+    server.state.put(NODE)
+    settings = KubeSettings(
+        run="r1", context="double", clock=server.clock, trace_by_hand=("antctl", "traceflow")
+    )
+    cluster = KubeCluster(settings, api=DirectApi(server))
+    (trace,) = cluster.trace([PROBE])
+    assert trace.says.startswith("nothing was learned: this CNI can be asked about TCP")
 
 
 def test_what_cannot_be_learned_is_said(api: FakeApi, time: FakeTime) -> None:

@@ -99,9 +99,9 @@ shop/stranger -> shop/database on TCP 5432
 but shop/stranger has app=stranger
     the control step (no policies applied) got allowed
     the CNI says, of one more probe: a fake rule decides shop/stranger -> shop/database:5432
-      asked with: ask the fake
     reproduce: netpol probe scenarios/shop.yaml 'the database takes the frontend' shop/stranger \
 shop/database:5432
+    ask the CNI: ask the fake
 [Captured cluster call]
 a fake cluster, asked about 1 probes"""
     )

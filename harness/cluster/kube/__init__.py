@@ -36,7 +36,7 @@ from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.kube.starts import Starts
-from harness.cluster.kube.tracing import AgentCommand, Tracing
+from harness.cluster.kube.tracing import AgentCommand, Tracing, by_hand
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
 from harness.model import (
@@ -95,7 +95,8 @@ class KubeSettings:
     ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
     the pods.
 
-    ``trace`` is how the network plugin's agents are asked about a probe, or None.
+    ``trace`` is how the network plugin's agents are asked about a probe, or None;
+    ``trace_by_hand`` is a command for people then, with placeholders (see ``tracing.by_hand``).
     ``agents`` are the network plugin's own workloads, as ``Kind/namespace/name`` of a DaemonSet
     that belongs on every node or of a Deployment; ``describe`` names those that are not ready,
     and a disruptive scenario may restart the DaemonSets. ``cni`` is the name of its profile, and
@@ -119,6 +120,7 @@ class KubeSettings:
     known_traits: tuple[KnownTrait, ...] = ()
     pools: tuple[Pool, ...] = ()
     trace: AgentCommand | None = None
+    trace_by_hand: tuple[str, ...] = ()
     probe_timeout_s: float = 1.0
     settle_s: float = 30.0
     exec_grace_s: float = 5.0
@@ -254,6 +256,8 @@ class KubeCluster(Cluster):
     def trace(self, probes: Sequence[Probe]) -> tuple[Trace, ...]:
         """Return what the network plugin says about probes; see ``tracing``."""
         view, settings = self._reconciler.view, self._settings
+        if settings.trace is None and settings.trace_by_hand:
+            return tuple(by_hand(settings.trace_by_hand, view, probe) for probe in probes)
         if settings.trace is None:
             return super().trace(probes)
         tracing = Tracing(

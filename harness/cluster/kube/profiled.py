@@ -28,6 +28,7 @@ def with_profile(
         known_cells=settings.known_cells + profile.known_cells(version),
         known_traits=settings.known_traits + profile.known_traits(version),
         trace=_agent_command(profile.trace) if profile.trace else None,
+        trace_by_hand=profile.trace_by_hand,
         pools=tuple(Pool(item.api_version, item.kind, item.path) for item in profile.pools),
     )
 

@@ -5,6 +5,7 @@ Best effort, and never a verdict. Each command only reads. What cannot be learne
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from harness.cluster.kube.listing import Met
 from harness.cluster.kube.live import LivePod, View
 from harness.cluster.waiting import Clock
 from harness.errors import ClusterError
-from harness.model import Family, PodRef, Probe, Trace
+from harness.model import Family, PodRef, Probe, Protocol, Trace
 
 _DEADLINE_S = 15.0  # for all probes of one question
 _COMMAND_S = 5.0
+_PLACEHOLDER = re.compile(r"\{\w+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class Tracing:
         if silent:
             lines.append(f"nothing was learned on {', '.join(silent)}: {reader.silence}")
         says = "\n".join(lines) or reader.nothing
-        return Trace(probe, says, "; ".join(_by_hand(self.how, agents[node]) for node in nodes))
+        return Trace(probe, says, "; ".join(_command(self.how, agents[node]) for node in nodes))
 
     def _agent(self, node: str) -> Container:
         pod = self.agents.on_node(self.how.agent, node)
@@ -131,6 +133,31 @@ class Tracing:
         return found
 
 
+def by_hand(words: Sequence[str], view: View, probe: Probe) -> Trace:
+    """Return a command with which a person asks the CNI about a probe; nothing is asked here.
+
+    Placeholders in its ``words`` stand for the namespaces and pods of the ends, as the cluster
+    names them, and for the protocol and the port.
+    """
+    destination = probe.destination
+    own = {pod.ref: pod for pod in _pods(view, probe)}
+    ends = [own[ref] for ref in (probe.source, destination.host) if ref in own]
+    is_usual = probe.family is Family.V4 and destination.protocol is not Protocol.SCTP
+    if len(ends) < 2 or not is_usual:
+        about = "TCP and UDP between pods with a network of their own, over IPv4"
+        return Trace(probe, f"nothing was learned: this CNI can be asked about {about}")
+    values = {
+        "{source_namespace}": ends[0].namespace,
+        "{source_pod}": ends[0].name,
+        "{destination_namespace}": ends[1].namespace,
+        "{destination_pod}": ends[1].name,
+        "{protocol}": destination.protocol.lower(),
+        "{port}": str(destination.port),
+    }
+    command = [_PLACEHOLDER.sub(lambda found: values[found[0]], word) for word in words]
+    return Trace(probe, "nothing was learned: people ask this CNI by hand", shlex.join(command))
+
+
 def _pods(view: View, probe: Probe) -> list[LivePod]:
     """Return the pods at both ends that have a network of their own."""
     source = (probe.source,) if isinstance(probe.source, PodRef) else ()
@@ -142,6 +169,6 @@ def _pods(view: View, probe: Probe) -> list[LivePod]:
     return found
 
 
-def _by_hand(how: AgentCommand, agent: Container) -> str:
+def _command(how: AgentCommand, agent: Container) -> str:
     words = ["kubectl", "exec", "-n", agent.namespace, agent.pod, "-c", agent.name, "--"]
     return shlex.join([*words, *how.command])

@@ -19,6 +19,15 @@ STRICT = ConfigDict(extra="forbid")
 """Of every table of a profile: an unknown key is an error."""
 
 _HIDDEN = ("ipblock-pod-ip", "ipblock-node-ip")
+PLACEHOLDERS = (
+    "source_namespace",
+    "source_pod",
+    "destination_namespace",
+    "destination_pod",
+    "protocol",
+    "port",
+)
+"""What may stand in braces in a word of ``trace_by_hand``; see ``kube.tracing.by_hand``."""
 _AGENT = re.compile(r"(DaemonSet|Deployment)/([a-z0-9-]+|\*)/[a-z0-9.-]+")
 
 
@@ -48,6 +57,14 @@ def _hidden_feature(written: str) -> str:
     if written not in _HIDDEN:
         known = ", ".join(_HIDDEN)
         raise ValueError(f"{written!r} is not one of the features that nothing shows: {known}")
+    return written
+
+
+def _template(written: str) -> str:
+    unknown = [name for name in re.findall(r"\{([^{}]*)\}", written) if name not in PLACEHOLDERS]
+    if unknown:
+        hint = nearest_or_all(unknown[0], PLACEHOLDERS, "placeholders")
+        raise ValueError(f"unknown placeholder {unknown[0]!r} in {written!r}; {hint}")
     return written
 
 
@@ -139,8 +156,9 @@ class Profile:
     ``versions`` are those that the profile describes. ``features`` are those out of
     ``model.FEATURES`` that it has although no API shows them. ``agents`` are its workloads as
     ``Kind/namespace/name``, with ``*`` for any namespace. ``trace`` is how they are asked about
-    a probe, where that has been seen to work. ``enforces`` is False for a control,
-    which the canary must refuse.
+    a probe, where that has been seen to work; ``trace_by_hand`` is a command with which people
+    ask, for plugins without ``trace``. ``enforces`` is False for a control, which the canary
+    must refuse.
     """
 
     file: ProfileFile
@@ -154,6 +172,7 @@ class Profile:
     pools: tuple[AddressPool, ...] = ()
     limitations: tuple[KnownLimitation, ...] = ()
     trace: AgentTrace | None = None
+    trace_by_hand: tuple[Annotated[str, Field(min_length=1), AfterValidator(_template)], ...] = ()
 
     @property
     def name(self) -> str:

@@ -6,18 +6,21 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.cluster import Gap, KnownCell, KnownTrait
 from harness.cluster.kube import AgentCommand, KubeSettings, Pool
+from harness.cluster.kube.live import LivePod, View
 from harness.cluster.kube.profiled import with_profile
+from harness.cluster.kube.tracing import by_hand
 from harness.cluster.profiles import Profile, ProfileFile, parse, profile, profile_names
+from harness.cluster.profiles.knowledge import PLACEHOLDERS
 from harness.cluster.profiles.versions import parse_versions
 from harness.errors import UsageError
-from harness.model import Verdict
+from harness.model import Destination, Pod, PodRef, Probe, Protocol, State, Verdict
 from harness.policy.traits import Trait
 from harness.scenario import find, load
 
@@ -331,6 +334,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
         "agents = ['DaemonSet/*/agent']\n"
         "pools = [{api_version = 'a/v1', kind = 'Pool', path = 'spec.cidr'}]\n"
         "trace = {agent = 'DaemonSet/*/agent', container = 'c', command = ['iptables-save']}\n"
+        "trace_by_hand = ['antctl', '{port}']\n"
         "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
         "features = ['ipblock-pod-ip']\ntraits = ['named-port-in-egress']\n"
     )
@@ -351,6 +355,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
     assert with_profile(before, mine(text), "v1").cni_version == "v1"
     assert found.pools == (Pool("a/v1", "Pool", "spec.cidr"),)
     assert found.trace == AgentCommand("DaemonSet/*/agent", "c", ("iptables-save",))
+    assert found.trace_by_hand == ("antctl", "{port}")
 
 
 def test_a_trace_names_an_agent_and_a_command() -> None:
@@ -362,6 +367,42 @@ def test_a_trace_names_an_agent_and_a_command() -> None:
         "Deployment/NAMESPACE/NAME, with * for a namespace that differs between clusters\n"
         "mine.toml: trace.command: must not be empty"
     )
+
+
+def test_a_command_for_people_has_known_placeholders_which_are_all_filled_in() -> None:
+    with pytest.raises(UsageError) as caught:
+        mine(SMALLEST + "trace_by_hand = ['ask', '{source_name}', '']\n")
+    assert str(caught.value) == (
+        "mine.toml: trace_by_hand[1]: unknown placeholder 'source_name' in '{source_name}'; "
+        "did you mean 'source_namespace'?\n"
+        "mine.toml: trace_by_hand[2]: must not be empty"
+    )
+    words = [f"{{{name}}}" for name in PLACEHOLDERS]
+    assert asked_by_hand(words) == "x a y b udp 53"
+
+
+def asked_by_hand(words: Sequence[str]) -> str:
+    """The command about a probe of pod a in namespace x, of UDP port 53 of pod b in y."""
+    a, b = PodRef("x", "a"), PodRef("y", "b")
+    view = View(
+        State("s", pods=(Pod("x", "a"), Pod("y", "b"))),
+        {ref: LivePod(ref, ref.namespace, ref.name, "1", (), "n1", "serve") for ref in (a, b)},
+    )
+    return by_hand(words, view, Probe(a, Destination(b, 53, Protocol.UDP))).command
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("antrea", "antctl traceflow -S x/a -D y/b -f udp,udp_dst=53"),
+        (
+            "ovn-kubernetes",
+            "ovnkube-trace -src-namespace x -src a -dst-namespace y -dst b -udp -dst-port 53",
+        ),
+    ],
+)
+def test_the_commands_with_which_people_ask(name: str, command: str) -> None:
+    assert asked_by_hand(profile(name).trace_by_hand) == command
 
 
 WITHOUT_KIND = """

@@ -110,9 +110,9 @@ def test_a_page_tells_all_that_is_known() -> None:
         "    the control step (no policies applied) got allowed\n"
         "    the CNI says, of one more probe: chain A: DROP\n"
         "      chain B: DROP\n"
-        "      asked with: iptables-save -c\n"
         "    probe output: TIMEOUT after 1 s\n"
-        "    reproduce: netpol probe s.yaml"
+        "    reproduce: netpol probe s.yaml\n"
+        "    ask the CNI: iptables-save -c"
     )
 
 

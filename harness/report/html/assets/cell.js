@@ -66,8 +66,7 @@ function path(cell) {
 
 function network(cell) {
   if (!cell.cni) return null;
-  return [el("h5", {}, "What the CNI says"), el("pre", {}, cell.cni.says),
-    cell.cni.command && command(cell.cni.command, "ask the CNI")];
+  return [el("h5", {}, "What the CNI says"), el("pre", {}, cell.cni.says)];
 }
 
 function ends(step, cell) {
@@ -157,6 +156,7 @@ function repeat(scenario, step, cell) {
   return [
     el("h5", {}, "Commands"),
     cell.command && command(cell.command, "repeat the probe"),
+    cell.cni?.command && command(cell.cni.command, "ask the CNI"),
     command(stepCommand(scenario, step), "run the step"),
     command(explain.join(" "), "explain the verdict"),
   ];
