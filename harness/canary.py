@@ -32,8 +32,9 @@ def check(cluster: Cluster, timing: Timing | None = None, tell: Tell = tell_nobo
 
     ``tell`` receives the progress.
     Raises NotEnforcing if it does not. Raises ClusterError if pods cannot reach each other
-    without policies, if there is no verdict, or if the cluster denies in another way than its
-    profile says: then results of scenarios would be meaningless.
+    without policies (with what the cluster says of its network plugin), if there is no verdict,
+    or if the cluster denies in another way than its profile says: then results of scenarios
+    would be meaningless.
     """
     scenario = _canary_scenario()
     run = ScenarioRun(cluster, scenario, timing, tell=tell)
@@ -41,9 +42,10 @@ def check(cluster: Cluster, timing: Timing | None = None, tell: Tell = tell_nobo
     _require_verdicts(before)
     if before.mismatches:
         pairs = ", ".join(f"{result.cell.probe} {result.outcome}" for result in before.mismatches)
+        described = cluster.describe(())
         raise ClusterError(
             f"pods cannot reach each other on {cluster.capabilities.name} "
-            f"without any policy: {pairs}",
+            f"without any policy: {pairs}" + (f"\n{described}" if described else ""),
             hint="the cluster's network does not work; see `kubectl get pods -A`",
         )
     after = run.run(1).reachability

@@ -72,6 +72,7 @@ def test_the_canary_tells_a_broken_network_from_an_enforcing_one() -> None:
     with pytest.raises(ClusterError, match="without any policy") as broken:
         canary.check(FakeCluster(denies_all), QUICK)
     assert not isinstance(broken.value, NotEnforcing)
+    assert "\na fake cluster, asked about 0 probes\n" in str(broken.value)
 
 
 def test_the_canary_takes_no_silence_for_enforcement() -> None:

@@ -87,6 +87,9 @@ def test_a_refused_cluster_is_named() -> None:
     seen = _Page(page(refused)).visible()
     assert "✗ No step ran: the cluster was refused" in seen
     assert "deny-all <denies> nothing" in seen
+    hidden = [tag for tag, given in _Page(page(refused)).tags if "hidden" in given]
+    assert {"search", "section"} <= set(hidden)
+    assert "search" not in [tag for tag, given in _Page(page(FAILED)).tags if "hidden" in given]
 
 
 @pytest.mark.parametrize("text", [page(FAILED), comparison_page(COMPARED)])
