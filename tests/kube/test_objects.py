@@ -214,6 +214,15 @@ def test_ports_are_served_by_few_processes(
     assert commands(pod(*ports)) == expected
 
 
+def test_udp_servers_on_a_node_answer_from_the_address_that_was_asked() -> None:
+    made = pod(ContainerPort(80), ContainerPort(53, UDP), host_network=True)
+    (container,) = made["spec"]["containers"]
+    assert container["command"][-1] == "--udp-listen-addresses=127.0.0.1,$(NETPOL_ADDRESSES)"
+    (variable,) = container["env"]
+    assert variable["name"] == "NETPOL_ADDRESSES"
+    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIPs"}}
+
+
 def test_porter_is_told_its_ports_and_no_other() -> None:
     made = pod(ContainerPort(80), ContainerPort(7, SCTP))
     tcp, sctp = (container["env"] for container in made["spec"]["containers"])

@@ -271,10 +271,17 @@ def _pod_security(item: Pod) -> Object:
     return {**seccomp, "runAsNonRoot": True, "runAsUser": 1000, "sysctls": ports}
 
 
+_ADDRESSES = "NETPOL_ADDRESSES"
+_POD_ADDRESSES: Object = {
+    "name": _ADDRESSES,
+    "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}},
+}
+
+
 def _containers(item: Pod, image: str) -> list[Object]:
     plain = [port for port in item.ports if port.protocol is not Protocol.SCTP]
     sctp = [port for port in item.ports if port.protocol is Protocol.SCTP]
-    containers = [_container(AGNHOST, item, image, plain, _servers(plain))]
+    containers = [_container(AGNHOST, item, image, plain, _servers(plain, item.host_network))]
     if sctp:
         # In a separate container: the process exits if the kernel has no SCTP.
         containers.append(_container("sctp", item, image, sctp, [("porter",)]))
@@ -297,7 +304,10 @@ def _container(
             "capabilities": capabilities,
         },
         "ports": [_port(port) for port in ports],
-        "env": [_served(port) for port in ports if ("porter",) in servers],
+        "env": [
+            *([_POD_ADDRESSES] if item.host_network else []),
+            *(_served(port) for port in ports if ("porter",) in servers),
+        ],
     }
     if len(servers) == 1:
         return container | {"command": ["/agnhost", *servers[0]]}
@@ -307,11 +317,13 @@ def _container(
     return container | {"command": ["/bin/sh", "-c", "\n".join([*lines, "wait"])]}
 
 
-def _servers(ports: list[ContainerPort]) -> list[tuple[str, ...]]:
+def _servers(ports: list[ContainerPort], on_node: bool) -> list[tuple[str, ...]]:
     """Return the agnhost commands that serve these TCP and UDP ports, as few as possible.
 
     A netexec serves one TCP and one UDP port, a porter any number of TCP ports. A netexec
     without a TCP port gets an ephemeral one.
+    A UDP server that listens on all addresses of a node may answer from another one than it
+    was asked at, and the answer is lost (seen on Cilium): it listens on those of the pod.
     """
     tcp = [port.number for port in ports if port.protocol is Protocol.TCP]
     udp = [port.number for port in ports if port.protocol is Protocol.UDP]
@@ -320,8 +332,9 @@ def _servers(ports: list[ContainerPort]) -> list[tuple[str, ...]]:
     width = max(len(tcp), len(udp))
     tcp += [0] * (width - len(tcp))
     udp += [-1] * (width - len(udp))
+    where = (f"--udp-listen-addresses=127.0.0.1,$({_ADDRESSES})",) if on_node else ()
     return [
-        ("netexec", f"--http-port={http}", f"--udp-port={port}")
+        ("netexec", f"--http-port={http}", f"--udp-port={port}", *where)
         for http, port in zip(tcp, udp, strict=True)
     ]
 
