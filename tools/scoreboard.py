@@ -39,7 +39,8 @@ writes this page from the results in \
 [docs/results](https://github.com/netpol-harness/netpol-harness/tree/main/docs/results), one \
 compressed [results.json](results.md) for each run. It says what was measured in these runs, and \
 no more. [real-runs.md](real-runs.md) explains what was found; [coverage.md](coverage.md) has the \
-scenarios of each requirement. `netpol compare` compares such files."""
+scenarios of each requirement. `netpol compare --html FILE` shows such files side by side, \
+with the cells that differ."""
 _REQUIREMENTS = """\
 ## Requirements
 
