@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.documents import kubernetes_yaml
+from harness.documents.objects import ObjectSource, canonical, cleaned
 from harness.documents.problems import Problems
 from harness.documents.source import Document, KeyPath, documents, read_text, walk
 from harness.errors import Location
@@ -66,11 +66,6 @@ _KEY_ALONE = re.compile(r"([a-z0-9]+[:.])?(projectcalico\.org/name|kubernetes\.i
 
 
 _ANY_NAMESPACE = "any"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-_SET_BY_SERVER = frozenset({
-    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
-    "managedFields", "resourceVersion", "selfLink", "uid",
-})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class Manifests:
                 return
             here = (*place, index)
             if isinstance(entry, dict):
-                yield from self._objects(_Source(self._scenario, here, entry), context)
+                yield from self._objects(ObjectSource(self._scenario, here, entry), context)
             elif isinstance(entry, str):
                 yield from self._file(entry, self._scenario.at(here), context)
 
@@ -136,9 +131,9 @@ class Manifests:
             return
         for path in paths:
             for document in self._documents(path, mentioned):
-                yield from self._objects(_Source(document, (), document.value), context)
+                yield from self._objects(ObjectSource(document, (), document.value), context)
 
-    def _objects(self, source: _Source, context: ManifestContext) -> Iterator[Manifest]:
+    def _objects(self, source: ObjectSource, context: ManifestContext) -> Iterator[Manifest]:
         """The object that stands there, or those of a list as kubectl prints it."""
         before = self.problems.met
         kubernetes_yaml.check(source.document, source.base, self.problems)
@@ -160,7 +155,7 @@ class Manifests:
             self._files[path] = read
         return self._files[path]
 
-    def _manifest(self, source: _Source, context: ManifestContext) -> Manifest | None:
+    def _manifest(self, source: ObjectSource, context: ManifestContext) -> Manifest | None:
         before = self.problems.met
         body = source.value
         if not isinstance(body, dict):
@@ -168,7 +163,7 @@ class Manifests:
             return None
         if context.verb == "apply":
             body = self._cleaned(source, body)
-            source = _Source(source.document, source.base, body)
+            source = ObjectSource(source.document, source.base, body)
             if body.get("kind") == "Namespace" and body.get("apiVersion") == "v1":
                 self._compare_namespace(source, body, context)
                 return None
@@ -203,13 +198,15 @@ class Manifests:
                 kind=str(kind),
                 namespace=namespace,
                 name=body["metadata"]["name"],
-                json=_canonical(body, namespace),
+                json=canonical(body, namespace),
                 location=source.at(()),
                 namespace_from_step=bool(namespace) and not body["metadata"].get("namespace"),
             ),
         )
 
-    def _remembered(self, source: _Source, context: ManifestContext, found: Manifest) -> Manifest:
+    def _remembered(
+        self, source: ObjectSource, context: ManifestContext, found: Manifest
+    ) -> Manifest:
         """Return an object, and remember the addresses in it that only the cluster knows."""
         if "$(" in found.json:
             remember = self.placeholders.record
@@ -218,27 +215,15 @@ class Manifests:
             remember(source.document, source.base, source.value)
         return found
 
-    def _cleaned(self, source: _Source, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _cleaned(self, source: ObjectSource, body: Mapping[str, Any]) -> dict[str, Any]:
         """Leave out what the API server sets itself; a strict server refuses some of it."""
-        metadata = body.get("metadata")
-        dropped = ["status"] if "status" in body else []
-        kept = {key: value for key, value in body.items() if key != "status"}
-        if isinstance(metadata, dict):
-            dropped += [f"metadata.{key}" for key in metadata if key in _SET_BY_SERVER]
-            mine = {key: value for key, value in metadata.items() if key not in _SET_BY_SERVER}
-            if mine.get("namespace") == "":
-                del mine["namespace"]
-            annotations = mine.get("annotations")
-            if isinstance(annotations, dict) and _LAST_APPLIED in annotations:
-                dropped.append(f"the annotation {_LAST_APPLIED}")
-                mine["annotations"] = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
-            kept["metadata"] = mine
+        kept, dropped = cleaned(body)
         if dropped:
             called = f"{body.get('kind')} {kept.get('metadata', {}).get('name')}"
             self.problems.note(source.at(()), f"{called}: {', '.join(dropped)} left out")
         return kept
 
-    def _refuse_own_words(self, source: _Source, body: Mapping[str, Any]) -> None:
+    def _refuse_own_words(self, source: ObjectSource, body: Mapping[str, Any]) -> None:
         """Labels and annotations under ``netpol.harness/`` tell the harness what is its own."""
         metadata = body.get("metadata")
         for key in ("labels", "annotations"):
@@ -249,7 +234,7 @@ class Manifests:
                     source.add(self.problems, place, reserved_fact(word), RESERVED_HINT)
 
     def _compare_namespace(
-        self, source: _Source, body: Mapping[str, Any], context: ManifestContext
+        self, source: ObjectSource, body: Mapping[str, Any], context: ManifestContext
     ) -> None:
         """A Namespace is the topology's; one in a manifest must say the same."""
         metadata = body.get("metadata")
@@ -268,16 +253,16 @@ class Manifests:
                 source.add(self.problems, ("metadata", "labels", key), fact, hint)
         self.problems.note(source.at(()), f"Namespace {name} left out: the topology makes it")
 
-    def _policy(self, source: _Source, kind: PolicyKind) -> None:
+    def _policy(self, source: ObjectSource, kind: PolicyKind) -> None:
         for fault in kind.faults(source.value):
             source.add(self.problems, fault.path, fault.message, fault.hint)
 
-    def _known(self, source: _Source, api_version: str, kind: str) -> None:
+    def _known(self, source: ObjectSource, api_version: str, kind: str) -> None:
         wrong = no_such_kind(api_version, kind)
         if wrong is not None:
             source.add(self.problems, (wrong.key,), wrong.fact, wrong.hint)
 
-    def _identity(self, source: _Source, body: Mapping[str, Any]) -> None:
+    def _identity(self, source: ObjectSource, body: Mapping[str, Any]) -> None:
         """Check what every object needs, whatever its kind."""
         for key, example in (("apiVersion", "networking.k8s.io/v1"), ("kind", "NetworkPolicy")):
             given = body.get(key)
@@ -299,7 +284,7 @@ class Manifests:
 
     def _namespace(
         self,
-        source: _Source,
+        source: ObjectSource,
         body: Mapping[str, Any],
         policy: PolicyKind | None,
         context: ManifestContext,
@@ -320,7 +305,7 @@ class Manifests:
             return None
         return str(own or context.namespace)
 
-    def _untranslatable(self, source: _Source) -> None:
+    def _untranslatable(self, source: ObjectSource) -> None:
         for place, value in walk(source.value):
             if not isinstance(value, str) or _KEY_ALONE.fullmatch(value):
                 continue
@@ -332,47 +317,3 @@ class Manifests:
                     "translated; write `exact names: true` in the scenario"
                 )
                 source.add(self.problems, place, fact, hint)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """An object and where it is: a document, or a place in the scenario."""
-
-    document: Document
-    base: KeyPath
-    value: object
-
-    def at(self, path: KeyPath) -> Location:
-        return self.document.key_at((*self.base, *path))
-
-    def items(self) -> tuple[_Source, ...] | None:
-        """The objects of a list (``List``, ``NetworkPolicyList``), or None if this is none."""
-        body = self.value
-        if not isinstance(body, dict) or not isinstance(body.get("items"), list):
-            return None
-        kind = body.get("kind")
-        if not isinstance(kind, str) or not kind.endswith("List"):
-            return None
-        of_items = {"apiVersion": body.get("apiVersion"), "kind": kind.removesuffix("List")}
-        return tuple(
-            replace(
-                self,
-                base=(*self.base, "items", index),
-                value={**of_items, **item} if kind != "List" and isinstance(item, dict) else item,
-            )
-            for index, item in enumerate(body["items"])
-        )
-
-    def add(self, problems: Problems, path: KeyPath, message: str, hint: str | None) -> None:
-        problems.add(self.at(path), message, hint)
-
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _canonical(body: Mapping[str, Any], namespace: str) -> str:
-    """The object as JSON text that depends on nothing but its contents."""
-    filled = dict(body)
-    if namespace:
-        filled["metadata"] = {**body["metadata"], "namespace": namespace}
-    return _CANONICAL.encode(filled)

@@ -1,0 +1,37 @@
+"""An application as its manifests describe it: workloads, Services and policies with positions.
+
+``read`` takes files, folders and texts as they are, and returns an Application. Objects that
+change no connection are counted and ignored. ``files`` finds the files, ``part`` takes typed
+values out of objects, ``workloads`` and ``services`` read their kinds, ``reading`` puts all
+together.
+"""
+
+from harness.application.reading import read
+from harness.application.values import (
+    Application,
+    AppNamespace,
+    AppService,
+    Container,
+    DeclaredPort,
+    Ignored,
+    Note,
+    Reach,
+    Role,
+    Workload,
+    WorkloadKind,
+)
+
+__all__ = [
+    "AppNamespace",
+    "AppService",
+    "Application",
+    "Container",
+    "DeclaredPort",
+    "Ignored",
+    "Note",
+    "Reach",
+    "Role",
+    "Workload",
+    "WorkloadKind",
+    "read",
+]

@@ -1,0 +1,284 @@
+"""Manifests as they are, from files, folders and standard input, as one Application."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+import yaml
+
+from harness.application.files import LeftOut, Text, texts
+from harness.application.part import Part
+from harness.application.services import service
+from harness.application.values import (
+    Application,
+    AppNamespace,
+    AppService,
+    Ignored,
+    Note,
+    Workload,
+    WorkloadKind,
+)
+from harness.application.workloads import workload
+from harness.documents import kubernetes_yaml
+from harness.documents.objects import ObjectSource, canonical, cleaned
+from harness.documents.problems import Problems
+from harness.documents.source import Document, Scope, documents, template_in, top_of
+from harness.errors import Location, Problem, ScenarioError
+from harness.model import Manifest
+from harness.policy import PolicyKind, kinds, selectors
+from harness.policy.builtin import group_of, is_builtin, no_such_kind
+from harness.suggest import closest
+
+_MOST_VALUES = 500_000
+_KINDS = frozenset({*map(str, WorkloadKind), "Namespace", "Service"})
+_WITHOUT_NAMESPACE = frozenset({
+    "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "CiliumClusterwideNetworkPolicy",
+    "ClusterNetworkPolicy", "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy",
+})  # fmt: skip
+_KUSTOMIZATION = "kustomize.config.k8s.io"
+_POLICY = "NetworkPolicy"
+
+
+def read(
+    paths: Sequence[str], namespace: str = "default", stdin: BinaryIO | None = None
+) -> Application:
+    """Return the application that the manifests in some files and folders describe.
+
+    The path ``-`` stands for ``stdin``. Objects that name no namespace are in ``namespace``.
+    Raises ScenarioError with every problem, and UsageError for too much input.
+    """
+    reading = _Reading(namespace)
+    for item in texts(paths, stdin or io.BytesIO(), reading.problems):
+        match item:
+            case LeftOut(location, why):
+                reading.notes.append(Note(why, location))
+            case Text():
+                reading.text(item)
+    return reading.result(paths)
+
+
+@functools.cache
+def _is_needed(kind: str) -> bool:
+    """Return whether objects of a kind may change connections; a slip is forgiven."""
+    return kind in _KINDS or kind.endswith((_POLICY, "List")) or bool(closest(kind, _near()))
+
+
+@functools.cache
+def _near() -> tuple[str, ...]:
+    return (*sorted(_KINDS), _POLICY)
+
+
+def _is_wanted(root: yaml.Node) -> bool:
+    kind = top_of(root).get("kind")
+    return not isinstance(kind, str) or _is_needed(kind)
+
+
+class _Reading:
+    """What was read so far."""
+
+    def __init__(self, namespace: str) -> None:
+        self.problems = Problems()
+        self.notes: list[Note] = []
+        self._default = namespace
+        self._namespaces: dict[str, AppNamespace] = {}
+        self._workloads: list[Workload] = []
+        self._services: list[AppService] = []
+        self._policies: list[Manifest] = []
+        self._not_judged: list[Manifest] = []
+        self._ignored: Counter[str] = Counter()
+        self._known: dict[tuple[str, str, str], Location] = {}
+
+    # ---------------------------------------------------------------- documents
+
+    def text(self, file: Text) -> None:
+        """Read the objects of a file."""
+        for document in self._documents(file):
+            for source in _objects(ObjectSource(document, (), document.value)):
+                self._object(source, file.named)
+
+    def _documents(self, file: Text) -> tuple[Document, ...]:
+        """Return the documents of a file; a template that a folder holds is left out."""
+        scope = Scope(_MOST_VALUES, _is_wanted)
+        template = None if file.named else template_in(file.path, file.text)
+        if template is not None:
+            trial = Problems()
+            found = documents(file.path, file.text, trial, scope)
+            if trial.found:
+                text = "this is a template, not YAML, and is left out; render it to read it"
+                self.notes.append(Note(text, template))
+                return ()
+            self.problems.register(file.path, file.text)
+            return found
+        return documents(file.path, file.text, self.problems, scope)
+
+    def _object(self, source: ObjectSource, named: bool) -> None:
+        body = source.value
+        if not isinstance(body, dict) or not {"apiVersion", "kind"} & body.keys():
+            if named:
+                hint = "it is a mapping with apiVersion, kind and metadata"
+                source.add(self.problems, (), "this is not a Kubernetes object", hint)
+            else:
+                self._ignored["no Kubernetes object"] += 1
+            return
+        kind, version = body.get("kind"), body.get("apiVersion")
+        for key, value in (("apiVersion", version), ("kind", kind)):
+            if not isinstance(value, str):
+                fact = f"{key} is missing" if value is None else f"{key} is not a word"
+                source.add(self.problems, () if value is None else (key,), fact, f"{key}: ...")
+        if isinstance(kind, str) and isinstance(version, str):
+            self._of_kind(source, body, kind, version)
+
+    def _of_kind(
+        self, source: ObjectSource, body: dict[str, object], kind: str, version: str
+    ) -> None:
+        group = group_of(version)
+        if group == _KUSTOMIZATION:
+            text = "a kustomization is not applied; `kubectl kustomize FOLDER | netpol ... -`"
+            self.notes.append(Note(f"{text} reads what it gives", source.at(())))
+        policy = kinds.meant(version, kind)
+        if policy is not None:
+            self._policy(source, body, policy)
+            return
+        custom = "." in group and not is_builtin(group)
+        if custom or not _is_needed(kind):
+            if custom and kind.endswith(_POLICY):
+                self._other_policy(source, body, kind, version)
+            else:
+                self._ignored[kind] += 1
+            return
+        wrong = no_such_kind(version, kind)
+        if wrong is not None:
+            source.add(self.problems, (wrong.key,), wrong.fact, wrong.hint)
+        elif kind in _KINDS:
+            self._needed(source, body, kind)
+        else:
+            self._ignored[kind] += 1
+
+    # ---------------------------------------------------------------- objects
+
+    def _needed(self, source: ObjectSource, body: dict[str, object], kind: str) -> None:
+        part = Part(source, (), body, f"a {kind}", self.problems)
+        name = self._name(part)
+        if name is None:
+            return
+        part = Part(source, (), body, f"{kind} {name!r}", self.problems)
+        if kind == "Namespace":
+            if self._is_new(source, kind, "", name):
+                labels = part.part("metadata").labels("labels")
+                self._namespaces[name] = AppNamespace(name, labels, part.location)
+            return
+        namespace = self._namespace(part)
+        if not self._is_new(source, kind, namespace, name):
+            return
+        if kind == "Service":
+            self._services.append(service(namespace, name, part))
+        else:
+            self._workloads.append(workload(WorkloadKind(kind), namespace, name, part))
+
+    def _name(self, part: Part) -> str | None:
+        """Return the name of an object; one that the API server makes up has its beginning."""
+        metadata = part.part("metadata")
+        name = metadata.text("name")
+        if name is None:
+            name = (metadata.text("generateName") or "").rstrip("-") or None
+        if name is None and "name" not in metadata.value:
+            part.add("metadata", "metadata.name is missing", "metadata: {name: ...}")
+        if name is not None:
+            metadata.bad("name", selectors.dns_subdomain(name))
+        return name
+
+    def _namespace(self, part: Part) -> str:
+        metadata = part.part("metadata")
+        name = metadata.text("namespace")
+        if name:
+            metadata.bad("namespace", selectors.dns_label(name))
+        return name or self._default
+
+    def _is_new(self, source: ObjectSource, kind: str, namespace: str, name: str) -> bool:
+        """Report an object that was read before; return whether it was not."""
+        here, key = source.at(()), (kind, namespace, name)
+        first = self._known.setdefault(key, here)
+        if first != here:
+            called = f"{namespace}/{name}" if namespace else name
+            fact = f"{kind} {called} stands here and in {first}"
+            source.add(self.problems, (), fact, "name only one of both files")
+        return first == here
+
+    def _policy(self, source: ObjectSource, body: dict[str, object], policy: PolicyKind) -> None:
+        before = self.problems.met
+        kubernetes_yaml.check(source.document, source.base, self.problems)
+        kept, _ = cleaned(body)
+        for fault in policy.faults(kept):
+            source.add(self.problems, fault.path, fault.message, fault.hint)
+        if self.problems.met == before:
+            found = self._manifest(source, kept, policy.kind, policy.api_version)
+            if found and self._is_new(source, policy.kind, found.namespace, found.name):
+                self._policies.append(found)
+
+    def _other_policy(
+        self, source: ObjectSource, body: dict[str, object], kind: str, version: str
+    ) -> None:
+        found = self._manifest(source, cleaned(body)[0], kind, version)
+        if found:
+            self._not_judged.append(found)
+            text = f"{found} of {group_of(version)} is not judged: its meaning is not known here"
+            self.notes.append(Note(text, found.location))
+
+    def _manifest(
+        self, source: ObjectSource, body: dict[str, object], kind: str, version: str
+    ) -> Manifest | None:
+        part = Part(source, (), body, kind, self.problems)
+        name = self._name(part)
+        if name is None:
+            return None
+        namespace = "" if kind in _WITHOUT_NAMESPACE else self._namespace(part)
+        json = canonical(body, namespace)
+        return Manifest(version, kind, namespace, name, json, source.at(()))
+
+    # ---------------------------------------------------------------- the result
+
+    def result(self, paths: Sequence[str]) -> Application:
+        """Return the application. Raises ScenarioError."""
+        first = paths[0] if paths else ""
+        if not (self.problems.found or self._workloads or self._policies or self._services):
+            fact = "there is no workload, no Service and no policy in " + ", ".join(paths)
+            hint = str(self.notes[0]) if self.notes else "name files or folders with manifests"
+            raise ScenarioError([Problem(Location(first, 1, 1), fact, hint=hint)])
+        if self.problems.found:
+            raise ScenarioError(self.problems.in_order(first))
+        self._imply_namespaces()
+        return Application(
+            tuple(self._namespaces.values()),
+            tuple(self._workloads),
+            tuple(self._services),
+            tuple(self._policies),
+            tuple(self._not_judged),
+            tuple(Ignored(kind, count) for kind, count in sorted(self._ignored.items())),
+            tuple(self.notes),
+        )
+
+    def _imply_namespaces(self) -> None:
+        """Add the namespaces that are used and have no manifest, and say so once."""
+        used = {item.namespace for item in self._workloads}
+        used |= {item.namespace for item in self._services}
+        used |= {item.namespace for item in self._policies}
+        missing = sorted(used - self._namespaces.keys())
+        for name in missing:
+            self._namespaces[name] = AppNamespace(name)
+        if missing:
+            names = ", ".join(missing)
+            text = f"without a manifest, and so without labels of their own: namespaces {names}"
+            self.notes.append(Note(text))
+
+
+def _objects(source: ObjectSource) -> Iterator[ObjectSource]:
+    """Yield the object that stands there, or those of a list."""
+    items = source.items()
+    if items is None:
+        yield source
+    for item in items or ():
+        yield from _objects(item)
