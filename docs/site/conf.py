@@ -42,6 +42,7 @@ docs/command-line
 docs/real-clusters
 docs/embedded-cluster
 docs/results
+docs/applications
 ```
 
 ```{toctree}

@@ -3,7 +3,7 @@
 ``read`` takes files, folders and texts as they are, and returns an Application. Objects that
 change no connection are counted and ignored. ``files`` finds the files, ``part`` takes typed
 values out of objects, ``workloads`` and ``services`` read their kinds, ``reading`` puts all
-together.
+together. ``state`` gives each workload its pods, and the application as a State.
 """
 
 from harness.application.reading import read

@@ -27,7 +27,8 @@ exit status:
   2    usage error: an invalid option, or a missing prerequisite
   3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
        lacks what all scenarios need
-  4    a scenario file is invalid, or its tables contradict its policies
+  4    a scenario file or a manifest is invalid, or its tables contradict its
+       policies
   70   a bug in netpol
   130  interrupted; 143: terminated
 """

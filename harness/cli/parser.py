@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_scenario_verbs(verbs)
+    _add_matrix_verb(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
@@ -87,6 +88,41 @@ def _add_scenario_verbs(verbs: Any) -> None:
         nargs="?",
         default=words[0],
         help="for scenario files, for fixtures, or for results.json",
+    )
+
+
+def _add_matrix_verb(verbs: Any) -> None:
+    text = "print who reaches whom in an application, from its manifests"
+    matrix = _verb(verbs, "matrix", "matrix", text)
+    matrix.add_argument(
+        "paths", metavar="PATH", nargs="+", help="files or folders with manifests; - is stdin"
+    )
+    matrix.add_argument(
+        "-n",
+        "--default-namespace",
+        metavar="NAME",
+        default="default",
+        help="the namespace of objects that name none (default)",
+    )
+    matrix.add_argument(
+        "--format", choices=("text", "markdown", "json", "csv"), default="text", help="(text)"
+    )
+    cut = matrix.add_argument_group(
+        "cut", "each may be given several times; * stands for any text"
+    )
+    cut.add_argument(
+        "--from", dest="sources", metavar="NAME", action="append", default=[], help="only from it"
+    )
+    cut.add_argument(
+        "--to", dest="destinations", metavar="NAME", action="append", default=[], help="only to it"
+    )
+    cut.add_argument(
+        "--namespace",
+        dest="namespaces",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only pairs with an end in this namespace",
     )
 
 

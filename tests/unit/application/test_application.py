@@ -253,6 +253,11 @@ FAULTS = [
     (POD.replace("hostNetwork: true", "hostNetwork: 1"), "stdin:5:3: hostNetwork 1 is not a bool"),
     (POD.replace("containers:\n  - name: main", "main:\n  - name: main"), "stdin:4:1: no contain"),
     (POD + "---\n" + POD, "stdin:19:1: Pod shop/web stands here and in stdin:1:1"),
+    (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
+        "spec: {ports: [{port: 1, targetPort: 0o120}]}",
+        "stdin:4:38: Kubernetes reads 0o120 as the number 80",
+    ),
     ("just: text\n", "stdin:1:1: this is not a Kubernetes object"),
     ("kind: Pod\n", "stdin:1:1: apiVersion is missing"),
     ("a: [b\n", "stdin:2:1: not YAML: a ']' or ',' is missing"),

@@ -1,0 +1,152 @@
+"""The pods of workloads, and the State that an application is on a cluster.
+
+Pods of one workload have the same labels and ports, so one or two stand for all. Those of a
+StatefulSet have a label of their own each.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.application.values import Application, AppService, Reach, Workload, WorkloadKind
+from harness.model import (
+    ContainerPort,
+    External,
+    Labels,
+    Namespace,
+    Pod,
+    Protocol,
+    Service,
+    ServicePort,
+    ServiceType,
+    State,
+)
+
+MOST_REPLICAS = 10
+"""How many pods of a StatefulSet there are at most; the others have labels of the same kind."""
+_TYPES = {
+    Reach.CLUSTER_IP: ServiceType.CLUSTER_IP,
+    Reach.HEADLESS: ServiceType.HEADLESS,
+    Reach.NODE_PORT: ServiceType.NODE_PORT,
+    Reach.LOAD_BALANCER: ServiceType.NODE_PORT,
+}
+_DNS = ("kube-system", Labels({"k8s-app": "kube-dns"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """A workload and the pods that stand for it; none if it asks for none.
+
+    ``title`` is ``namespace/name``, with the kind if another workload has the same name.
+    """
+
+    workload: Workload
+    title: str
+    pods: tuple[Pod, ...]
+
+
+def deployed(application: Application) -> tuple[Deployed, ...]:
+    """Return the workloads with their pods; each hostNetwork workload has a node of its own."""
+    names = Counter((item.namespace, item.name) for item in application.workloads)
+    found = []
+    for node, item in enumerate(application.workloads, 2):
+        is_alone = names[item.namespace, item.name] == 1
+        title = f"{item.namespace}/{item.name}"
+        base = item.name if is_alone else f"{item.name}-{item.kind.lower()}"
+        ports = tuple(_served(item, application.services))
+        pods = _pods(item, base, ports, node if item.host_network else 1)
+        found.append(Deployed(item, title if is_alone else f"{title} ({item.kind})", pods))
+    return tuple(found)
+
+
+def _served(item: Workload, services: Iterable[AppService]) -> Iterator[ContainerPort]:
+    """Yield the ports that pods declare, and those that Services expect them to have."""
+    known = {(port.number, port.protocol) for port in item.ports}
+    for port in item.ports:
+        yield ContainerPort(port.number, port.protocol, port.name)
+    for service in services:
+        selector = service.selector
+        if service.namespace != item.namespace or selector is None:
+            continue
+        if selector.items() <= item.labels.items():
+            for forward in service.ports:
+                number, protocol = forward.target, forward.protocol
+                if isinstance(number, int) and (number, protocol) not in known:
+                    known.add((number, protocol))
+                    yield ContainerPort(number, protocol)
+
+
+def _pods(
+    item: Workload, base: str, ports: tuple[ContainerPort, ...], node: int
+) -> tuple[Pod, ...]:
+    if item.kind is WorkloadKind.STATEFUL_SET:
+        first = item.first_ordinal
+        named = [
+            (f"{item.name}-{number}", _of_replica(item, number))
+            for number in range(first, first + min(item.replicas, MOST_REPLICAS))
+        ]
+    elif item.kind is WorkloadKind.DAEMON_SET or item.replicas > 1:
+        named = [(f"{base}-{number}", item.labels) for number in (1, 2)]
+    else:
+        named = [(base, item.labels)] * item.replicas
+    return tuple(
+        Pod(item.namespace, name, labels, ports, node, item.host_network) for name, labels in named
+    )
+
+
+def _of_replica(item: Workload, number: int) -> Labels:
+    return Labels(
+        {
+            **item.labels,
+            "apps.kubernetes.io/pod-index": str(number),
+            "statefulset.kubernetes.io/pod-name": f"{item.name}-{number}",
+        }
+    )
+
+
+def state(
+    application: Application, workloads: Sequence[Deployed], externals: Sequence[External] = ()
+) -> State:
+    """Return the State of an application.
+
+    Services whose endpoints the manifests do not show are not in it.
+    """
+    namespaces = tuple(Namespace(item.name, item.labels) for item in application.namespaces)
+    pods = tuple(pod for item in workloads for pod in item.pods)
+    services = tuple(
+        service for item in application.services if (service := modelled(item)) is not None
+    )
+    name, labels = _DNS
+    if application.namespace(name) is not None and not any(
+        pod.namespace == name and labels.items() <= pod.labels.items() for pod in pods
+    ):
+        dns = (ContainerPort(53, Protocol.UDP, "dns"), ContainerPort(53, Protocol.TCP, "dns-tcp"))
+        pods += (Pod(name, "kube-dns", labels, dns),)
+        ports = tuple(ServicePort(port.number, port.number, port.protocol) for port in dns)
+        if not any((item.namespace, item.name) == (name, "kube-dns") for item in services):
+            services += (Service(name, "kube-dns", labels, ports),)
+    return State(
+        scope="application",
+        namespaces=namespaces,
+        pods=pods,
+        services=services,
+        externals=tuple(externals),
+        policies=(*application.policies, *application.not_judged),
+        exact_names=True,
+    )
+
+
+def modelled(item: AppService) -> Service | None:
+    """Return a Service as a State has it; None if the manifests do not show its endpoints."""
+    if item.selector is None or item.reach is Reach.EXTERNAL_NAME:
+        return None
+    return Service(
+        item.namespace,
+        item.name,
+        item.selector,
+        item.ports,
+        _TYPES[item.reach],
+        item.external_traffic_policy,
+    )

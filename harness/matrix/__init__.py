@@ -1,0 +1,11 @@
+"""Who reaches whom in an application, as the oracle judges it.
+
+``judged`` gives a Matrix: sources are workloads and hosts outside the cluster; destinations are
+the ports of workloads and Services, the cluster's DNS, and hosts outside. ``outside`` chooses
+those hosts, ``formats`` prints a Matrix.
+"""
+
+from harness.matrix.judging import judged
+from harness.matrix.values import Cell, Cut, Matrix, Word
+
+__all__ = ["Cell", "Cut", "Matrix", "Word", "judged"]
