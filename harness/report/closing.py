@@ -72,9 +72,18 @@ def _by_folder(steps: Sequence[StepRecord], width: int, colour: bool) -> Iterato
         return
     counts = [_counts(of_folder) for of_folder in folders.values()]
     heads = [head for head in _HEADS if any(each[head] for each in counts)]
-    rows = tuple(shortened(name, width // 2) for name in folders)
+    rows = tuple(shortened(name, width // 2) for name in _tails(list(folders)))
     entries = tuple(tuple(_entry(each, head) for head in heads) for each in counts)
     yield aligned(Grid(rows, tuple(heads), entries), width, colour)
+
+
+def _tails(folders: Sequence[str]) -> Sequence[str]:
+    """Return the ends of paths, as many parts of each as make all of them differ."""
+    for parts in range(1, max(folder.count("/") for folder in folders) + 1):
+        tails = ["/".join(folder.split("/")[-parts:]) for folder in folders]
+        if len(set(tails)) == len(folders):
+            return tails
+    return folders
 
 
 _WITHOUT_CELLS = (Outcome.SKIPPED, Outcome.NOT_REFUSED, Outcome.CLUSTER_ERROR)

@@ -35,11 +35,11 @@ STEPS = (
 )
 BY_FOLDER = """\
 17 cells: 14 proven, 1 no verdict, 1 wrong, 1 undefined, in 4 steps of 4 scenarios on fake
-               steps  skipped  not refused  cells  proven  no verdict  wrong  undefined
-  s/ports          2                           14      13                             1
-  s/peers          1                            2       1                  1
-  s/admission      2        1            1
-  .                1                            1                   1"""
+             steps  skipped  not refused  cells  proven  no verdict  wrong  undefined
+  ports          2                           14      13                             1
+  peers          1                            2       1                  1
+  admission      2        1            1
+  .              1                            1                   1"""
 
 
 def by_folder(width: int) -> str:
@@ -57,30 +57,36 @@ def test_the_table_of_the_folders_has_colours_only_when_asked() -> None:
 
 
 def test_a_narrow_terminal_shows_the_same_table_in_parts() -> None:
-    assert by_folder(50).splitlines()[1:] == [
-        "               steps  skipped  not refused  cells",
-        "  s/ports          2                           14",
-        "  s/peers          1                            2",
-        "  s/admission      2        1            1",
-        "  .                1                            1",
+    assert by_folder(47).splitlines()[1:] == [
+        "             steps  skipped  not refused  cells",
+        "  ports          2                           14",
+        "  peers          1                            2",
+        "  admission      2        1            1",
+        "  .              1                            1",
         "",
-        "               proven  no verdict  wrong",
-        "  s/ports          13",
-        "  s/peers           1                  1",
-        "  s/admission",
-        "  .                             1",
+        "             proven  no verdict  wrong",
+        "  ports          13",
+        "  peers           1                  1",
+        "  admission",
+        "  .                           1",
         "",
-        "               undefined",
-        "  s/ports              1",
-        "  s/peers",
-        "  s/admission",
+        "             undefined",
+        "  ports              1",
+        "  peers",
+        "  admission",
         "  .",
     ]
 
 
 def test_long_names_of_folders_lose_their_beginning() -> None:
-    steps = (step(f"{'folder/' * 20}a.yaml", PROVEN), step("a.yaml", PROVEN))
-    assert summary(steps, width=40).splitlines()[2].split()[0] == "...der/folder/folder"
+    steps = (step(f"{'folder' * 20}/a.yaml", PROVEN), step("a.yaml", PROVEN))
+    assert summary(steps, width=40).splitlines()[2].split()[0] == "...olderfolderfolder"
+
+
+def test_folders_of_one_name_show_what_is_above_them() -> None:
+    steps = (step("s/a/ports/a.yaml", PROVEN), step("s/b/ports/a.yaml", PROVEN))
+    rows = summary(steps).splitlines()[2:4]
+    assert [row.split()[0] for row in rows] == ["a/ports", "b/ports"]
 
 
 def test_one_folder_has_no_table() -> None:
