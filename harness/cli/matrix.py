@@ -17,7 +17,7 @@ def matrix(parsed: argparse.Namespace) -> int:
     found = application.read(parsed.paths, parsed.default_namespace, sys.stdin.buffer)
     made = judged(found, cut)
     print(FORMATS[parsed.format](made), end="")
-    if parsed.format == "csv":
+    if parsed.format in {"csv", "dot"}:
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)
     return Exit.OK

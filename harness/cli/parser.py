@@ -105,7 +105,10 @@ def _add_matrix_verb(verbs: Any) -> None:
         help="the namespace of objects that name none (default)",
     )
     matrix.add_argument(
-        "--format", choices=("text", "markdown", "json", "csv"), default="text", help="(text)"
+        "--format",
+        choices=("text", "markdown", "json", "csv", "dot"),
+        default="text",
+        help="(text)",
     )
     cut = matrix.add_argument_group(
         "cut", "each may be given several times; * stands for any text"

@@ -1,4 +1,4 @@
-"""A matrix as text, Markdown, JSON and CSV."""
+"""A matrix as text, Markdown, JSON, CSV, and as a graph for Graphviz."""
 
 from __future__ import annotations
 
@@ -106,10 +106,20 @@ def csv_text(matrix: Matrix) -> str:
     return written.getvalue()
 
 
+def dot(matrix: Matrix) -> str:
+    """Return the allowed pairs as a graph in the language of Graphviz."""
+    edges = [
+        f"  {json.dumps(cell.source)} -> {json.dumps(cell.destination)}"
+        for cell in matrix.cells
+        if cell.word is Word.ALLOWED
+    ]
+    return "\n".join(["digraph reaches {", "  rankdir=LR", *edges, "}"]) + "\n"
+
+
 def _words(matrix: Matrix) -> dict[tuple[str, str], str]:
     return {(cell.source, cell.destination): cell.word for cell in matrix.cells}
 
 
 FORMATS: Mapping[str, Callable[[Matrix], str]] = MappingProxyType(
-    {"text": text, "markdown": markdown, "json": json_text, "csv": csv_text}
+    {"text": text, "markdown": markdown, "json": json_text, "csv": csv_text, "dot": dot}
 )

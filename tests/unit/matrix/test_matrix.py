@@ -13,7 +13,7 @@ from harness.application import read
 from harness.cli import main
 from harness.errors import UsageError
 from harness.matrix import Cell, Cut, Matrix, judged
-from harness.matrix.formats import csv_text, json_text, markdown, text
+from harness.matrix.formats import csv_text, dot, json_text, markdown, text
 
 SHOP = """\
 apiVersion: v1
@@ -153,6 +153,12 @@ def test_the_cluster_has_dns_where_the_manifests_have_its_namespace() -> None:
     assert reaches(matrix(own))["shop/web", "DNS:53/UDP"] == "allowed"
 
 
+def test_the_block_of_all_addresses_has_no_host_of_its_own() -> None:
+    found = matrix(SHOP.replace("198.51.100.0/24", "0.0.0.0/0"))
+    assert [name for name in found.sources if name.startswith("outside")] == ["outside"]
+    assert reaches(found)["shop/db", "outside:8443"] == "allowed"
+
+
 # ------------------------------------------------------------------ cuts
 
 
@@ -207,6 +213,7 @@ def test_other_formats() -> None:
         ["shop/web", "svc/shop/lost:9", "no endpoint"],
         ["outside", "shop/db:5432", "denied"],
     ]
+    assert dot(found) == ('digraph reaches {\n  rankdir=LR\n  "shop/web" -> "shop/db:5432"\n}\n')
     read_again = json.loads(json_text(found))
     assert [Cell(*cell.values()).word for cell in read_again["cells"]] == [
         "allowed",
