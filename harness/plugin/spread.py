@@ -55,8 +55,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         """Groups steps by file; files with exact names are one group.
 
         A worker gets files of the fixture that it has, as long as some are waiting. Most others
-        run scenarios that make their own pods meanwhile. Disruptive scenarios come last: all
-        workers but one end, and then that one runs them.
+        run scenarios that make their own pods meanwhile. Scenarios that need the same address
+        outside the cluster run one after the other if possible. Disruptive scenarios come
+        last: all workers but one end, and then that one runs them.
         """
 
         def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -77,13 +78,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             scopes = _ready(config, self)
             if not scopes:
                 return
+            others = [other for other in self.nodes if other is not node]
+            taken = _addresses_in_use(config, self, others)
+            scopes = not_waiting(
+                {scope: _outside_addresses(scope, config.rootpath) for scope in scopes}, taken
+            )
             waiting = {scope: _fixture_of(config.rootpath / scope) for scope in scopes}
-            others = [
-                self._fixtures[other]
-                for other in self.nodes
-                if other is not node and other in self._fixtures
-            ]
-            scope = next_scope(waiting, self._fixtures.get(node, ""), others)
+            fixtures = [self._fixtures[other] for other in others if other in self._fixtures]
+            scope = next_scope(waiting, self._fixtures.get(node, ""), fixtures)
             self._fixtures[node] = waiting[scope]
             self.workqueue.move_to_end(scope, last=False)
             super()._assign_work_unit(node)
@@ -98,6 +100,20 @@ def _ready(config: pytest.Config, scheduler: Any) -> list[str]:
     """Return which files may start now: a disruptive one only if it is alone."""
     free = [scope for scope in scheduler.workqueue if not _is_alone(scope, config)]
     return free or (list(scheduler.workqueue) if len(scheduler.nodes) == 1 else [])
+
+
+def _addresses_in_use(
+    config: pytest.Config, scheduler: Any, nodes: Iterable[Any]
+) -> frozenset[str]:
+    """Return the addresses of outside hosts in the files that workers have not finished."""
+    unfinished = (
+        scope
+        for node in nodes
+        for scope, tests in scheduler.assigned_work.get(node, {}).items()
+        if not all(tests.values())
+    )
+    found = (_outside_addresses(scope, config.rootpath) for scope in unfinished)
+    return frozenset[str]().union(*found)
 
 
 def _may_go_on(config: pytest.Config, scheduler: Any, node: Any) -> bool:
@@ -139,6 +155,19 @@ def _is_disruptive(file: str, root: Path) -> bool:
     return found is not None and "disruptive" in found.needs.on_request
 
 
+@functools.cache
+def _outside_addresses(file: str, root: Path) -> frozenset[str]:
+    """Return the addresses of the hosts outside the cluster that a scenario needs.
+
+    On a real cluster, one scenario at a time has such an address; the others wait for it.
+    """
+    found = _read(file, root, "externals")
+    states = () if found is None else (step.state for step in found.steps)
+    return frozenset(
+        address for state in states for host in state.externals for address in host.addresses
+    )
+
+
 def _read(file: str, root: Path, *words: str) -> Scenario | None:
     """Read a scenario whose text has one of the words; None if it cannot be read."""
     path = root / file
@@ -172,6 +201,14 @@ def next_scope(waiting: Mapping[str, str], own: str, others: Iterable[str]) -> s
     work[""] *= _OWN_TOPOLOGY
     workers = Counter(others)
     return max(waiting, key=lambda scope: work[waiting[scope]] / (1 + workers[waiting[scope]]))
+
+
+def not_waiting(waiting: Mapping[str, frozenset[str]], taken: frozenset[str]) -> list[str]:
+    """Return those of the waiting files that need no address in ``taken``, or all of them.
+
+    ``waiting`` gives the addresses that each file needs.
+    """
+    return [scope for scope, needed in waiting.items() if not needed & taken] or list(waiting)
 
 
 _FIXTURE = re.compile(r"^fixture:[ \t]+['\"]?([^\s'\"#]+)", re.MULTILINE)

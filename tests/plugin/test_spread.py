@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.plugin.spread import next_scope, scenario_file
+from harness.plugin.spread import next_scope, not_waiting, scenario_file
 from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, write
 
 pytest_plugins = ["pytester"]
@@ -136,6 +136,15 @@ def test_which_file_a_worker_runs_next(
     waiting: dict[str, str], own: str, others: list[str], chosen: str
 ) -> None:
     assert next_scope(waiting, own, others) == chosen
+
+
+def test_no_file_waits_for_an_address_as_long_as_there_are_others() -> None:
+    one, two = frozenset({"10.0.0.1"}), frozenset({"10.0.0.1", "10.0.0.2"})
+    waiting = {"a": two, "b": one, "c": frozenset[str]()}
+    assert not_waiting(waiting, frozenset()) == ["a", "b", "c"]
+    assert not_waiting(waiting, frozenset({"10.0.0.2"})) == ["b", "c"]
+    assert not_waiting(waiting, one) == ["c"]
+    assert not_waiting({"a": two, "b": one}, one) == ["a", "b"]
 
 
 SHARED = SCENARIO[SCENARIO.index("topology:") : SCENARIO.index("steps:")]
