@@ -10,6 +10,13 @@ from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, write
 pytest_plugins = ["pytester"]
 
 
+TOLD = """
+def pytest_runtest_logreport(report):
+    if hasattr(report, 'node') and report.when == 'call':
+        print('ran', report.nodeid.split('::')[0], report.node.gateway.id, flush=True)
+"""
+
+
 @pytest.mark.parametrize(
     ("nodeid", "file"),
     [
@@ -30,11 +37,7 @@ def test_a_file_stays_on_one_worker_and_exact_names_run_one_after_the_other(
     for name in "abc":
         write(pytester, f"scenarios/exact-{name}.yaml", exact)
         write(pytester, f"scenarios/free-{name}.yaml", SCENARIO)
-    told = CONFTEST + (
-        "\ndef pytest_runtest_logreport(report):\n"
-        "    if hasattr(report, 'node') and report.when == 'call':\n"
-        "        print('ran', report.nodeid.split('::')[0], report.node.gateway.id, flush=True)\n"
-    )
+    told = CONFTEST + TOLD
     result = run_scenarios("scenarios", "-n", "3", "-s", conftest=told)
     result.assert_outcomes(passed=18)
     where: dict[str, set[str]] = {}
@@ -147,6 +150,22 @@ def test_no_file_waits_for_an_address_as_long_as_there_are_others() -> None:
     assert not_waiting({"a": two, "b": one}, one) == ["a", "b"]
 
 
+def test_workers_do_not_run_two_scenarios_with_one_outside_address(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios
+) -> None:
+    outside = SCENARIO.replace("topology:", "externals:\n  host: {ip: 203.0.113.9}\ntopology:")
+    for name, text in (("a", outside), ("b", outside), ("c", SCENARIO)):
+        write(pytester, f"scenarios/{name}.yaml", text)
+    result = run_scenarios("scenarios", "-n", "2", "-s", conftest=CONFTEST + TOLD)
+    result.assert_outcomes(passed=9)
+    first = {}
+    for line in result.outlines:
+        if line.lstrip(".").startswith("ran "):
+            _, file, worker = line.lstrip(".").split()
+            first.setdefault(worker, file)
+    assert sorted(first.values()) == ["scenarios/a.yaml", "scenarios/c.yaml"]
+
+
 SHARED = SCENARIO[SCENARIO.index("topology:") : SCENARIO.index("steps:")]
 
 
@@ -163,11 +182,7 @@ def test_a_worker_keeps_a_fixture_as_long_as_there_is_work_for_it(
     pytester: pytest.Pytester, run_scenarios: RunScenarios
 ) -> None:
     _write_shared(pytester)
-    told = CONFTEST + (
-        "\ndef pytest_runtest_logreport(report):\n"
-        "    if hasattr(report, 'node') and report.when == 'call':\n"
-        "        print('ran', report.nodeid.split('::')[0], report.node.gateway.id, flush=True)\n"
-    )
+    told = CONFTEST + TOLD
     result = run_scenarios("scenarios", "-n", "2", "-s", conftest=told)
     result.assert_outcomes(passed=18)
     seen: dict[str, list[str]] = {}
