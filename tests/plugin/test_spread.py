@@ -158,7 +158,7 @@ def test_workers_do_not_run_two_scenarios_with_one_outside_address(
         write(pytester, f"scenarios/{name}.yaml", text)
     result = run_scenarios("scenarios", "-n", "2", "-s", conftest=CONFTEST + TOLD)
     result.assert_outcomes(passed=9)
-    first = {}
+    first: dict[str, str] = {}
     for line in result.outlines:
         if line.lstrip(".").startswith("ran "):
             _, file, worker = line.lstrip(".").split()
