@@ -152,12 +152,12 @@ down: $(RUN_STAMP) ## delete that cluster
 
 .PHONY: test
 test: nft chromium $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract, browser
-	@$(BIN)/pytest tests -n 4 --dist loadgroup $(ARGS)
+	@$(BIN)/pytest tests -n 6 --dist loadgroup $(ARGS)
 
 .PHONY: cover
 cover: nft chromium $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests -n 4 --dist loadgroup $(ARGS)
+	@$(BIN)/coverage run -m pytest tests -n 6 --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
