@@ -75,6 +75,12 @@ $(DEV_STAMP): $(RUN_STAMP)
 	  --constraint constraints.txt --group dev
 	@touch $@
 
+# Otherwise each of the workers compiles what the tests import, all at the same time.
+COMPILED_STAMP := $(VENV)/.netpol-compiled
+$(COMPILED_STAMP): $(DEV_STAMP)
+	@$(BIN)/pytest tests --collect-only -q > /dev/null 2>&1 || true
+	@touch $@
+
 .PHONY: setup
 setup: $(DEV_STAMP) ## create the virtual environment with everything that tests and checks need
 
@@ -151,11 +157,11 @@ down: $(RUN_STAMP) ## delete that cluster
 	@$(BIN)/netpol down
 
 .PHONY: test
-test: nft chromium $(DEV_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract, browser
+test: nft chromium $(COMPILED_STAMP) ## run the tests of the harness: unit, embedded cluster, plugin, contract, browser
 	@$(BIN)/pytest tests -n 6 --dist loadgroup $(ARGS)
 
 .PHONY: cover
-cover: nft chromium $(DEV_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
+cover: nft chromium $(COMPILED_STAMP) ## run the same tests, measure branch coverage of harness/, and fail below the minimum
 	@$(BIN)/coverage erase
 	@$(BIN)/coverage run -m pytest tests -n 6 --dist loadgroup $(ARGS)
 	@$(BIN)/coverage combine --quiet
