@@ -373,11 +373,7 @@ class ScenarioRun:
         return self._timing.clock.now()
 
     def _settle_s(self, step: Step) -> float:
-        if step.settle_s is not None:
-            return step.settle_s
-        if self._timing.settle_s is not None:
-            return self._timing.settle_s
-        return self._cluster.capabilities.settle_s
+        return self._timing.settle_on(self._cluster) if step.settle_s is None else step.settle_s
 
 
 def needs_proof(cell: Cell) -> bool:

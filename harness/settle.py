@@ -38,6 +38,10 @@ class Timing:
     pause_s: float = 0.05
     clock: Clock = REAL
 
+    def settle_on(self, cluster: Cluster) -> float:
+        """Return how long a table may take to become right on a cluster, in seconds."""
+        return cluster.capabilities.settle_s if self.settle_s is None else self.settle_s
+
 
 Satisfied = Callable[[Cell, Observation], bool]
 """Whether an observation is what a cell expects."""

@@ -34,7 +34,7 @@ def fuzz(parsed: argparse.Namespace) -> int:
         if parsed.netpol_canary == "on":
             canary.check(cluster, timing)
         for known in cluster.capabilities.known_traits:
-            _say(f"no policies with {known}")
+            _say(f"left out: policies with {known}")
         generator = Generator(
             file.fixture,
             parsed.seed,

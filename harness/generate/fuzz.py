@@ -156,7 +156,7 @@ class _Search:
 
     A wrong cell is probed until the settle time is over, so most of the search would be waiting.
     It takes a part of the settle time, and runs the smallest scenario once more with all of it.
-    If that gives no wrong cell, the cluster was only late, and the search begins again.
+    If that gives no wrong cell, the search begins again, with all of it for each run.
     """
 
     fuzz: Fuzz
@@ -170,11 +170,11 @@ class _Search:
     def run(self, limit: float) -> None:
         """Look for smaller scenarios until the clock shows the limit. Raises HarnessError."""
         bench = self.fuzz.bench
-        settle_s = bench.settle_s * _SEARCH_SETTLE
+        settle_s = bench.timing.settle_on(bench.cluster) * _SEARCH_SETTLE
         self._with(replace(bench, timing=replace(bench.timing, settle_s=settle_s)), limit)
         if self.smallest is self.start or self._fails(self.smallest, bench):
             return
-        self.fuzz.say("the smallest scenario is right after a longer time; looking again")
+        self.fuzz.say("not seen again with the whole settle time; the search begins again")
         self.smallest = self.start
         self._with(bench, limit)
 

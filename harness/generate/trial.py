@@ -60,12 +60,6 @@ class Bench:
     timing: Timing
     predecessor: Predecessor
 
-    @property
-    def settle_s(self) -> float:
-        """How long a table may take to become right, in seconds."""
-        settle_s = self.timing.settle_s
-        return self.cluster.capabilities.settle_s if settle_s is None else settle_s
-
     def tried(self, scenario: Scenario) -> Trial:
         """Run all steps of a scenario. Raises HarnessError."""
         run = ScenarioRun(self.cluster, scenario, self.timing, predecessor=self.predecessor)
@@ -99,7 +93,7 @@ class Bench:
             return set()
         Syncing(self.cluster, scenario, self.predecessor).sync(without_policies(step.state))
         rounds = Rounds(self.cluster, TruthTable(tuple(cells)), self.timing, _connects)
-        rounds.until_right(self.timing.clock.now() + self.settle_s)
+        rounds.until_right(self.timing.clock.now() + self.timing.settle_on(self.cluster))
         return {p for p, seen in rounds.latest.items() if seen.outcome is Verdict.ALLOWED}
 
 

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from harness import scenario
+from harness.choice import ClusterChoice
+from harness.cli import Exit, main
+from harness.cluster import KnownTrait
 from harness.errors import ClusterError
 from harness.generate import Bench, Fuzz, Generator, Scope, Trial, fixture_file, shrunk
 from harness.generate.changes import pairs
@@ -18,6 +21,7 @@ from harness.generate.draw import network_policy
 from harness.generate.fuzz import Tally
 from harness.generate.plan import Plan, PlannedStep, scenario_of
 from harness.model import Applied, Deleted, Probe, ProbeError, Scenario, State, Verdict
+from harness.policy.traits import Trait
 from harness.predecessor import Predecessor
 from harness.scenario.write import write
 from harness.settle import Timing
@@ -131,7 +135,7 @@ def test_the_smallest_scenario_is_wrong_for_the_whole_settle_time(tmp_path: Path
 
     run.cluster.sync = noted  # type: ignore[method-assign]
     (finding,) = run.minutes(1).findings
-    assert "the smallest scenario is right after a longer time; looking again" in run.said
+    assert "not seen again with the whole settle time; the search begins again" in run.said
     small = scenario.load(finding.path)
     assert [len(step.table.cells) for step in small.steps] == [1]
     assert small.fixture is not None
@@ -269,3 +273,18 @@ def test_a_search_ends_after_so_many_runs() -> None:
     same = shrunk(case, case.steps[1].table.cells[0].probe, fails, most_runs=5)
     assert len(runs) == 5
     assert write(same) == write(case)
+
+
+def test_the_command_leaves_out_what_the_cluster_is_known_to_get_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = KnownTrait(Trait.NAMED_PORT_IN_EGRESS, "it ignores them (a/b#1; all)")
+    cluster = FakeCluster(capabilities=replace(EVERYTHING, known_traits=(known,)))
+    made: list[Generator] = []
+    monkeypatch.setattr(ClusterChoice, "make", lambda *_: cluster)
+    monkeypatch.setattr(Fuzz, "until", lambda fuzz, _: made.append(fuzz.generator))
+    assert main(["fuzz", "--cluster=netns"]) == Exit.NO_VERDICT
+    (generator,) = made
+    assert generator.without == {Trait.NAMED_PORT_IN_EGRESS}
+    out = capsys.readouterr().out
+    assert "left out: policies with named-port-in-egress (it ignores them (a/b#1; all))\n" in out
