@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.documents.objects import ENDINGS
 from harness.documents.problems import Problems
 from harness.documents.source import decoded, read_text
 from harness.errors import Location, UsageError
@@ -19,7 +20,6 @@ from harness.files import MOST_BYTES, display
 
 STDIN = "-"
 _SHOWN_STDIN = "stdin"
-_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 _CHART = "Chart.yaml"
 _MOST_FILES = 5_000
 
@@ -91,7 +91,7 @@ def _below(folder: Path) -> Iterator[Path | LeftOut]:
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in _ENDINGS and not name.startswith("."):
+            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
                 yield here / name
 
 

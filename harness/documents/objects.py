@@ -18,6 +18,10 @@ _SET_BY_SERVER = frozenset({
 })  # fmt: skip
 
 
+ENDINGS = frozenset({".yaml", ".yml", ".json"})
+"""How the names of files with manifests end; of a folder, kubectl reads no others."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectSource:
     """An object and where it is: a document, or a place in one."""

@@ -25,9 +25,11 @@ def text(matrix: Matrix) -> str:
 
 def _alike(matrix: Matrix) -> Iterator[tuple[list[str], list[Cell]]]:
     """Yield destinations with the same word from every source, with the cells of the first."""
+    columns: dict[str, list[Cell]] = {name: [] for name in matrix.destinations}
+    for cell in matrix.cells:
+        columns[cell.destination].append(cell)
     found: dict[tuple[tuple[str, Word], ...], tuple[list[str], list[Cell]]] = {}
-    for name in matrix.destinations:
-        cells = [cell for cell in matrix.cells if cell.destination == name]
+    for name, cells in columns.items():
         key = tuple((cell.source, cell.word) for cell in cells)
         found.setdefault(key, ([], cells))[0].append(name)
     yield from found.values()
@@ -37,7 +39,7 @@ def _block(names: Sequence[str], cells: Sequence[Cell]) -> str:
     lines = [*names]
     allowed = [cell.source for cell in cells if cell.word is Word.ALLOWED]
     lines.append(_line("from", _shortened(allowed, len(cells)) if allowed else "nobody"))
-    for word in (Word.UNDEFINED, Word.NOT_JUDGED, Word.DIFFERS, Word.NOBODY):
+    for word in (Word.UNDEFINED, Word.NOT_JUDGED, Word.DIFFERS, Word.NO_ENDPOINT):
         having = [cell for cell in cells if cell.word is word]
         if having:
             sources = [cell.source for cell in having]

@@ -206,7 +206,7 @@ def _word(prediction: oracle.Prediction) -> tuple[Word, tuple[str, ...]]:
         return Word.DENIED, judgement.reasons
     if prediction.verdicts == {Verdict.ALLOWED}:
         return Word.ALLOWED, judgement.reasons
-    return Word.NOBODY, judgement.reasons
+    return Word.NO_ENDPOINT, judgement.reasons
 
 
 # ------------------------------------------------------------------ what else a reader should know

@@ -19,7 +19,7 @@ class Word(enum.StrEnum):
     """An object of unknown meaning may affect it."""
     DIFFERS = "differs"
     """It depends on the replica."""
-    NOBODY = "no endpoint"
+    NO_ENDPOINT = "no endpoint"
     """Policies do not matter: nothing would answer."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.documents.objects import ENDINGS
 from harness.files import Unreadable, display, reason
 
 MOST_FILES = 1_000
@@ -19,8 +20,6 @@ MOST_FILES = 1_000
 
 OWN_FOLDER = "the scenario's own folder"
 """What the paths in a scenario are relative to."""
-
-_ENDINGS = frozenset({".yaml", ".yml", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def _several(folder: Path, entry: str) -> Iterator[Path] | None:
     if _is_pattern(entry) and not path.exists():
         return _matching(folder, entry)
     if path.is_dir():
-        return (item for item in path.iterdir() if item.suffix.lower() in _ENDINGS)
+        return (item for item in path.iterdir() if item.suffix.lower() in ENDINGS)
     return None
 
 
