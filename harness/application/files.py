@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from harness.documents.objects import ENDINGS
 from harness.documents.problems import Problems
-from harness.documents.source import decoded, read_text
+from harness.documents.text import decoded, read_text
 from harness.errors import Location, UsageError
 from harness.files import MOST_BYTES, display
 

@@ -26,7 +26,8 @@ from harness.application.workloads import workload
 from harness.documents import kubernetes_yaml
 from harness.documents.objects import ObjectSource, canonical, cleaned
 from harness.documents.problems import Problems
-from harness.documents.source import Document, Scope, documents, template_in, top_of
+from harness.documents.source import Document, Scope, documents, top_of
+from harness.documents.text import template_in
 from harness.errors import Location, Problem, ScenarioError
 from harness.model import Manifest
 from harness.policy import PolicyKind, kinds, selectors

@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.documents.problems import Problems
-from harness.documents.source import Document, read_text
+from harness.documents.source import Document
+from harness.documents.text import read_text
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
 from harness.model import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.documents.problems import Problems
-from harness.documents.source import read_text
+from harness.documents.text import read_text
 from harness.errors import Location, ScenarioError
 from harness.files import Unreadable, display
 from harness.model import Fixture

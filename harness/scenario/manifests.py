@@ -11,7 +11,8 @@ from typing import Any
 from harness.documents import kubernetes_yaml
 from harness.documents.objects import ObjectSource, canonical, cleaned
 from harness.documents.problems import Problems
-from harness.documents.source import Document, KeyPath, documents, read_text, walk
+from harness.documents.source import Document, KeyPath, documents, walk
+from harness.documents.text import read_text
 from harness.errors import Location
 from harness.files import Unreadable, display
 from harness.model import Labels, Manifest

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from harness.cluster.kube import servers
 from harness.errors import ClusterError
 from harness.model import (
     CompletedPod,
@@ -271,17 +272,12 @@ def _pod_security(item: Pod) -> Object:
     return {**seccomp, "runAsNonRoot": True, "runAsUser": 1000, "sysctls": ports}
 
 
-_ADDRESSES = "NETPOL_ADDRESSES"
-_POD_ADDRESSES: Object = {
-    "name": _ADDRESSES,
-    "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}},
-}
-
-
 def _containers(item: Pod, image: str) -> list[Object]:
     plain = [port for port in item.ports if port.protocol is not Protocol.SCTP]
     sctp = [port for port in item.ports if port.protocol is Protocol.SCTP]
-    containers = [_container(AGNHOST, item, image, plain, _servers(plain, item.host_network))]
+    containers = [
+        _container(AGNHOST, item, image, plain, servers.commands(plain, item.host_network))
+    ]
     if sctp:
         # In a separate container: the process exits if the kernel has no SCTP.
         containers.append(_container("sctp", item, image, sctp, [("porter",)]))
@@ -289,7 +285,7 @@ def _containers(item: Pod, image: str) -> list[Object]:
 
 
 def _container(
-    name: str, item: Pod, image: str, ports: list[ContainerPort], servers: list[tuple[str, ...]]
+    name: str, item: Pod, image: str, ports: list[ContainerPort], commands: list[tuple[str, ...]]
 ) -> Object:
     capabilities: Object = {"drop": ["ALL"]}
     if item.host_network:
@@ -304,49 +300,19 @@ def _container(
             "capabilities": capabilities,
         },
         "ports": [_port(port) for port in ports],
-        "env": [
-            *([_POD_ADDRESSES] if item.host_network else []),
-            *(_served(port) for port in ports if ("porter",) in servers),
-        ],
+        "env": servers.variables(ports, commands, item.host_network),
     }
-    if len(servers) == 1:
-        return container | {"command": ["/agnhost", *servers[0]]}
+    if len(commands) == 1:
+        return container | {"command": ["/agnhost", *commands[0]]}
     # One container, because each takes a second to start. If one server exits, all do.
     lines = ["trap 'exit 1' TERM"]
-    lines += [f"(/agnhost {shlex.join(server)}; kill $$) &" for server in servers]
+    lines += [f"(/agnhost {shlex.join(command)}; kill $$) &" for command in commands]
     return container | {"command": ["/bin/sh", "-c", "\n".join([*lines, "wait"])]}
-
-
-def _servers(ports: list[ContainerPort], on_node: bool) -> list[tuple[str, ...]]:
-    """Return the agnhost commands that serve these TCP and UDP ports, as few as possible.
-
-    A netexec serves one TCP and one UDP port, a porter any number of TCP ports. A netexec
-    without a TCP port gets an ephemeral one.
-    A UDP server that listens on all addresses of a node may answer from another one than it
-    was asked at, and the answer is lost (seen on Cilium): it listens on those of the pod.
-    """
-    tcp = [port.number for port in ports if port.protocol is Protocol.TCP]
-    udp = [port.number for port in ports if port.protocol is Protocol.UDP]
-    if not udp:
-        return [("porter",)] if tcp else [("pause",)]
-    width = max(len(tcp), len(udp))
-    tcp += [0] * (width - len(tcp))
-    udp += [-1] * (width - len(udp))
-    where = (f"--udp-listen-addresses=127.0.0.1,$({_ADDRESSES})",) if on_node else ()
-    return [
-        ("netexec", f"--http-port={http}", f"--udp-port={port}", *where)
-        for http, port in zip(tcp, udp, strict=True)
-    ]
 
 
 def _port(port: ContainerPort) -> Object:
     item: Object = {"containerPort": port.number, "protocol": str(port.protocol)}
     return item | ({"name": port.name} if port.name else {})
-
-
-def _served(port: ContainerPort) -> Object:
-    prefix = "SERVE_SCTP_PORT" if port.protocol is Protocol.SCTP else "SERVE_PORT"
-    return {"name": f"{prefix}_{port.number}", "value": str(port.number)}
 
 
 # ------------------------------------------------------------------ services

@@ -5,7 +5,8 @@ from __future__ import annotations
 import yaml
 
 from harness.documents.problems import Problems
-from harness.documents.source import Scope, documents, template_in
+from harness.documents.source import Scope, documents
+from harness.documents.text import template_in
 from harness.errors import Location
 
 TEXT = """\
