@@ -9,6 +9,7 @@ import pytest
 _SHARING = (
     "tests/browser/",
     "tests/unit/generate/test_cases.py",
+    "tests/unit/generate/test_fuzz.py",
     "tests/unit/repository/test_coverage.py",
 )
 """Tests that share what takes seconds to make: a browser, cases, all scenarios."""

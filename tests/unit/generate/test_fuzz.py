@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,19 @@ from tests.fakes import EVERYTHING, Answer, FakeCluster, FakeTime, allows_all, b
 FILE = fixture_file(None)
 
 
+@functools.cache
+def case(number: int) -> Scenario:
+    """A case takes a second to make, and each run begins with the first one."""
+    return Generator(FILE.fixture, 7, Scope.POLICIES_AND_LABELS, ip_blocks=False).case(number)
+
+
+class OnceMade(Generator):
+    """The generator of these runs."""
+
+    def case(self, number: int) -> Scenario:
+        return case(number)
+
+
 @dataclass
 class Run:
     """A fuzz run on a scripted cluster; each line that is printed takes a minute."""
@@ -44,7 +58,7 @@ class Run:
         timing = Timing(clock=self.time.clock)
         self.fuzz = Fuzz(
             Bench(self.cluster, timing, Predecessor()),
-            Generator(FILE.fixture, 7, Scope.POLICIES_AND_LABELS, ip_blocks=False),
+            OnceMade(FILE.fixture, 7),
             FILE,
             self.folder,
             self._say,
