@@ -2,7 +2,7 @@
 
 ``judged`` gives a Matrix: sources are workloads and hosts outside the cluster; destinations are
 the ports of workloads and Services, the cluster's DNS, and hosts outside. ``outside`` chooses
-those hosts, ``formats`` prints a Matrix.
+those hosts, ``ends`` has rows and columns, ``formats`` prints a Matrix.
 """
 
 from harness.matrix.judging import judged

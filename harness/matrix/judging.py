@@ -2,198 +2,71 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 from harness import oracle
 from harness.application import Application, AppService, Note, Reach, WorkloadKind
-from harness.application.state import MOST_REPLICAS, Deployed, deployed, modelled, state
-from harness.errors import UsageError
+from harness.application.state import MOST_REPLICAS, Deployed, deployed, state
+from harness.matrix.ends import (
+    Column,
+    Row,
+    columns,
+    is_in,
+    matched,
+    probes,
+    require_namespaces,
+    rows,
+)
 from harness.matrix.outside import Outside, outside
 from harness.matrix.values import ALL, Cell, Cut, Matrix, Word
-from harness.model import (
-    Destination,
-    ExternalRef,
-    NodePortRef,
-    Pod,
-    PodRef,
-    Probe,
-    Protocol,
-    ServiceRef,
-    Verdict,
-)
-from harness.suggest import nearest_or_all
-
-_DNS = ServiceRef("kube-system", "kube-dns")
-_NODE_PORTS = frozenset({Reach.NODE_PORT, Reach.LOAD_BALANCER})
-
-
-@dataclass(frozen=True, slots=True)
-class _From:
-    """A source: several refs are replicas that policies can tell apart."""
-
-    title: str
-    refs: tuple[PodRef | ExternalRef, ...]
-    namespace: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _To:
-    """A destination for pods, and for hosts outside; None if these cannot reach it."""
-
-    title: str
-    inside: tuple[Destination, ...]
-    outside: tuple[Destination, ...] = ()
-    namespace: str = ""
+from harness.model import Verdict
 
 
 def judged(application: Application, cut: Cut = ALL) -> Matrix:
     """Return who reaches whom. Raises UsageError for a cut that keeps nothing."""
     workloads = deployed(application)
     hosts = outside(application.policies)
-    sources = _kept(tuple(_sources(workloads, hosts)), cut.sources, "sources")
-    every = (
-        *_of_workloads(workloads),
-        *_of_services(application.services),
-        *_of_dns(),
-        *_of_outside(hosts),
+    sources, destinations = rows(workloads, hosts), columns(application, workloads, hosts)
+    kept_rows = matched((row.title for row in sources), cut.sources, "sources")
+    kept_columns = matched(
+        (column.title for column in destinations), cut.destinations, "destinations"
     )
-    destinations = _kept(every, cut.destinations, "destinations")
-    _require_namespaces(application, cut.namespaces)
+    require_namespaces((item.name for item in application.namespaces), cut.namespaces)
     judge = oracle.Judge(state(application, workloads, hosts.hosts))
     cells = tuple(
         cell
-        for source in sources
-        for destination in destinations
-        if _is_in(cut.namespaces, source, destination)
-        and (cell := _cell(judge, source, destination)) is not None
+        for row in sources
+        if row.title in kept_rows
+        for column in destinations
+        if column.title in kept_columns
+        and is_in(cut.namespaces, row, column)
+        and (cell := cell_of(judge, row, column)) is not None
     )
-    rows = {cell.source for cell in cells}
-    columns = {cell.destination for cell in cells}
+    with_row = {cell.source for cell in cells}
+    with_column = {cell.destination for cell in cells}
     return Matrix(
-        tuple(item.title for item in sources if item.title in rows),
-        tuple(item.title for item in destinations if item.title in columns),
+        tuple(row.title for row in sources if row.title in with_row),
+        tuple(column.title for column in destinations if column.title in with_column),
         cells,
         (*application.notes, *_notes(application, workloads, hosts)),
         application.ignored,
     )
 
 
-# ------------------------------------------------------------------ ends
-
-
-def _sources(workloads: Sequence[Deployed], hosts: Outside) -> Iterator[_From]:
-    for item in workloads:
-        if item.pods:
-            refs = tuple(pod.ref for pod in _different(item))
-            yield _From(item.title, refs, item.workload.namespace)
-    for host, title in zip(hosts.hosts, hosts.titles, strict=True):
-        yield _From(title, (ExternalRef(host.name),))
-
-
-def _different(item: Deployed) -> tuple[Pod, ...]:
-    """Return the pods that policies can tell apart."""
-    if item.workload.kind is WorkloadKind.STATEFUL_SET:
-        return item.pods
-    return item.pods[:1]
-
-
-def _of_workloads(workloads: Sequence[Deployed]) -> Iterator[_To]:
-    for item in workloads:
-        is_set = item.workload.kind is WorkloadKind.STATEFUL_SET
-        pods = item.pods if is_set else item.pods[-1:]
-        for port in item.workload.ports if pods else ():
-            ends = tuple(Destination(pod.ref, port.number, port.protocol) for pod in pods)
-            title = f"{item.title}{_port(port.number, port.protocol)}"
-            yield _To(title, ends, ends, item.workload.namespace)
-
-
-def _of_services(services: Iterable[AppService]) -> Iterator[_To]:
-    for item in services:
-        if modelled(item) is None or item.reach is Reach.HEADLESS:
-            continue
-        ref = ServiceRef(item.namespace, item.name)
-        node = NodePortRef(item.namespace, item.name, 1)
-        for port in item.ports:
-            title = f"{ref}{_port(port.number, port.protocol)}"
-            inside = (Destination(ref, port.number, port.protocol),)
-            through = (Destination(node, port.number, port.protocol),)
-            is_open = item.reach in _NODE_PORTS
-            yield _To(title, inside, through if is_open else (), item.namespace)
-
-
-def _of_dns() -> Iterator[_To]:
-    for protocol in (Protocol.UDP, Protocol.TCP):
-        yield _To(f"DNS{_port(53, protocol)}", (Destination(_DNS, 53, protocol),))
-
-
-def _of_outside(hosts: Outside) -> Iterator[_To]:
-    for host, title in zip(hosts.hosts, hosts.titles, strict=True):
-        for port in host.ports:
-            end = Destination(ExternalRef(host.name), port.number, port.protocol)
-            yield _To(f"{title}{_port(port.number, port.protocol)}", (end,))
-
-
-def _port(number: int, protocol: Protocol) -> str:
-    return f":{number}" if protocol is Protocol.TCP else f":{number}/{protocol}"
-
-
-# ------------------------------------------------------------------ cuts
-
-
-_End = TypeVar("_End", _From, _To)
-
-
-def _kept(items: tuple[_End, ...], patterns: Sequence[str], kind: str) -> tuple[_End, ...]:
-    """Return the ends that a pattern matches. Raises UsageError for one that matches none.
-
-    A pattern matches a title, or its part before the port.
-    """
-    kept: set[str] = set()
-    for pattern in patterns:
-        found = [item.title for item in items if _matches(item.title, pattern)]
-        if not found:
-            names = [item.title.rpartition(":")[0] or item.title for item in items]
-            fact = f"no {kind.removesuffix('s')} is called {pattern!r}"
-            raise UsageError(fact, nearest_or_all(pattern, names, kind))
-        kept.update(found)
-    return tuple(item for item in items if item.title in kept) if patterns else items
-
-
-def _matches(title: str, pattern: str) -> bool:
-    names = (title, title.rpartition(":")[0])
-    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for name in names)
-
-
-def _is_in(namespaces: tuple[str, ...], source: _From, destination: _To) -> bool:
-    return not namespaces or bool({source.namespace, destination.namespace} & {*namespaces})
-
-
-def _require_namespaces(application: Application, names: Iterable[str]) -> None:
-    known = [item.name for item in application.namespaces]
-    for name in names:
-        if name not in known:
-            hint = nearest_or_all(name, known, "namespaces")
-            raise UsageError(f"there is no namespace {name!r} in the manifests", hint)
-
-
 # ------------------------------------------------------------------ verdicts
 
 
-def _cell(judge: oracle.Judge, source: _From, destination: _To) -> Cell | None:
-    is_host = isinstance(source.refs[0], ExternalRef)
-    ends = destination.outside if is_host else destination.inside
-    probes = [Probe(ref, end) for ref in source.refs for end in ends if end.host != ref]
-    found = [_word(judge.predict(probe)) for probe in probes]
+def cell_of(judge: oracle.Judge, row: Row, column: Column) -> Cell | None:
+    """Return what the oracle says about a pair; None if it has no meaning."""
+    asked = probes(row, column)
+    found = [_word(judge.predict(probe)) for probe in asked]
     if not found:
         return None
     words = {word for word, _ in found}
     if len(words) == 1:
-        return Cell(source.title, destination.title, *found[0])
-    reasons = tuple(f"{probe}: {word}" for probe, (word, _) in zip(probes, found, strict=True))
-    return Cell(source.title, destination.title, Word.DIFFERS, reasons)
+        return Cell(row.title, column.title, *found[0])
+    reasons = tuple(f"{probe}: {word}" for probe, (word, _) in zip(asked, found, strict=True))
+    return Cell(row.title, column.title, Word.DIFFERS, reasons)
 
 
 def _word(prediction: oracle.Prediction) -> tuple[Word, tuple[str, ...]]:
