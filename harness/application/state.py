@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.application.values import Application, AppService, Reach, Workload, WorkloadKind
 from harness.model import (
@@ -32,6 +32,8 @@ _TYPES = {
     Reach.NODE_PORT: ServiceType.NODE_PORT,
     Reach.LOAD_BALANCER: ServiceType.NODE_PORT,
 }
+_FIRST_HOST_NODE = 2
+"""All other pods are on node 1."""
 _DNS = ("kube-system", Labels({"k8s-app": "kube-dns"}))
 
 
@@ -48,15 +50,16 @@ class Deployed:
 
 
 def deployed(application: Application) -> tuple[Deployed, ...]:
-    """Return the workloads with their pods; each hostNetwork workload has a node of its own."""
+    """Return the workloads with their pods; each hostNetwork pod has a node of its own."""
     names = Counter((item.namespace, item.name) for item in application.workloads)
-    found = []
-    for node, item in enumerate(application.workloads, 2):
+    found, node = [], _FIRST_HOST_NODE
+    for item in application.workloads:
         is_alone = names[item.namespace, item.name] == 1
         title = f"{item.namespace}/{item.name}"
         base = item.name if is_alone else f"{item.name}-{item.kind.lower()}"
         ports = tuple(_served(item, application.services))
-        pods = _pods(item, base, ports, node if item.host_network else 1)
+        pods = tuple(_pods(item, base, ports, node))
+        node += len(pods) if item.host_network else 0
         found.append(Deployed(item, title if is_alone else f"{title} ({item.kind})", pods))
     return tuple(found)
 
@@ -78,9 +81,8 @@ def _served(item: Workload, services: Iterable[AppService]) -> Iterator[Containe
                     yield ContainerPort(number, protocol)
 
 
-def _pods(
-    item: Workload, base: str, ports: tuple[ContainerPort, ...], node: int
-) -> tuple[Pod, ...]:
+def _pods(item: Workload, base: str, ports: tuple[ContainerPort, ...], node: int) -> Iterator[Pod]:
+    """Yield the pods of a workload; ``node`` is the first that no hostNetwork pod has yet."""
     if item.kind is WorkloadKind.STATEFUL_SET:
         first = item.first_ordinal
         named = [
@@ -91,9 +93,9 @@ def _pods(
         named = [(f"{base}-{number}", item.labels) for number in (1, 2)]
     else:
         named = [(base, item.labels)] * item.replicas
-    return tuple(
-        Pod(item.namespace, name, labels, ports, node, item.host_network) for name, labels in named
-    )
+    for offset, (name, labels) in enumerate(named):
+        at = node + offset if item.host_network else 1
+        yield Pod(item.namespace, name, labels, ports, at, item.host_network)
 
 
 def _of_replica(item: Workload, number: int) -> Labels:
@@ -118,16 +120,7 @@ def state(
     services = tuple(
         service for item in application.services if (service := modelled(item)) is not None
     )
-    name, labels = _DNS
-    if application.namespace(name) is not None and not any(
-        pod.namespace == name and labels.items() <= pod.labels.items() for pod in pods
-    ):
-        dns = (ContainerPort(53, Protocol.UDP, "dns"), ContainerPort(53, Protocol.TCP, "dns-tcp"))
-        pods += (Pod(name, "kube-dns", labels, dns),)
-        ports = tuple(ServicePort(port.number, port.number, port.protocol) for port in dns)
-        if not any((item.namespace, item.name) == (name, "kube-dns") for item in services):
-            services += (Service(name, "kube-dns", labels, ports),)
-    return State(
+    found = State(
         scope="application",
         namespaces=namespaces,
         pods=pods,
@@ -135,6 +128,25 @@ def state(
         externals=tuple(externals),
         policies=(*application.policies, *application.not_judged),
         exact_names=True,
+    )
+    return with_dns(found)
+
+
+def with_dns(state: State) -> State:
+    """Add the cluster's DNS to a State that has its namespace, and no pod like it."""
+    namespace, labels = _DNS
+    if state.namespace(namespace) is None or any(
+        pod.namespace == namespace and labels.items() <= pod.labels.items() for pod in state.pods
+    ):
+        return state
+    dns = (ContainerPort(53, Protocol.UDP, "dns"), ContainerPort(53, Protocol.TCP, "dns-tcp"))
+    ports = tuple(ServicePort(port.number, port.number, port.protocol) for port in dns)
+    is_there = state.service(namespace, "kube-dns") is not None
+    added = () if is_there else (Service(namespace, "kube-dns", labels, ports),)
+    return replace(
+        state,
+        pods=(*state.pods, Pod(namespace, "kube-dns", labels, dns)),
+        services=(*state.services, *added),
     )
 
 

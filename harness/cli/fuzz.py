@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from harness import canary
 from harness.choice import ClusterChoice
 from harness.cli.exits import Exit
+from harness.cli.making import made
 from harness.cli.parser import choice_of
-from harness.cluster import Cluster
 from harness.errors import UsageError
 from harness.generate import Bench, Fuzz, Generator, Scope, fixture_file
 from harness.predecessor import Predecessor
 from harness.settle import Timing
-
-_TERMINATED = 128 + signal.SIGTERM
 
 
 def fuzz(parsed: argparse.Namespace) -> int:
@@ -30,7 +24,7 @@ def fuzz(parsed: argparse.Namespace) -> int:
         raise UsageError("--canary=off needs --defect=NAME", "the canary costs a few seconds")
     file = fixture_file(parsed.fixture)
     timing = Timing(settle_s=parsed.netpol_settle)
-    with _terminated_as_exit(), _made(choice) as cluster:
+    with made(choice) as cluster:
         if parsed.netpol_canary == "on":
             canary.check(cluster, timing)
         for known in cluster.capabilities.known_traits:
@@ -66,28 +60,3 @@ def _say(line: str) -> None:
 
 def _command(path: Path, choice: ClusterChoice) -> str:
     return shlex.join(["netpol", "run", str(path), *choice.arguments()])
-
-
-@contextmanager
-def _made(choice: ClusterChoice) -> Iterator[Cluster]:
-    """Make the cluster, and remove at the end what was created on it."""
-    cluster = choice.make("main")
-    try:
-        yield cluster
-    finally:
-        for left in cluster.close():
-            print(f"not removed: {left}", file=sys.stderr)
-
-
-@contextmanager
-def _terminated_as_exit() -> Iterator[None]:
-    """Clean up after SIGTERM as after Ctrl-C."""
-
-    def stop(_number: int, _frame: object) -> None:
-        sys.exit(_TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

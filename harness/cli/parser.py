@@ -21,6 +21,7 @@ from harness.choice import (
 )
 from harness.cli.exits import STATUS_HELP
 
+_DEFECT = next(option for option in CLUSTER_OPTIONS if option.name == "defect")
 _NOT_OF_CLEAN = {"cni", "agnhost-image", "image-pull-secret", "probe-timeout", "defect"}
 
 
@@ -110,6 +111,13 @@ def _add_matrix_verb(verbs: Any) -> None:
         default="text",
         help="(text)",
     )
+    packets = matrix.add_argument_group("packets")
+    packets.add_argument(
+        "--packets",
+        action="store_true",
+        help="also send packets on the embedded cluster, and compare; exit 1 if a pair disagrees",
+    )
+    _DEFECT.add(packets.add_argument)
     cut = matrix.add_argument_group(
         "cut", "each may be given several times; * stands for any text"
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from textwrap import fill
 from types import MappingProxyType
 
-from harness.matrix.values import Cell, Matrix, Word
+from harness.matrix.values import Cell, Matrix, Seen, Word
 from harness.report.markdown import escaped, head, row
 
 _WIDTH = 100
@@ -19,6 +20,7 @@ _NO_PAIR = "-"
 def text(matrix: Matrix) -> str:
     """Return for each destination the sources that reach it; equal ones stand together."""
     parts = [_block(names, cells) for names, cells in _alike(matrix)]
+    parts.append("\n".join(packets(matrix.cells)))
     parts.append("\n".join(_behind(matrix)))
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -65,6 +67,31 @@ def _line(word: str, listed: str) -> str:
     )  # fmt: skip
 
 
+def packets(cells: Sequence[Cell]) -> list[str]:
+    """Return what packets showed of some cells, one line each; none if there were no packets."""
+    probed = [(cell, cell.packets) for cell in cells if cell.packets is not None]
+    if not probed:
+        return []
+    counts = Counter(found.seen for _, found in probed)
+    shown = ", ".join(f"{counts[seen]} {_COUNTED[seen]}" for seen in Seen if counts[seen])
+    left_out = Counter(why for _, p in probed if p.seen is Seen.NOT_PROBED for why in p.why)
+    lines = [f"packets: {shown}"]
+    for cell, found in probed:
+        if found.seen not in {Seen.AGREES, Seen.NOT_PROBED}:
+            lines.append(f"  {found.seen}: {cell.source} -> {cell.destination}: {cell.word}")
+            lines += [f"      {line}" for line in found.why]
+    return lines + [f"  not probed: {count}, since {why}" for why, count in left_out.items()]
+
+
+_COUNTED = {
+    Seen.AGREES: "agree",
+    Seen.DISAGREES: "DISAGREE",
+    Seen.UNPROVEN: "unproven",
+    Seen.NO_VERDICT: "without a verdict",
+    Seen.NOT_PROBED: "not probed",
+}
+
+
 def _behind(matrix: Matrix) -> Iterator[str]:
     yield from (f"note: {note}" for note in matrix.notes)
     if matrix.ignored:
@@ -80,15 +107,13 @@ def markdown(matrix: Matrix) -> str:
         cells = (words.get((source, name), _NO_PAIR) for name in matrix.destinations)
         lines.append(row([escaped(source), *cells]))
     notes = [f"- {escaped(str(note))}" for note in matrix.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+    proof = [f"- {escaped(line.strip())}" for line in packets(matrix.cells)]
+    return "\n\n".join("\n".join(part) for part in (lines, proof, notes) if part) + "\n"
 
 
 def json_text(matrix: Matrix) -> str:
     """Return the cells with their reasons as JSON."""
-    cells = [
-        {"from": cell.source, "to": cell.destination, "word": cell.word, "reasons": cell.reasons}
-        for cell in matrix.cells
-    ]
+    cells = list(map(_cell_json, matrix.cells))
     made = {
         "sources": matrix.sources,
         "destinations": matrix.destinations,
@@ -99,12 +124,27 @@ def json_text(matrix: Matrix) -> str:
     return json.dumps(made, indent=2) + "\n"
 
 
+def _cell_json(cell: Cell) -> dict[str, object]:
+    made: dict[str, object] = {
+        "from": cell.source,
+        "to": cell.destination,
+        "word": cell.word,
+        "reasons": cell.reasons,
+    }
+    if cell.packets is not None:
+        made["packets"] = {"seen": cell.packets.seen, "why": cell.packets.why}
+    return made
+
+
 def csv_text(matrix: Matrix) -> str:
     """Return a line for each cell, as CSV."""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(("from", "to", "word"))
-    writer.writerows((cell.source, cell.destination, cell.word) for cell in matrix.cells)
+    has_packets = any(cell.packets is not None for cell in matrix.cells)
+    writer.writerow(("from", "to", "word", *(["packets"] if has_packets else [])))
+    for cell in matrix.cells:
+        seen = [cell.packets.seen] if cell.packets is not None else []
+        writer.writerow((cell.source, cell.destination, cell.word, *seen))
     return written.getvalue()
 
 

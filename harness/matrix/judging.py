@@ -32,7 +32,8 @@ def judged(application: Application, cut: Cut = ALL) -> Matrix:
         (column.title for column in destinations), cut.destinations, "destinations"
     )
     require_namespaces((item.name for item in application.namespaces), cut.namespaces)
-    judge = oracle.Judge(state(application, workloads, hosts.hosts))
+    asked = state(application, workloads, hosts.hosts)
+    judge = oracle.Judge(asked)
     cells = tuple(
         cell
         for row in sources
@@ -50,6 +51,7 @@ def judged(application: Application, cut: Cut = ALL) -> Matrix:
         cells,
         (*application.notes, *_notes(application, workloads, hosts)),
         application.ignored,
+        asked,
     )
 
 
@@ -64,9 +66,9 @@ def cell_of(judge: oracle.Judge, row: Row, column: Column) -> Cell | None:
         return None
     words = {word for word, _ in found}
     if len(words) == 1:
-        return Cell(row.title, column.title, *found[0])
+        return Cell(row.title, column.title, *found[0], asked)
     reasons = tuple(f"{probe}: {word}" for probe, (word, _) in zip(asked, found, strict=True))
-    return Cell(row.title, column.title, Word.DIFFERS, reasons)
+    return Cell(row.title, column.title, Word.DIFFERS, reasons, asked)
 
 
 def _word(prediction: oracle.Prediction) -> tuple[Word, tuple[str, ...]]:

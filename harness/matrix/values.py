@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from harness.application import Ignored, Note
+from harness.model import Probe, State
 
 
 class Word(enum.StrEnum):
@@ -23,14 +24,39 @@ class Word(enum.StrEnum):
     """Policies do not matter: nothing would answer."""
 
 
+class Seen(enum.StrEnum):
+    """How what packets showed of a pair compares with what the policies say."""
+
+    AGREES = "agrees"
+    DISAGREES = "disagrees"
+    UNPROVEN = "unproven"
+    """A denial of a pair that does not connect without policies either."""
+    NO_VERDICT = "no verdict"
+    NOT_PROBED = "not probed"
+
+
+@dataclass(frozen=True, slots=True)
+class Packets:
+    """What packets showed of a pair, and why, one reason per line."""
+
+    seen: Seen
+    why: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A pair, and why its word is what it is, one reason per line."""
+    """A pair, and why its word is what it is, one reason per line.
+
+    ``probes`` are those that the word is about: several if replicas differ. ``packets`` is None
+    as long as no packet was sent.
+    """
 
     source: str
     destination: str
     word: Word
     reasons: tuple[str, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    packets: Packets | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +72,19 @@ class Cut:
 
 
 ALL = Cut()
+NO_STATE = State("application")
 
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """All pairs, source by source; ``sources`` and ``destinations`` are in order."""
+    """All pairs, source by source; ``sources`` and ``destinations`` are in order.
+
+    ``state`` is what the probes are about.
+    """
 
     sources: tuple[str, ...]
     destinations: tuple[str, ...]
     cells: tuple[Cell, ...]
     notes: tuple[Note, ...] = ()
     ignored: tuple[Ignored, ...] = ()
+    state: State = NO_STATE

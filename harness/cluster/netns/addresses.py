@@ -111,11 +111,15 @@ def node_index(index: int) -> int:
 
 
 def with_implied(state: State) -> State:
-    """Add what every cluster has: ``kube-system`` with the DNS pod and its Service."""
+    """Add what every cluster has: ``kube-system`` with the DNS pod and its Service.
+
+    A State that has the namespace gives it its labels.
+    """
     namespace, service = DNS_SERVICE
+    added = () if state.namespace(namespace) else (Namespace(namespace),)
     return replace(
         state,
-        namespaces=(*state.namespaces, Namespace(namespace)),
+        namespaces=(*state.namespaces, *added),
         pods=(*state.pods, Pod(namespace, "coredns", DNS_LABELS, DNS_PORTS, node=1)),
         services=(
             *state.services,

@@ -1,0 +1,84 @@
+"""The matrix of an application with real packets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import Exit, main
+
+SHOP = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: kube-system, labels: {system: "yes"}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  replicas: 2
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, ports: [{containerPort: 8080, name: http}]}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  replicas: 2
+  template:
+    metadata: {labels: {app: db}}
+    spec:
+      containers:
+      - {name: c, ports: [{containerPort: 5432}, {containerPort: 53, protocol: UDP}]}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: ops}
+spec:
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {hostNetwork: true, containers: [{name: c, ports: [{containerPort: 9100}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {type: LoadBalancer, selector: {app: web}, ports: [{port: 80, targetPort: http}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from: [{podSelector: {matchLabels: {app: web}}}]
+  - from: [{podSelector: {}}]
+    ports: [{port: 53, protocol: UDP}]
+  egress:
+  - to: [{ipBlock: {cidr: 198.51.100.0/24}}]
+    ports: [{port: 8443}]
+  - to: [{namespaceSelector: {matchLabels: {system: "yes"}}}]
+    ports: [{port: 53, protocol: UDP}]
+"""
+
+
+@pytest.fixture
+def shop(available: None, tmp_path: Path) -> Path:
+    path = tmp_path / "shop.yaml"
+    path.write_text(SHOP, "utf-8")
+    return path
+
+
+def test_packets_agree_with_the_policies(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["matrix", "--packets", str(shop)]) == Exit.OK
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("packets: "))
+    assert line == "packets: 43 agree"
+
+
+def test_packets_show_a_defect(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--packets", "--defect=tcp-only", "--from=outside", "--to=shop/db:53/UDP"]
+    assert main(["matrix", str(shop), *words]) == Exit.WRONG
+    out = capsys.readouterr().out
+    assert "  disagrees: outside -> shop/db:53/UDP: denied\n" in out
