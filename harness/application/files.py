@@ -7,7 +7,7 @@ are not YAML; so are hidden folders. Links to folders are not followed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -41,10 +41,12 @@ class LeftOut:
     why: str
 
 
-def texts(paths: Sequence[str], stdin: BinaryIO, problems: Problems) -> Iterator[Text | LeftOut]:
-    """Yield the texts behind all paths, each file once. Raises UsageError for a path without any.
+def texts(
+    paths: Sequence[str], stdin: BinaryIO, problems: Problems, admits: Callable[[Path], bool]
+) -> Iterator[Text | LeftOut]:
+    """Yield the texts behind all paths, each file once. Raises UsageError for too many files.
 
-    Files that cannot be read are recorded.
+    Files that cannot be read are recorded, and those that ``admits`` refuses.
     """
     seen: set[Path] = set()
     for name in paths:
@@ -62,7 +64,7 @@ def texts(paths: Sequence[str], stdin: BinaryIO, problems: Problems) -> Iterator
                 seen.add(item.absolute())
                 if len(seen) > _MOST_FILES:
                     raise UsageError(f"the paths name over {_MOST_FILES:,} files", "name fewer")
-                text = _text(item, problems)
+                text = _text(item, problems, admits)
                 if text is not None:
                     yield Text(display(item), text, named=item == path)
 
@@ -75,8 +77,12 @@ def _content(stdin: BinaryIO) -> bytes:
     return content
 
 
-def _text(path: Path, problems: Problems) -> str | None:
-    return read_text(path, Location(display(path), 1, 1), problems, "the current folder")
+def _text(path: Path, problems: Problems, admits: Callable[[Path], bool]) -> str | None:
+    here = Location(display(path), 1, 1)
+    if not admits(path):
+        problems.add(here, f"{display(path)} leads out of the project", "links are followed")
+        return None
+    return read_text(path, here, problems, "the current folder")
 
 
 def _below(folder: Path) -> Iterator[Path | LeftOut]:

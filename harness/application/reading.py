@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO
 
 import yaml
@@ -45,15 +46,36 @@ _POLICY = "NetworkPolicy"
 
 
 def read(
-    paths: Sequence[str], namespace: str = "default", stdin: BinaryIO | None = None
+    paths: Sequence[str],
+    namespace: str = "default",
+    stdin: BinaryIO | None = None,
+    admits: Callable[[Path], bool] = lambda _: True,
 ) -> Application:
     """Return the application that the manifests in some files and folders describe.
 
     The path ``-`` stands for ``stdin``. Objects that name no namespace are in ``namespace``.
+    Only files that ``admits`` accepts are read; others are problems.
     Raises ScenarioError with every problem, and UsageError for too much input.
     """
-    reading = _Reading(namespace)
-    for item in texts(paths, stdin or io.BytesIO(), reading.problems):
+    problems = Problems()
+    found = tuple(texts(paths, stdin or io.BytesIO(), problems, admits))
+    if problems.found:
+        return _application(found, namespace, tuple(paths), problems)
+    return _known(found, namespace, tuple(paths))
+
+
+@functools.lru_cache(maxsize=4)  # Many scenarios may name the same manifests.
+def _known(
+    found: tuple[Text | LeftOut, ...], namespace: str, paths: tuple[str, ...]
+) -> Application:
+    return _application(found, namespace, paths, Problems())
+
+
+def _application(
+    found: Iterable[Text | LeftOut], namespace: str, paths: Sequence[str], problems: Problems
+) -> Application:
+    reading = _Reading(namespace, problems)
+    for item in found:
         match item:
             case LeftOut(location, why):
                 reading.notes.append(Note(why, location))
@@ -81,8 +103,8 @@ def _is_wanted(root: yaml.Node) -> bool:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, namespace: str) -> None:
-        self.problems = Problems()
+    def __init__(self, namespace: str, problems: Problems) -> None:
+        self.problems = problems
         self.notes: list[Note] = []
         self._default = namespace
         self._namespaces: dict[str, AppNamespace] = {}

@@ -6,6 +6,7 @@ StatefulSet have a label of their own each.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from harness.model import (
     Labels,
     Namespace,
     Pod,
+    PodRef,
     Protocol,
     Service,
     ServicePort,
@@ -52,16 +54,27 @@ class Deployed:
 def deployed(application: Application) -> tuple[Deployed, ...]:
     """Return the workloads with their pods; each hostNetwork pod has a node of its own."""
     names = Counter((item.namespace, item.name) for item in application.workloads)
-    found, node = [], _FIRST_HOST_NODE
+    found: list[Deployed] = []
+    taken: set[PodRef] = set()
+    node = _FIRST_HOST_NODE
     for item in application.workloads:
         is_alone = names[item.namespace, item.name] == 1
         title = f"{item.namespace}/{item.name}"
-        base = item.name if is_alone else f"{item.name}-{item.kind.lower()}"
         ports = tuple(_served(item, application.services))
-        pods = tuple(_pods(item, base, ports, node))
+        named = (tuple(_pods(item, base, ports, node)) for base in _bases(item, is_alone))
+        pods = next(made for made in named if not any(pod.ref in taken for pod in made))
+        taken.update(pod.ref for pod in pods)
         node += len(pods) if item.host_network else 0
         found.append(Deployed(item, title if is_alone else f"{title} ({item.kind})", pods))
     return tuple(found)
+
+
+def _bases(item: Workload, is_alone: bool) -> Iterator[str]:
+    """Yield what the names of the pods may begin with, the shortest first."""
+    if is_alone or item.kind is WorkloadKind.STATEFUL_SET:
+        yield item.name
+    yield (with_kind := f"{item.name}-{item.kind.lower()}")
+    yield from (f"{with_kind}-{number}" for number in itertools.count(2))
 
 
 def _served(item: Workload, services: Iterable[AppService]) -> Iterator[ContainerPort]:
@@ -86,7 +99,7 @@ def _pods(item: Workload, base: str, ports: tuple[ContainerPort, ...], node: int
     if item.kind is WorkloadKind.STATEFUL_SET:
         first = item.first_ordinal
         named = [
-            (f"{item.name}-{number}", _of_replica(item, number))
+            (f"{base}-{number}", _of_replica(item, number))
             for number in range(first, first + min(item.replicas, MOST_REPLICAS))
         ]
     elif item.kind is WorkloadKind.DAEMON_SET or item.replicas > 1:

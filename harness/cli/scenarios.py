@@ -94,7 +94,8 @@ def check(parsed: argparse.Namespace) -> int:
             continue
         cells = report.at_best(cell for step in found.steps for cell in step.table.cells)
         steps = count(len(found.steps), "step")
-        print(f"{path}: valid, {steps}, {report.prospect(cells)}")
+        origin = f", a snapshot of {found.snapshot}" if found.snapshot else ""
+        print(f"{path}: valid, {steps}, {report.prospect(cells)}{origin}")
         for note in found.notes:
             print(f"  note: {note}")
     return status

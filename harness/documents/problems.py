@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from harness.errors import Location, Problem, excerpt
@@ -58,6 +59,13 @@ class Problems:
             return
         self._known.add(key)
         self.found.append(Problem(location, message, self.excerpt(location), hint))
+
+    def adopt(self, problems: Iterable[Problem]) -> None:
+        """Record problems that were found elsewhere."""
+        for problem in problems:
+            self.met += 1
+            if not self.are_many:
+                self.found.append(problem)
 
     def note(self, location: Location, text: str) -> None:
         """Record something that is no problem, and that the author should know."""

@@ -322,6 +322,7 @@ class Scenario:
     notes: tuple[str, ...] = ()
     topology: State | None = None
     fixture: Fixture | None = None
+    snapshot: str | None = None
 
     def features_of(self, step: Step) -> frozenset[str]:
         """Return the features that every cluster which runs the step has."""

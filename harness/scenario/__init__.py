@@ -6,7 +6,9 @@ through them:
 - ``source`` reads YAML and knows positions, ``problems`` collects what is wrong;
 - ``schema`` has the keys, ``syntax`` the words, ``validation`` says what is wrong with them;
 - ``manifests`` reads Kubernetes objects;
-- ``fold`` turns keys and verbs into changes of a ``topology``, ``fixture`` reads a shared one;
+- ``shipped`` reads an application's manifests;
+- ``fold`` turns keys and verbs into changes of a ``topology``, ``fixture`` reads a shared one,
+  ``places`` knows where things stand, ``fitting`` reports what does not fit together;
 - ``ends``, ``candidates``, ``table`` and ``exemptions`` read truth tables, ``watching`` the pairs
   that a step watches;
 - ``needs`` finds what a cluster must have;
@@ -41,7 +43,7 @@ from harness.model import (
     skips,
 )
 from harness.scenario import fixture as fixtures
-from harness.scenario import judge, watching
+from harness.scenario import judge, shipped, watching
 from harness.scenario.candidates import Budget, Candidates, candidates
 from harness.scenario.ends import parse_destination, parse_source
 from harness.scenario.exemptions import Exemption, exempted
@@ -51,10 +53,12 @@ from harness.scenario.fixture import load as load_fixture
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
 from harness.scenario.indentation import scenario_documents
+from harness.scenario.json_schema import fixture_json_schema, json_schema
 from harness.scenario.manifests import Manifests
 from harness.scenario.needs import needed, with_needs
 from harness.scenario.networks import with_outside
-from harness.scenario.schema import ScenarioWire, StepWire, fixture_json_schema, json_schema
+from harness.scenario.schema import ScenarioWire, StepWire
+from harness.scenario.shipped import FromManifests
 from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
@@ -176,9 +180,12 @@ class _Reading:
         fixture = self._fixture(document, wire)
         if wire.fixture is not None and fixture is None:
             return None
+        given = self._shipped(document, wire)
+        if wire.manifests is not None and given is None:
+            return None
         inherited = fixture.inherited if fixture else None
         slug = inherited.state.scope if inherited else self.path.stem
-        reader = StateReader(document, wire, slug, manifests, inherited)
+        reader = StateReader(document, wire, slug, manifests, inherited, given)
         topology = reader.topology()
         states = [reader.step(index) for index in range(len(wire.steps))]
         for step, found in zip(wire.steps, states, strict=True):
@@ -202,6 +209,12 @@ class _Reading:
             return None
         mention = Mention(self.path.parent, wire.fixture, document.at(("fixture",)))
         return fixtures.named(mention, self.project, self.problems)
+
+    def _shipped(self, document: Document, wire: ScenarioWire) -> FromManifests | None:
+        if wire.manifests is None:
+            return None
+        folder = self.path.parent
+        return shipped.read(document, wire.manifests, folder, self.project, self.problems)
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
@@ -323,6 +336,7 @@ class _Reading:
             catches=tuple(wire.catches),
             needs=_needs(wire, steps, families, fixture),
             families=families,
+            snapshot=wire.snapshot,
             exact_names=wire.exact_names,
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,15 @@ class Project:
                 "files are named below the scenario's folder, the current folder, or pytest's "
                 "rootdir; links are followed",
             )
+
+
+def shortest(path: Path) -> Path:
+    """Return the path without `..`, if it leads to the same file then."""
+    short = Path(os.path.normpath(path))
+    try:
+        return short if short.samefile(path) else path
+    except (OSError, ValueError):
+        return path
 
 
 def _several(folder: Path, entry: str) -> Iterator[Path] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from harness.documents.text import read_text
 from harness.errors import Location, ScenarioError
 from harness.files import Unreadable, display
 from harness.model import Fixture
-from harness.scenario.files import OWN_FOLDER, Project
+from harness.scenario import shipped
+from harness.scenario.files import OWN_FOLDER, Project, shortest
 from harness.scenario.fold import Inherited, StateReader
 from harness.scenario.indentation import scenario_documents
 from harness.scenario.manifests import Manifests
@@ -71,16 +71,7 @@ def named(mention: Mention, project: Project, problems: Problems) -> ReadFixture
     except Unreadable as error:
         problems.add(mention.location, error.fact, error.hint)
         return None
-    return read(_shortest(path), mention, project, problems)
-
-
-def _shortest(path: Path) -> Path:
-    """Return the path without `..`, if it leads to the same file then."""
-    short = Path(os.path.normpath(path))
-    try:
-        return short if short.samefile(path) else path
-    except (OSError, ValueError):
-        return path
+    return read(shortest(path), mention, project, problems)
 
 
 def read(path: Path, mention: Mention, project: Project, problems: Problems) -> ReadFixture | None:
@@ -103,9 +94,13 @@ def read(path: Path, mention: Mention, project: Project, problems: Problems) -> 
     wire = validate(document, FixtureWire, problems)
     if wire is None:
         return None
-    reader = StateReader(
-        document, wire, path.stem, Manifests(document, path.parent, project, problems)
-    )
+    given = None
+    if wire.manifests is not None:
+        given = shipped.read(document, wire.manifests, path.parent, project, problems)
+        if given is None:
+            return None
+    manifests = Manifests(document, path.parent, project, problems)
+    reader = StateReader(document, wire, path.stem, manifests, shipped=given)
     state = reader.topology()
     if problems.met > before:
         return None

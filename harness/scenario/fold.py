@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from harness.application import AppNamespace
 from harness.documents.source import Document, KeyPath
+from harness.errors import Location
 from harness.model import (
     CompletedPod,
     External,
@@ -21,8 +24,10 @@ from harness.model import (
     ServiceType,
     State,
 )
+from harness.scenario import fitting
 from harness.scenario.manifests import ManifestContext, Manifests
 from harness.scenario.networks import networks, no_outside_host
+from harness.scenario.places import Places, Shipped, Written
 from harness.scenario.schema import (
     ExternalWire,
     FixtureWire,
@@ -34,8 +39,9 @@ from harness.scenario.schema import (
     container_port,
     service_port,
 )
-from harness.scenario.topology import Conflict, Fact, Kind, StepState, TopologyBuilder
-from harness.suggest import nearest, nearest_or_all
+from harness.scenario.shipped import FromManifests, chosen
+from harness.scenario.topology import Conflict, Kind, StepState, TopologyBuilder
+from harness.suggest import nearest_or_all
 
 _LONGEST_PREFIX = 20
 """Room for ``<run>-<worker>`` in the names that namespaces get on a cluster."""
@@ -46,15 +52,16 @@ _AGENTS = "agents"
 """What `restart` calls the agents of the CNI."""
 
 
-_Places = Mapping[tuple[Kind, str], tuple[Document, KeyPath]]
-
-
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What a scenario has from its fixture: its state, and the place of each thing in it."""
+    """What a scenario has from its fixture: its state, and the place of each thing in it.
+
+    ``policies`` are those of the fixture's manifests, which steps can apply.
+    """
 
     state: State
-    places: _Places
+    places: Places
+    policies: tuple[Manifest, ...] = ()
 
 
 class StateReader:
@@ -67,6 +74,7 @@ class StateReader:
         slug: str,
         manifests: Manifests,
         inherited: Inherited | None = None,
+        shipped: FromManifests | None = None,
     ) -> None:
         """``slug`` is the scope of the states, which is the fixture's if there is one."""
         self._document = document
@@ -76,6 +84,11 @@ class StateReader:
         self._problems = manifests.problems
         self._places = dict(inherited.places) if inherited else {}
         """Where each namespace, pod, Service and external was last created."""
+        self._shipped = shipped
+        self._policies = (
+            *(inherited.policies if inherited else ()),
+            *(shipped.policies if shipped else ()),
+        )
         self._steps = wire.steps if isinstance(wire, ScenarioWire) else []
         self._exact_names = isinstance(wire, ScenarioWire) and wire.exact_names
         ranges = networks(wire.networks, document, manifests.problems)
@@ -100,12 +113,19 @@ class StateReader:
 
     def inherited(self) -> Inherited:
         """Return what scenarios that name this fixture start from."""
-        return Inherited(self._builder.state(), self._places)
+        return Inherited(self._builder.state(), self._places, self._policies)
 
     def topology(self) -> State:
         """Return the state before the first step."""
         self._report(self._builder.external_conflicts())
-        self._create(self._wire.topology, ("topology",))
+        more = dict(self._wire.topology)
+        if self._shipped:
+            for space in self._shipped.namespaces:
+                # The pods of a namespace stand together, as without manifests.
+                self._add_shipped(self._shipped, space)
+                if space.name in more:
+                    self._create({space.name: more.pop(space.name)}, ("topology",))
+        self._create(more, ("topology",))
         self._report(self._builder.conflicts())
         return self._builder.finish_step().state
 
@@ -119,6 +139,7 @@ class StateReader:
             self._add(("steps", index, "namespace"), fact, self._namespace_hint(namespace))
         verbs: Mapping[str, Callable[[StepWire, KeyPath], None]] = {
             "apply": self._apply,
+            "policies": self._apply_shipped,
             "delete": self._delete_all,
             "create": self._create_more,
             "label": self._label_all,
@@ -137,6 +158,61 @@ class StateReader:
     def _add_at_key(self, place: KeyPath, message: str, hint: str | None = None) -> None:
         self._problems.add(self._document.key_at(place), message, hint)
 
+    # -------------------------------------------------------------- manifests
+
+    def _add_shipped(self, found: FromManifests, space: AppNamespace) -> None:
+        """Add a namespace of the manifests; pods are placed as those without ``node``."""
+        here = space.location or found.location
+        known = self._fixed.namespace(space.name)
+        if known is None or known.labels != space.labels:
+            self._check_length(space.name, here)
+            with self._reporting(here):
+                self._builder.add_namespace(space.name, space.labels)
+                self._places[Kind.NAMESPACE, space.name] = Shipped(here)
+        for pod, at in found.pods_in(space.name):
+            placed = self._without_taken_ports(replace(pod, node=self._builder.next_node()), at)
+            with self._reporting(at):
+                self._builder.add_pod(placed)
+                self._places[Kind.POD, str(pod.ref)] = Shipped(at)
+        for service, at in found.services_in(space.name):
+            with self._reporting(at):
+                self._builder.add_service(service)
+                name = f"{service.namespace}/{service.name}"
+                self._places[Kind.SERVICE, name] = Shipped(at)
+
+    def _without_taken_ports(self, pod: Pod, here: Location) -> Pod:
+        """Return a pod without the ports of its node that another pod has."""
+        if not pod.host_network:
+            return pod
+        taken = {
+            (port.number, port.protocol)
+            for other in self._builder.state().pods
+            if other.host_network and other.node == pod.node
+            for port in other.ports
+        }
+        kept = tuple(port for port in pod.ports if (port.number, port.protocol) not in taken)
+        for port in pod.ports:
+            if port not in kept:
+                text = f"port {port.number} of {pod.ref} is left out: another pod has it"
+                self._problems.note(here, f"{text} on node {pod.node}")
+        return replace(pod, ports=kept)
+
+    @contextlib.contextmanager
+    def _reporting(self, here: Location) -> Iterator[None]:
+        """Report what exists already."""
+        try:
+            yield
+        except Conflict as conflict:
+            where = self._where(conflict.kind, conflict.name)
+            fact = f"{conflict.kind} {conflict.name} exists already{where}"
+            self._problems.add(here, fact, "name it in one place only")
+
+    def _apply_shipped(self, step: StepWire, place: KeyPath) -> None:
+        wanted = step.policies or ()
+        found = chosen(wanted, self._policies, (self._document, place), self._problems)
+        for manifest in found:
+            self._submit(self._builder.apply, manifest, step)
+
     # -------------------------------------------------------------- create
 
     def _create_more(self, step: StepWire, place: KeyPath) -> None:
@@ -153,9 +229,9 @@ class StateReader:
 
     def _add_namespace(self, name: str, wire: NamespaceWire, place: KeyPath) -> None:
         if not self._builder.has_namespace(name):
-            self._check_length(name, place)
+            self._check_length(name, self._document.key_at(place))
             self._builder.add_namespace(name, Labels(wire.labels))
-            self._places[Kind.NAMESPACE, name] = (self._document, place)
+            self._places[Kind.NAMESPACE, name] = Written(self._document, place)
         elif wire.labels and not self._repeats_fixture(name, wire, place):
             where = self._where(Kind.NAMESPACE, name)
             otherwise = "leave them out here, or " if where else ""
@@ -170,12 +246,15 @@ class StateReader:
 
     def _where(self, kind: Kind, name: str) -> str:
         """Return where the fixture has a thing; empty if it is of this file."""
-        document, place = self._places.get((kind, name), (self._document, ()))
-        if document is self._document:
-            return ""
-        return f" in the fixture, at {document.key_at(place)}"
+        match self._places.get((kind, name)):
+            case Shipped(location):
+                return f" in the manifests, at {location}"
+            case Written(document) as place if document is not self._document:
+                return f" in the fixture, at {place.key()}"
+            case _:
+                return ""
 
-    def _check_length(self, namespace: str, place: KeyPath) -> None:
+    def _check_length(self, namespace: str, here: Location) -> None:
         longest = _LONGEST_NAME - _LONGEST_PREFIX - 1
         own = f"{self._slug}-{namespace}"
         if self._exact_names or len(own) <= longest:
@@ -185,7 +264,7 @@ class StateReader:
             "a namespace's name on a cluster is made from the file's name and this one, which "
             f"may have {longest} together; shorten either"
         )
-        self._add_at_key(place, fact, hint)
+        self._problems.add(here, fact, hint)
 
     def _add_pod(self, ref: PodRef, wire: PodWire, place: KeyPath) -> None:
         node = self._builder.next_node() if wire.node is None else wire.node
@@ -194,7 +273,7 @@ class StateReader:
         except Conflict as conflict:
             self._exists(conflict, place)
         else:
-            self._places[Kind.POD, str(ref)] = (self._document, place)
+            self._places[Kind.POD, str(ref)] = Written(self._document, place)
 
     def _pod(self, ref: PodRef, wire: PodWire, node: int, place: KeyPath) -> Pod | CompletedPod:
         labels = Labels(wire.labels)
@@ -225,7 +304,7 @@ class StateReader:
         except Conflict as conflict:
             self._exists(conflict, place)
             return
-        self._places[Kind.SERVICE, f"{namespace}/{name}"] = (self._document, place)
+        self._places[Kind.SERVICE, f"{namespace}/{name}"] = Written(self._document, place)
         if wire.external_traffic_policy and kind is not ServiceType.NODE_PORT:
             fact = f"externalTrafficPolicy means nothing for a {kind} Service"
             self._add_at_key((*place, "externalTrafficPolicy"), fact, "type: NodePort")
@@ -249,7 +328,7 @@ class StateReader:
             hint = "give it another name"
             self._add_at_key(place, f"external {conflict.name} exists already{where}", hint)
         else:
-            self._places[Kind.EXTERNAL, name] = (self._document, place)
+            self._places[Kind.EXTERNAL, name] = Written(self._document, place)
 
     # -------------------------------------------------------------- apply, refused
 
@@ -366,70 +445,5 @@ class StateReader:
             except Conflict as conflict:
                 self._add((*place, index), *self._missing(conflict.kind, text))
 
-    # -------------------------------------------------------------- what must fit together
-
     def _report(self, conflicts: Iterable[Conflict]) -> None:
-        for conflict in conflicts:
-            document, place = self._places[conflict.kind, conflict.name]
-            called = f"{conflict.kind} {conflict.name}"
-            key, value = document.key_at(place), document.at((*place, "ip"))
-            match conflict.fact:
-                case Fact.NO_PORTS:
-                    self._problems.add(key, f"{called} has no ports", "ports: [80]")
-                case Fact.REPLACED:
-                    fact = f"{called} is deleted and made again in one step"
-                    hint = "to be seen gone, it needs a step between the two"
-                    self._problems.add(key, fact, hint)
-                case Fact.FAMILY_TWICE:
-                    hint = "one for each family"
-                    self._problems.add(value, "two addresses of one family", hint)
-                case Fact.ADDRESS_TAKEN:
-                    self._address_taken(conflict, document, place)
-                case Fact.HOST_PORT_TAKEN:
-                    self._problems.add(key, *self._host_port_taken(conflict))
-                case _:
-                    self._report_port(conflict, document, (*place, "ports", conflict.port))
-
-    def _report_port(self, conflict: Conflict, document: Document, place: KeyPath) -> None:
-        at = document.at(place)
-        match conflict.fact:
-            case Fact.PORT_TWICE:
-                fact = f"port {conflict.detail} stands twice"
-                self._problems.add(at, fact, "remove one of them")
-            case Fact.PORT_NAME_TWICE:
-                fact = f"two ports are called {conflict.detail!r}"
-                self._problems.add(at, fact, "rename one")
-            case Fact.NO_TARGET:
-                target = document.at((*place, "targetPort"))
-                self._problems.add(target, *self._no_target(conflict))
-            case _:
-                raise AssertionError(f"no state has this: {conflict}")
-
-    def _no_target(self, conflict: Conflict) -> tuple[str, str]:
-        namespace, _, name = conflict.name.partition("/")
-        service = self._builder.service(namespace, name)
-        endpoints = self._builder.state().endpoints(service)
-        known = [str(port.name) for pod in endpoints for port in pod.ports if port.name]
-        pods = ", ".join(str(pod.ref) for pod in endpoints[:3])
-        protocol = service.ports[conflict.port].protocol
-        fact = f"no pod behind Service {conflict.name} has a {protocol} port called "
-        return (
-            f"{fact}{conflict.detail!r}",
-            nearest(conflict.detail, known) or f"its pods are {pods}",
-        )
-
-    def _host_port_taken(self, conflict: Conflict) -> tuple[str, str]:
-        pods = self._builder.state().pods
-        pod = next(item for item in pods if str(item.ref) == conflict.name)
-        number = pod.ports[conflict.port].number
-        fact = f"port {number} of node {pod.node} is {conflict.detail}'s already"
-        return fact, "pods with hostNetwork share the node's ports"
-
-    def _address_taken(self, conflict: Conflict, document: Document, place: KeyPath) -> None:
-        externals = self._builder.state().externals
-        word = conflict.detail
-        owner = next(item for item in externals if word in (*item.addresses, *item.dns_names))
-        names = next(item for item in externals if item.name == conflict.name).dns_names
-        key = "names" if word in names else "ip"
-        fact = f"{word} belongs to external {owner.name!r} already"
-        self._problems.add(document.at((*place, key)), fact, "one host for each address and name")
+        fitting.report(conflicts, self._builder, self._places, self._problems)

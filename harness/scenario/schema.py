@@ -5,7 +5,6 @@ One set of models both validates a file and generates the JSON Schema for editor
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -15,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 from harness.model import ContainerPort, Protocol, ServicePort
 from harness.scenario.syntax import (
     AbsoluteName,
+    Date,
     DefectId,
     DurationText,
+    EveryPolicy,
     Feature,
     IpAddress,
     LabelKey,
@@ -193,6 +194,30 @@ class NetworksWire(_Wire):
     nodes: _NetworkTexts | None = Field(None, description="The range of node IPs.")
 
 
+class ManifestsWire(_Wire):
+    """An application's manifests, and how they are read."""
+
+    paths: Annotated[list[str], Texts("paths: [k8s/]", "paths: [k8s/]")] = Field(
+        description="Files and folders with manifests, relative to this file.", min_length=1
+    )
+    namespace: Name = Field("default", description="The namespace of objects that name none.")
+    without: Annotated[list[str], Texts("without: [shop/load-generator]")] = Field(
+        default_factory=list,
+        description="Workloads that get no pods, like shop/web; * stands for any text.",
+    )
+
+
+_Manifests = Annotated[
+    Annotated[ManifestsWire, Tag("\0mapping")]
+    | Annotated[list[str], Field(min_length=1), Tag("\0list")],
+    _by_shape({dict: "\0mapping", list: "\0list"}),
+]
+_MANIFESTS = Texts("manifests: [k8s/]")
+_MANIFESTS_TEXT = (
+    "Files and folders with an application's manifests: its pods, Services, policies."
+)
+
+
 class OracleWire(_Wire):
     """Skips the comparison of the tables with the oracle."""
 
@@ -210,6 +235,13 @@ _Duration = Annotated[
     | Annotated[Seconds, Tag("\0fraction")]
     | Annotated[DurationText, Tag("\0text")],
     _by_shape({int: "\0number", float: "\0fraction", str: "\0text"}),
+]
+
+
+_Policies = Annotated[
+    Annotated[EveryPolicy, Tag("\0word")]
+    | Annotated[list[str], Field(min_length=1), Tag("\0list")],
+    _by_shape({list: "\0list", str: "\0word"}),
 ]
 
 
@@ -244,6 +276,11 @@ class StepWire(_Wire):
     namespace: str | None = Field(None, description="The namespace of manifests that have none.")
     apply: Annotated[list[_Manifest], Texts("apply: [policies/a.yaml]")] = Field(
         default_factory=list, description="Paths relative to the scenario file, or inline objects."
+    )
+    policies: Annotated[_Policies | None, Texts("policies: all")] = Field(
+        None,
+        description="Policies of the manifests that this step applies: all, or names like "
+        "shop/web; * stands for any text.",
     )
     delete: Annotated[list[str], Texts("delete: [NetworkPolicy/db/db-policy]")] = Field(
         default_factory=list, description="Kind/namespace/name or Namespace/name."
@@ -319,7 +356,12 @@ class FixtureWire(_Wire):
     networks: Annotated[NetworksWire | None, Texts("networks: {pods: 10.244.0.0/16}")] = Field(
         None, description="Address ranges of the cluster, if the scenarios need them."
     )
-    topology: _Topology = Field(description="Namespaces.", min_length=1)
+    manifests: Annotated[_Manifests | None, _MANIFESTS] = Field(None, description=_MANIFESTS_TEXT)
+    topology: _Topology = Field(
+        default_factory=dict,
+        description="Namespaces; with manifests, what is added to them.",
+        min_length=1,
+    )
 
 
 class ScenarioWire(_Wire):
@@ -330,6 +372,9 @@ class ScenarioWire(_Wire):
     )
     why: Annotated[Text, Texts(missing="why: one or two sentences that say what it shows")] = (
         Field(description="What it shows, in one or two sentences.")
+    )
+    snapshot: Annotated[Date | None, Texts("snapshot: 2026-01-31")] = Field(
+        None, description="The day on which the policies gave these tables; no author wrote them."
     )
     covers: Annotated[list[RequirementId], Texts("covers: [R38, R39]")] = Field(
         default_factory=list, description="Requirements: docs/requirements.md lists the ids."
@@ -353,9 +398,10 @@ class ScenarioWire(_Wire):
     fixture: Annotated[str | None, Texts("fixture: ../fixtures/three-namespaces.yaml")] = Field(
         None, description="A file with a topology that scenarios share, relative to this file."
     )
+    manifests: Annotated[_Manifests | None, _MANIFESTS] = Field(None, description=_MANIFESTS_TEXT)
     topology: _Topology = Field(
         default_factory=dict,
-        description="Namespaces; with a fixture, what is added to it.",
+        description="Namespaces; with a fixture or manifests, what is added to them.",
         min_length=1,
     )
     never_allowed: dict[str, Text] = Field(
@@ -390,23 +436,3 @@ def service_port(wire: int | str | NamedServicePort) -> ServicePort:
 def _number_and_protocol(written: int | str) -> tuple[int, Protocol]:
     number, _, protocol = str(written).partition("/")
     return int(number), Protocol(protocol or "TCP")
-
-
-def fixture_json_schema() -> str:
-    """Return the JSON Schema of fixture files, as text."""
-    return _text(
-        FixtureWire.model_json_schema(by_alias=True), "A fixture of the NetworkPolicy harness"
-    )
-
-
-def json_schema() -> str:
-    """Return the JSON Schema of scenario files, as text."""
-    document = ScenarioWire.model_json_schema(by_alias=True)
-    document["anyOf"] = [{"required": ["topology"]}, {"required": ["fixture"]}]
-    return _text(document, "A scenario of the NetworkPolicy harness")
-
-
-def _text(document: dict[str, Any], title: str) -> str:
-    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    document["title"] = title
-    return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

@@ -7,11 +7,12 @@ pydantic reports with its place.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import ipaddress
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from harness import catalogue
@@ -49,6 +50,21 @@ def _namespace(text: str) -> str:
 
 def _pod(text: str) -> str:
     _refuse(selectors.dns_subdomain(text))
+    return text
+
+
+def _date(text: str) -> str:
+    hint = "year-month-day, like 2026-01-31"
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        with contextlib.suppress(ValueError):
+            return datetime.date.fromisoformat(text).isoformat()
+    raise _fault(f"{text!r} is not a day", hint)
+
+
+def _every(text: str) -> str:
+    if text != "all":
+        hint = f"write `policies: all`, or names: `policies: [{text}]`"
+        raise _fault(f"policies {text!r} is not a list", hint)
     return text
 
 
@@ -215,6 +231,10 @@ Text = Annotated[str, AfterValidator(_sentence)]
 Title = Annotated[str, AfterValidator(_title)]
 StepTitle = Annotated[str, AfterValidator(_step_title)]
 Name = Annotated[str, AfterValidator(_dns_label)]
+Date = Annotated[str, AfterValidator(_date)]
+EveryPolicy = Annotated[
+    str, AfterValidator(_every), WithJsonSchema({"const": "all", "type": "string"})
+]
 PodName = Annotated[str, AfterValidator(_pod)]
 NamespaceName = Annotated[str, AfterValidator(_namespace)]
 ServiceName = Annotated[str, AfterValidator(_service)]

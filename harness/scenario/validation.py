@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from harness.documents.problems import Problems
 from harness.documents.source import Document, KeyPath
+from harness.scenario.json_schema import TOPOLOGIES
 from harness.scenario.schema import FixtureWire, ScenarioWire, Texts
 from harness.suggest import closest, nearest
 
@@ -55,17 +56,15 @@ def validate(document: Document, model: type[_Model], problems: Problems) -> _Mo
 
 
 def _without_topology(model: type[BaseModel], value: object) -> list[ErrorDetails]:
-    """Return that a scenario's topology is missing, if it has no fixture either."""
-    if model is not ScenarioWire or not isinstance(value, dict):
-        return []  # A fixture must have it: its model says so.
-    if {"topology", "fixture"} & value.keys():
+    """Return that the topology is missing, if nothing else gives pods either."""
+    if not isinstance(value, dict) or set(TOPOLOGIES[model]) & value.keys():
         return []
     return [{"type": "missing", "loc": ("topology",), "msg": "", "input": value}]
 
 
 def _misspelt(place: KeyPath, meant: Collection[tuple[KeyPath, str | None]]) -> bool:
     """Return whether a missing key is there under a misspelt name."""
-    keys = ("topology", "fixture") if place == ("topology",) else place[-1:]
+    keys = TOPOLOGIES[ScenarioWire] if place == ("topology",) else place[-1:]
     return any((place[:-1], key) in meant for key in keys)
 
 
@@ -91,7 +90,9 @@ def _is_of_key(detail: ErrorDetails) -> bool:
 
 
 _MOST_DETAILS = 500
-_HARMLESS = frozenset({"covers", "catches", "needs", "scenario", "why", "oracle", "proves"})
+_HARMLESS = frozenset({
+    "covers", "catches", "needs", "scenario", "why", "snapshot", "oracle", "proves",
+})  # fmt: skip
 
 
 def _prune(

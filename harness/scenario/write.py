@@ -116,6 +116,8 @@ def _file(scenario: Scenario, start: State) -> Entries:
     ]
     yield "scenario", scenario.name
     yield "why", prose(scenario.why)
+    if scenario.snapshot is not None:
+        yield "snapshot", scenario.snapshot
     yield from unless_empty("covers", Listed(scenario.covers, Layout.LINE))
     yield from unless_empty("catches", Listed(scenario.catches, Layout.LINE))
     yield from unless_empty("needs", _needs(scenario, placement))

@@ -97,7 +97,7 @@ def test_check_reports_the_problems_of_a_fixture(
         "hint: topology: {app1: {pods: {client: {}}}}\n"
         "shared.yaml:2:1: unknown key 'steps_'\n"
         "    2 | steps_: []\n"
-        "hint: known keys: fixture, why, externals, networks, topology\n"
+        "hint: known keys: fixture, why, externals, networks, manifests, topology\n"
     )
 
 
