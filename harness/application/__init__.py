@@ -2,8 +2,9 @@
 
 ``read`` takes files, folders and texts as they are, and returns an Application. Objects that
 change no connection are counted and ignored. ``files`` finds the files, ``part`` takes typed
-values out of objects, ``workloads`` and ``services`` read their kinds, ``reading`` puts all
-together. ``state`` gives each workload its pods, and the application as a State.
+values out of objects, ``workloads`` and ``services`` read their kinds, ``remarks`` finds what
+authors tell netpol, ``reading`` puts all together. ``state`` gives each workload its pods, and
+the application as a State.
 """
 
 from harness.application.reading import read
@@ -12,10 +13,12 @@ from harness.application.values import (
     AppNamespace,
     AppService,
     Container,
+    CustomObject,
     DeclaredPort,
     Ignored,
     Note,
     Reach,
+    Remark,
     Role,
     Workload,
     WorkloadKind,
@@ -26,10 +29,12 @@ __all__ = [
     "AppService",
     "Application",
     "Container",
+    "CustomObject",
     "DeclaredPort",
     "Ignored",
     "Note",
     "Reach",
+    "Remark",
     "Role",
     "Workload",
     "WorkloadKind",

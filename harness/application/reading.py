@@ -13,13 +13,16 @@ import yaml
 
 from harness.application.files import LeftOut, Text, texts
 from harness.application.part import Part
+from harness.application.remarks import in_annotation, in_comments
 from harness.application.services import service
 from harness.application.values import (
     Application,
     AppNamespace,
     AppService,
+    CustomObject,
     Ignored,
     Note,
+    Remark,
     Workload,
     WorkloadKind,
 )
@@ -29,8 +32,9 @@ from harness.documents.objects import ObjectSource, canonical, cleaned
 from harness.documents.problems import Problems
 from harness.documents.source import Document, Scope, documents, top_of
 from harness.documents.text import template_in
+from harness.documents.written import Written
 from harness.errors import Location, Problem, ScenarioError
-from harness.model import Manifest
+from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, kinds, selectors
 from harness.policy.builtin import group_of, is_builtin, no_such_kind
 from harness.suggest import closest
@@ -114,14 +118,22 @@ class _Reading:
         self._not_judged: list[Manifest] = []
         self._ignored: Counter[str] = Counter()
         self._known: dict[tuple[str, str, str], Location] = {}
+        self._customs: list[CustomObject] = []
+        self._remarks: list[Remark] = []
+        self._written = Written(self.problems)
 
     # ---------------------------------------------------------------- documents
 
     def text(self, file: Text) -> None:
         """Read the objects of a file."""
-        for document in self._documents(file):
+        found = self._documents(file)
+        begun: dict[int, Location] = {}
+        for document in found:
             for source in _objects(ObjectSource(document, (), document.value)):
+                here = source.at(())
+                begun[here.line] = here
                 self._object(source, file.named)
+        self._remarks += in_comments(file.text, found, begun)
 
     def _documents(self, file: Text) -> tuple[Document, ...]:
         """Return the documents of a file; a template that a folder holds is left out."""
@@ -172,6 +184,8 @@ class _Reading:
                 self._other_policy(source, body, kind, version)
             else:
                 self._ignored[kind] += 1
+                if custom:
+                    self._custom(source, kind)
             return
         wrong = no_such_kind(version, kind)
         if wrong is not None:
@@ -225,11 +239,27 @@ class _Reading:
         """Report an object that was read before; return whether it was not."""
         here, key = source.at(()), (kind, namespace, name)
         first = self._known.setdefault(key, here)
-        if first != here:
+        if first == here:
+            self._remember(source)
+        else:
             called = f"{namespace}/{name}" if namespace else name
             fact = f"{kind} {called} stands here and in {first}"
             source.add(self.problems, (), fact, "name only one of both files")
         return first == here
+
+    def _remember(self, source: ObjectSource) -> None:
+        self._written.remember(source)
+        self._remarks += in_annotation(source)
+
+    def _custom(self, source: ObjectSource, kind: str) -> None:
+        """Keep an object of a custom kind, of which the values were not read."""
+        metadata = (*source.base, "metadata")
+        texts = source.document.texts(metadata)
+        if "name" in texts:
+            labels = Labels(source.document.texts((*metadata, "labels")))
+            namespace = texts.get("namespace") or self._default
+            found = CustomObject(kind, namespace, texts["name"], labels, source.at(()))
+            self._customs.append(found)
 
     def _policy(self, source: ObjectSource, body: dict[str, object], policy: PolicyKind) -> None:
         before = self.problems.met
@@ -248,6 +278,7 @@ class _Reading:
         found = self._manifest(source, cleaned(body)[0], kind, version)
         if found:
             self._not_judged.append(found)
+            self._remember(source)
             text = f"{found} of {group_of(version)} is not judged: its meaning is not known here"
             self.notes.append(Note(text, found.location))
 
@@ -282,6 +313,9 @@ class _Reading:
             tuple(self._not_judged),
             tuple(Ignored(kind, count) for kind, count in sorted(self._ignored.items())),
             tuple(self.notes),
+            tuple(self._customs),
+            tuple(self._remarks),
+            self._written,
         )
 
     def _imply_namespaces(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from harness.documents.written import Written
 from harness.errors import Location
 from harness.model import ExternalTrafficPolicy, Labels, Manifest, Protocol, ServicePort
 
@@ -59,6 +60,17 @@ class WorkloadKind(enum.StrEnum):
     REPLICATION_CONTROLLER = "ReplicationController"
     JOB = "Job"
     CRON_JOB = "CronJob"
+
+    @property
+    def template(self) -> tuple[str, ...]:
+        """The path of its pods' template, which has their metadata and spec."""
+        match self:
+            case WorkloadKind.POD:
+                return ()
+            case WorkloadKind.CRON_JOB:
+                return ("spec", "jobTemplate", "spec", "template")
+            case _:
+                return ("spec", "template")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +156,40 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class CustomObject:
+    """An object of a custom kind, from which an operator may make pods."""
+
+    kind: str
+    namespace: str
+    name: str
+    labels: Labels
+    location: Location
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What an author tells netpol in a file: a comment ``# netpol: ...``, or an annotation.
+
+    ``item`` is the location of the object that it is about as a whole; without it, it is about
+    a ``line`` of the file.
+    """
+
+    text: str
+    location: Location
+    line: int
+    item: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
     """All that the manifests say about connections, in the order in which they were read.
 
     ``policies`` are NetworkPolicies in which nothing is wrong. ``not_judged`` are policies of
-    kinds whose meaning is not known here.
+    kinds whose meaning is not known here. ``written`` has the place of each part of a namespace,
+    a workload, a Service or a policy, by the location of the object.
     """
 
     namespaces: tuple[AppNamespace, ...] = ()
@@ -158,6 +199,9 @@ class Application:
     not_judged: tuple[Manifest, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     notes: tuple[Note, ...] = ()
+    customs: tuple[CustomObject, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    written: Written = field(default_factory=Written, compare=False, repr=False)
 
     def namespace(self, name: str) -> AppNamespace | None:
         return next((item for item in self.namespaces if item.name == name), None)

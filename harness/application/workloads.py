@@ -13,13 +13,9 @@ from harness.policy import selectors
 def workload(kind: WorkloadKind, namespace: str, name: str, body: Part) -> Workload:
     """Return the workload that an object describes."""
     spec = body.part("spec")
-    match kind:
-        case WorkloadKind.POD:
-            template = body
-        case WorkloadKind.CRON_JOB:
-            template = spec.part("jobTemplate").part("spec").part("template")
-        case _:
-            template = spec.part("template")
+    template = body
+    for key in kind.template:
+        template = template.part(key)
     labels = template.part("metadata").labels("labels")
     _check_selector(kind, spec, labels)
     pod = template.part("spec")

@@ -70,6 +70,16 @@ class Document:
         node = self.node(place)
         return tuple(key.value for key, _ in node.value)
 
+    def texts(self, place: KeyPath) -> dict[str, str]:
+        """Return the texts of the mapping at ``place``; none if there is no mapping."""
+        node = self.root
+        for step in place:
+            found = self._child(node, step)
+            if found is None:
+                return {}
+            node = found[1]
+        return top_of(node)
+
     def is_scalar(self, place: KeyPath) -> bool:
         """Return whether no list and no mapping stands at ``place``."""
         return isinstance(self.node(place), yaml.ScalarNode)
@@ -192,7 +202,7 @@ def _documents(path: str, text: str, problems: Problems, scope: Scope) -> tuple[
     return tuple(found)
 
 
-def top_of(root: yaml.Node) -> dict[str, object]:
+def top_of(root: yaml.Node) -> dict[str, str]:
     """Return the texts at the top of a document; empty if it is no mapping."""
     if not isinstance(root, yaml.MappingNode):
         return {}
