@@ -14,6 +14,7 @@ from harness.catalogue import KnownDefect
 from harness.cluster.kind.installation import installation
 from harness.cluster.profiles import DEFAULT, Profile, profile, profile_names
 from harness.cluster.profiles.reading import INSTALL, has_section
+from harness.lint import Kind, kinds
 from tools.terminal import svg
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +97,22 @@ def _report(report: str) -> str:
     return f"[{report.partition('/')[2]}](https://github.com/{place})"
 
 
+def findings() -> str:
+    """Return a section for each kind of finding of lint, after a table of all."""
+    rows = [
+        f"| [{item.id}](#{item.id}) | {item.level} | {item.title} |" for item in kinds().values()
+    ]
+    head = ("| finding | level | |", "|---|---|---|")
+    return "\n".join((*head, *rows, *map(_finding, kinds().values())))
+
+
+def _finding(item: Kind) -> str:
+    ids = ", ".join(f"[{name}](requirements.md)" for name in item.requirements)
+    about = f"{item.level.capitalize()}{', ' if ids else ''}{ids}."
+    parts = (f"{item.title}. {item.why}", f"{item.mend}", f"```yaml\n{item.example.strip()}\n```")
+    return f"\n### {item.id}\n\n{about} " + "\n\n".join(parts)
+
+
 def failure() -> str:
     """Return the failure that the README shows as a picture, as text."""
     text = (ROOT / CELL).read_text(encoding="utf-8")
@@ -110,6 +127,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "CNI profiles": ("docs/real-clusters.md", profiles),
     "requirements": ("docs/requirements.md", requirements),
     "known defects": ("docs/defects.md", defects),
+    "findings": ("docs/lint.md", findings),
 }
 
 

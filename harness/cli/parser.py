@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     verbs = made.add_subparsers(title="verbs", metavar="VERB", required=True)
     _add_scenario_verbs(verbs)
     _add_matrix_verb(verbs)
+    _add_lint_verb(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
@@ -135,6 +136,41 @@ def _add_matrix_verb(verbs: Any) -> None:
         default=[],
         help="only pairs with an end in this namespace",
     )
+
+
+def _add_lint_verb(verbs: Any) -> None:
+    text = "print what is probably wrong with the policies of an application"
+    lint = _verb(verbs, "lint", "lint", text)
+    lint.add_argument(
+        "paths", metavar="PATH", nargs="+", help="files or folders with manifests; - is stdin"
+    )
+    lint.add_argument(
+        "-n",
+        "--default-namespace",
+        metavar="NAME",
+        default="default",
+        help="the namespace of objects that name none (default)",
+    )
+    lint.add_argument(
+        "--level",
+        choices=("error", "warning", "note"),
+        default="warning",
+        help="findings of this level and above are printed, and exit with 1 (warning)",
+    )
+    lint.add_argument(
+        "--format", choices=("text", "json", "sarif", "github"), default="text", help="(text)"
+    )
+    for name, text in (("select", "only these findings"), ("ignore", "none of these findings")):
+        lint.add_argument(f"--{name}", metavar="ID,ID", action="append", default=[], help=text)
+    for name, what in (("pod", "pods"), ("service", "Services")):
+        lint.add_argument(
+            f"--{name}-range",
+            dest=f"{name}_ranges",
+            metavar="CIDR",
+            action="append",
+            default=[],
+            help=f"a range of addresses of {what} (default: the usual ones)",
+        )
 
 
 def _add_generate_verb(verbs: Any) -> None:

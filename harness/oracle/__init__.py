@@ -14,14 +14,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from harness.model import Probe, State
+from harness.model import ContainerPort, Pod, Probe, State
 from harness.oracle.layers import Policies
 from harness.oracle.network_policy import NetworkPolicies, selects
-from harness.oracle.notes import notes
+from harness.oracle.notes import near_labels, notes
 from harness.oracle.path import Path
 from harness.oracle.rulings import Judgement, Prediction, Ruling
 from harness.oracle.topology import NO_FACTS, Facts, Topology
-from harness.policy import Effect, effect_of, may_act_on
+from harness.policy import (
+    Direction,
+    Effect,
+    NetworkPolicy,
+    Peer,
+    PolicyPort,
+    effect_of,
+    may_act_on,
+)
 
 __all__ = [
     "NO_FACTS",
@@ -31,6 +39,7 @@ __all__ = [
     "Judgement",
     "Prediction",
     "Ruling",
+    "near_labels",
     "selects",
 ]
 
@@ -66,6 +75,21 @@ class Judge:
                 if may_act_on(manifest, pod.namespace):
                     return f"{manifest} may affect {pod.ref}, and its meaning is not known"
         return None
+
+    def isolating(self, direction: Direction, pod: Pod) -> tuple[NetworkPolicy, ...]:
+        """Return the NetworkPolicies that isolate a pod in a direction."""
+        return self._network_policies.isolating(direction, pod)
+
+    def matched(self, home: str, peer: Peer) -> tuple[Pod, ...]:
+        """Return the pods that a peer matches by its selectors, in a policy of ``home``.
+
+        The DNS server that every cluster has is one of them.
+        """
+        return self._network_policies.matched(home, peer)
+
+    def matching_ports(self, port: PolicyPort, pod: Pod) -> tuple[ContainerPort, ...]:
+        """Return the ports of a pod that an entry of ``ports`` matches."""
+        return self._network_policies.matching_ports(port, pod)
 
     def notes(self, probe: Probe) -> tuple[str, ...]:
         """Return notes about policies that almost apply, one per line."""

@@ -9,7 +9,7 @@ import functools
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.model import Family, NodeRef, Pod, PodRef
+from harness.model import ContainerPort, Family, NodeRef, Pod, PodRef
 from harness.oracle.layers import Action, Clause, Layer, Match, ends
 from harness.oracle.rulings import Tri, all_of, any_of
 from harness.oracle.topology import AskedPort, Flow, Party, Topology
@@ -72,6 +72,19 @@ class NetworkPolicies:
             for rule in policy.ingress
             for peer in rule.peers
         )
+
+    def matched(self, home: str, peer: Peer) -> tuple[Pod, ...]:
+        """Return the pods that a peer matches by its selectors, in a policy of ``home``."""
+        if peer.ip_block is not None:
+            return ()
+        ends = ((pod, (self._topology.party(pod), Family.V4)) for pod in self._topology.state.pods)
+        return tuple(pod for pod, end in ends if _peer(self._topology, home, peer, end).value)
+
+    def matching_ports(self, port: PolicyPort, pod: Pod) -> tuple[ContainerPort, ...]:
+        """Return the ports of a pod that an entry of ``ports`` matches."""
+        end = self._topology.party(pod)
+        asked = ((item, AskedPort(item.number, item.protocol, Family.V4)) for item in pod.ports)
+        return tuple(item for item, to in asked if _port(port, Flow(end, end, to)).value)
 
     def _of(self, policy: NetworkPolicy, direction: Direction) -> tuple[Clause, ...]:
         """Return the clauses of a policy, which are the same for every pod that it isolates."""

@@ -82,14 +82,14 @@ def _selects_nobody(
         return
     line = f"{policy} selects {policy.pod_selector}: no pod"
     for other in _pods(topology, policy):
-        labels = _near_labels(policy.pod_selector, other.labels)
+        labels = near_labels(policy.pod_selector, other.labels)
         if labels is not None:
             line += f"; {other.ref} has {labels}"
             break
     yield line
 
 
-def _near_labels(selector: LabelSelector, labels: Mapping[str, str]) -> str | None:
+def near_labels(selector: LabelSelector, labels: Mapping[str, str]) -> str | None:
     """Return the labels that the selector probably means, or None if there are none."""
     near = []
     for term in selector.requirements:

@@ -71,17 +71,18 @@ def _fenced(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Annotation:
-    """An error at a place in a file; an empty ``location`` is none."""
+class Annotation:
+    """A message at a place in a file; an empty ``location`` is none."""
 
     location: str
     title: str
     message: str
+    level: str = "error"
 
     def __str__(self) -> str:
         properties = {**_place(self.location), "title": self.title}
         words = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
-        return f"::error {words}::{_data(self.message)}"
+        return f"::{self.level} {words}::{_data(self.message)}"
 
 
 def workflow_commands(results: Results) -> tuple[str, ...]:
@@ -89,34 +90,34 @@ def workflow_commands(results: Results) -> tuple[str, ...]:
     found = list(_annotations(results))
     if len(found) > MOST_ANNOTATIONS:
         rest = len(found) - MOST_ANNOTATIONS + 1
-        more = _Annotation("", "netpol", f"... and {counted(rest, 'more error')}")
+        more = Annotation("", "netpol", f"... and {counted(rest, 'more error')}")
         found = [*found[: MOST_ANNOTATIONS - 1], more]
     return tuple(map(str, found))
 
 
-def _annotations(results: Results) -> Iterator[_Annotation]:
+def _annotations(results: Results) -> Iterator[Annotation]:
     if results.run.refusal:
-        yield _Annotation("", "netpol: no step ran", results.run.refusal)
+        yield Annotation("", "netpol: no step ran", results.run.refusal)
     for step in results.steps:
         if step.has_failed:
             yield from _of_step(step)
 
 
-def _of_step(step: StepRecord) -> Iterator[_Annotation]:
+def _of_step(step: StepRecord) -> Iterator[Annotation]:
     found = [
-        _Annotation(cell.location, cell.pair, f"{observed(cell)}\n{cell.reasons}".strip())
+        Annotation(cell.location, cell.pair, f"{observed(cell)}\n{cell.reasons}".strip())
         for cell in step.cells
         if cell.is_odd
     ]
     for watch in step.watched:
         if watch.failed or watch.silent:
-            found.append(_Annotation(watch.location, f"watched {watch.pair}", sentence(step)))
+            found.append(Annotation(watch.location, f"watched {watch.pair}", sentence(step)))
     for start in step.started:
         if start.failed or start.silent:
-            found.append(_Annotation(start.location, start.pair, sentence(step)))
+            found.append(Annotation(start.location, start.pair, sentence(step)))
     if not found:
         place = f"{step.file}:{step.line}:1"
-        found.append(_Annotation(place, step.step, step.message or sentence(step)))
+        found.append(Annotation(place, step.step, step.message or sentence(step)))
     yield from found
 
 
