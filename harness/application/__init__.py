@@ -1,10 +1,10 @@
 """An application as its manifests describe it: workloads, Services and policies with positions.
 
 ``read`` takes files, folders and texts as they are, and returns an Application. Objects that
-change no connection are counted and ignored. ``files`` finds the files, ``part`` takes typed
-values out of objects, ``workloads`` and ``services`` read their kinds, ``remarks`` finds what
-authors tell netpol, ``reading`` puts all together. ``state`` gives each workload its pods, and
-the application as a State.
+change no connection are counted and ignored. ``files`` finds the files, also those of a git
+revision (``revisions``), ``part`` takes typed values out of objects, ``workloads`` and
+``services`` read their kinds, ``remarks`` finds what authors tell netpol, ``reading`` puts all
+together. ``state`` gives each workload its pods, and the application as a State.
 """
 
 from harness.application.reading import read

@@ -1,17 +1,20 @@
 """Which files the paths of a person stand for, and their texts.
 
 A folder stands for the manifests in it and below. Helm charts are left out, since their templates
-are not YAML; so are hidden folders. Links to folders are not followed.
+are not YAML; so are hidden folders. Links to folders are not followed. A path may be one in a git
+revision.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from pathlib import Path, PurePath
+from typing import BinaryIO, TypeVar
 
+from harness.application import revisions
+from harness.application.revisions import Revision
 from harness.documents.objects import ENDINGS
 from harness.documents.problems import Problems
 from harness.documents.text import decoded, read_text
@@ -22,6 +25,7 @@ STDIN = "-"
 _SHOWN_STDIN = "stdin"
 _CHART = "Chart.yaml"
 _MOST_FILES = 5_000
+_Path = TypeVar("_Path", bound=PurePath)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +52,76 @@ def texts(
 
     Files that cannot be read are recorded, and those that ``admits`` refuses.
     """
-    seen: set[Path] = set()
+    count = 0
+    for item in _named(paths, stdin, problems, admits):
+        count += isinstance(item, Text)
+        if count > _MOST_FILES:
+            raise UsageError(f"the paths name over {_MOST_FILES:,} files", "name fewer")
+        yield item
+
+
+def _named(
+    paths: Sequence[str], stdin: BinaryIO, problems: Problems, admits: Callable[[Path], bool]
+) -> Iterator[Text | LeftOut]:
+    seen: set[str] = set()
     for name in paths:
         if name == STDIN:
             text = decoded(_SHOWN_STDIN, _content(stdin), problems)
             if text is not None:
                 yield Text(_SHOWN_STDIN, text, named=True)
-            continue
-        path = Path(name)
-        found = _below(path) if path.is_dir() else iter([path])
-        for item in found:
-            if isinstance(item, LeftOut):
-                yield item
-            elif item.absolute() not in seen:
-                seen.add(item.absolute())
-                if len(seen) > _MOST_FILES:
-                    raise UsageError(f"the paths name over {_MOST_FILES:,} files", "name fewer")
-                text = _text(item, problems, admits)
-                if text is not None:
-                    yield Text(display(item), text, named=item == path)
+        elif revisions.is_revision(name):
+            yield from _of_revision(revisions.revision(name), seen, problems)
+        else:
+            yield from _of_disk(Path(name), seen, problems, admits)
+
+
+def _of_disk(
+    path: Path, seen: set[str], problems: Problems, admits: Callable[[Path], bool]
+) -> Iterator[Text | LeftOut]:
+    """Yield what is at a path and below; ``seen`` are files that were read before."""
+    walked = ((Path(at), inner, names) for at, inner, names in os.walk(path, onerror=_refuse))
+    for item in _below(walked, display) if path.is_dir() else [path]:
+        if isinstance(item, LeftOut):
+            yield item
+        elif str(item.absolute()) not in seen:
+            seen.add(str(item.absolute()))
+            text = _text(item, problems, admits)
+            if text is not None:
+                yield Text(display(item), text, named=item == path)
+
+
+def _of_revision(
+    revision: Revision, seen: set[str], problems: Problems
+) -> Iterator[Text | LeftOut]:
+    found = (
+        [blob.path for blob in revision.blobs]
+        if revision.is_file
+        else _below(revision.walk(), revision.shown)
+    )
+    wanted = []
+    for item in found:
+        if isinstance(item, LeftOut):
+            yield item
+        elif revision.shown(item) not in seen:
+            seen.add(revision.shown(item))
+            wanted.append(item)
+    size = MOST_BYTES // (1024 * 1024)
+    read = []
+    for blob in revision.at(wanted):
+        shown = revision.shown(blob.path)
+        if blob.is_link:
+            yield LeftOut(Location(shown, 1, 1), "a link is not followed in a revision")
+        elif blob.size > MOST_BYTES:
+            fact = f"{shown} has more than {size} MiB"
+            problems.add(Location(shown, 1, 1), fact, "split it, or name a smaller file")
+        else:
+            read.append(blob)
+    if len(read) > _MOST_FILES:
+        raise UsageError(f"the paths name over {_MOST_FILES:,} files", "name fewer")
+    for blob, content in zip(read, revisions.contents(read), strict=True):
+        text = decoded(revision.shown(blob.path), content, problems)
+        if text is not None:
+            yield Text(revision.shown(blob.path), text, named=revision.is_file)
 
 
 def _content(stdin: BinaryIO) -> bytes:
@@ -85,19 +140,22 @@ def _text(path: Path, problems: Problems, admits: Callable[[Path], bool]) -> str
     return read_text(path, here, problems, "the current folder")
 
 
-def _below(folder: Path) -> Iterator[Path | LeftOut]:
-    """Yield the manifests in a folder and below, sorted by path, and what is left out."""
-    for place, folders, files in os.walk(folder, onerror=_refuse):
-        here = Path(place)
+def _below(
+    walked: Iterable[tuple[_Path, list[str], list[str]]], shown: Callable[[_Path], str]
+) -> Iterator[_Path | LeftOut]:
+    """Yield the manifests in a folder and below, sorted by path, and what is left out.
+
+    ``walked`` are the folders with the names in them; names that are removed are not walked.
+    """
+    for here, folders, files in walked:
         if _CHART in files:
-            chart = display(here / _CHART)
-            why = f"a Helm chart is left out; `helm template {display(here)} | netpol ... -`"
-            yield LeftOut(Location(chart, 1, 1), f"{why} reads it")
+            why = f"a Helm chart is left out; `helm template {shown(here)} | netpol ... -`"
+            yield LeftOut(Location(shown(here / _CHART), 1, 1), f"{why} reads it")
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if Path(name).suffix.lower() in ENDINGS and not name.startswith("."):
+            if PurePath(name).suffix.lower() in ENDINGS and not name.startswith("."):
                 yield here / name
 
 
