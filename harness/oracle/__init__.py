@@ -19,7 +19,7 @@ from harness.oracle.layers import Policies
 from harness.oracle.network_policy import NetworkPolicies, selects
 from harness.oracle.notes import near_labels, notes
 from harness.oracle.path import Path
-from harness.oracle.rulings import Judgement, Prediction, Ruling
+from harness.oracle.rulings import Decider, Judgement, Prediction, Ruling
 from harness.oracle.topology import NO_FACTS, Facts, Topology
 from harness.policy import (
     Direction,
@@ -33,6 +33,7 @@ from harness.policy import (
 
 __all__ = [
     "NO_FACTS",
+    "Decider",
     "Explanation",
     "Facts",
     "Judge",

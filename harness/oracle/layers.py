@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from harness.model import Pod, PodRef
-from harness.oracle.rulings import Judgement, Ruling, Tri, both, indented
+from harness.oracle.rulings import Decider, Judgement, Ruling, Tri, both, indented
 from harness.oracle.topology import Flow, Party
 from harness.policy import Direction
 
@@ -49,12 +49,13 @@ class Clause:
     """What a layer does with matching connections.
 
     ``label`` names the rule of an object. A clause without a label comes from the API itself,
-    and its match contains the whole reason.
+    and its match contains the whole reason. ``by`` is what decides if the clause does.
     """
 
     action: Action
     match: Callable[[Flow], Match]
     label: str = ""
+    by: Decider | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +119,13 @@ def _taken(
     ``misses`` are the reasons why earlier clauses do not match, for a denial without a label.
     """
     reason = f"{head} {_DONE_BY[clause.action]} {line}" if clause.label else f"{head} {line}"
+    by = (clause.by,) if clause.by else ()
     match clause.action:
         case Action.ALLOW:
-            return Judgement(Ruling.ALLOWED, (reason,))
+            return Judgement(Ruling.ALLOWED, (reason,), by=by)
         case Action.DENY:
             why = () if clause.label else tuple(indented(misses))
-            return Judgement(Ruling.DENIED, (reason, *why))
+            return Judgement(Ruling.DENIED, (reason, *why), by=by)
         case Action.PASS:
             return _after(reason, pass_on())
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.model import ContainerPort, Family, NodeRef, Pod, PodRef
 from harness.oracle.layers import Action, Clause, Layer, Match, ends
-from harness.oracle.rulings import Tri, all_of, any_of
+from harness.oracle.rulings import Decider, Ruling, Tri, all_of, any_of
 from harness.oracle.topology import AskedPort, Flow, Party, Topology
 from harness.policy import (
     Direction,
@@ -59,10 +59,16 @@ class NetworkPolicies:
         isolating = self.isolating(direction, pod)
         if not isolating:
             return Layer(head, (), f"not isolated (no policy selects it for {direction})")
-        head += f" isolated by {', '.join(str(policy) for policy in isolating)};"
-        own_node = Clause(Action.ALLOW, functools.partial(_own_node, direction))
+        names = tuple(str(policy) for policy in isolating)
+        head += f" isolated by {', '.join(names)};"
+        own_node = Clause(
+            Action.ALLOW,
+            functools.partial(_own_node, direction),
+            by=Decider(direction, Ruling.ALLOWED),
+        )
         rules = [clause for policy in isolating for clause in self._of(policy, direction)]
-        return Layer(head, (own_node, *rules, _ISOLATED), "")
+        isolated = Clause(Action.DENY, _no_rule, by=Decider(direction, Ruling.DENIED, names))
+        return Layer(head, (own_node, *rules, isolated), "")
 
     def names(self, policy: NetworkPolicy, source: Party) -> bool:
         """Return whether an ingress rule selects the source as a peer."""
@@ -101,7 +107,8 @@ class NetworkPolicies:
         for number, rule in enumerate(rules, 1):
             match = _RuleMatch(self._topology, policy.namespace, rule, direction)
             label = f"{policy}, {direction.lower()} rule {number}"
-            yield Clause(Action.ALLOW, match, label)
+            by = Decider(direction, Ruling.ALLOWED, (str(policy),), number)
+            yield Clause(Action.ALLOW, match, label, by)
 
 
 def _own_node(direction: Direction, flow: Flow) -> Match:
@@ -115,7 +122,10 @@ def _own_node(direction: Direction, flow: Flow) -> Match:
 
 
 _NOT_OWN_NODE = Match(False, "")
-_ISOLATED = Clause(Action.DENY, lambda flow: Match(True, f"no rule allows {flow}"))
+
+
+def _no_rule(flow: Flow) -> Match:
+    return Match(True, f"no rule allows {flow}")
 
 
 class _RuleMatch:

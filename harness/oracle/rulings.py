@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model import Verdict
+from harness.policy import Direction
 
 Tri = bool | None
 """True, False, or None for what the API does not say (Kleene's logic)."""
@@ -21,15 +22,31 @@ class Ruling(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Decider:
+    """What decides on one end of a connection.
+
+    ``policies`` are the policy whose rule number ``rule`` decides, or those that isolate the end
+    while no rule allows. There is none if the API itself decides.
+    """
+
+    direction: Direction
+    ruling: Ruling
+    policies: tuple[str, ...] = ()
+    rule: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """A ruling and its reasons, one per line; details are indented.
 
-    ``undefined`` says what the API leaves open, if that decides the ruling.
+    ``undefined`` says what the API leaves open, if that decides the ruling. ``by`` is what
+    decides; an end that no policy isolates has no entry.
     """
 
     ruling: Ruling
     reasons: tuple[str, ...] = ()
     undefined: str | None = None
+    by: tuple[Decider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +92,12 @@ def both(first: Judgement, second: Judgement) -> Judgement:
     """Return the combined ruling of two ends: both must allow, and one denial decides (R61)."""
     rulings = (first.ruling, second.ruling)
     reasons = first.reasons + second.reasons
+    by = first.by + second.by
     if Ruling.DENIED in rulings:
-        return Judgement(Ruling.DENIED, reasons)
+        return Judgement(Ruling.DENIED, reasons, by=by)
     if Ruling.UNDEFINED in rulings:
-        return Judgement(Ruling.UNDEFINED, reasons, first.undefined or second.undefined)
-    return Judgement(Ruling.ALLOWED, reasons)
+        return Judgement(Ruling.UNDEFINED, reasons, first.undefined or second.undefined, by)
+    return Judgement(Ruling.ALLOWED, reasons, by=by)
 
 
 def agree(readings: Sequence[tuple[str, Judgement]], cause: str) -> Judgement:

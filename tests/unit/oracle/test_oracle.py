@@ -39,8 +39,8 @@ from harness.model import (
     State,
     Verdict,
 )
-from harness.oracle import Facts, Judge
-from harness.policy import faults
+from harness.oracle import Decider, Facts, Judge, Ruling
+from harness.policy import Direction, faults
 from harness.report import explained
 
 SERVED = tuple(
@@ -570,6 +570,29 @@ def test_both_ends_must_allow_R49_R61() -> None:  # noqa: N802
     check(replace(F0, policies=(out, shut)), "TIMEOUT: x/a -> y/a:80")
     let_x = policy("{ingress: [{from: [{namespaceSelector: {matchLabels: {ns: x}}}]}]}", "y")
     check(replace(F0, policies=(out, let_x)), "allowed: x/a -> y/a:80\nTIMEOUT: z/a -> y/a:80")
+
+
+def test_what_decides_at_each_end() -> None:
+    leave = policy("{podSelector: {matchLabels: {pod: a}}, egress: [{}]}", name="leave")
+    enter = policy(
+        "{podSelector: {}, ingress: [{ports: [{port: 9}]}, {ports: [{port: 80}]}]}", "y", "enter"
+    )
+    deny = policy("{podSelector: {}}", "y", "deny")
+    state = replace(fixture(), policies=(leave, enter, deny))
+
+    def by(text: str) -> tuple[Decider, ...]:
+        return Judge(state).predict(probe(text)).judgement.by
+
+    out = Decider(Direction.EGRESS, Ruling.ALLOWED, ("NetworkPolicy x/leave",), 1)
+    assert by("x/b -> x/c:80") == ()
+    assert by("x/a -> x/c:80") == (out,)
+    assert by("x/a -> y/b:80") == (
+        out,
+        Decider(Direction.INGRESS, Ruling.ALLOWED, ("NetworkPolicy y/enter",), 2),
+    )
+    both = ("NetworkPolicy y/enter", "NetworkPolicy y/deny")
+    assert by("x/b -> y/b:81") == (Decider(Direction.INGRESS, Ruling.DENIED, both),)
+    assert by("node/1 -> y/a:81") == (Decider(Direction.INGRESS, Ruling.ALLOWED),)
 
 
 def test_an_except_is_no_deny_R31_R60() -> None:  # noqa: N802

@@ -365,7 +365,7 @@ MUTATIONS = {
     "one end is enough": ("if Ruling.DENIED in rulings:", "if set(rulings) == {Ruling.DENIED}:"),
     "isolated by all": ("                and direction in policy.policy_types\n", ""),
     "isolated everywhere": ("if policy.namespace == pod.namespace\n", "if True\n"),
-    "nobody is isolated": ("(own_node, *rules, _ISOLATED)", "(own_node, *rules)"),
+    "nobody is isolated": ("(own_node, *rules, isolated)", "(own_node, *rules)"),
     "every node exempt": ("peer.node == subject.pod.node:", "True:"),
     "no node exempt": ("peer.node == subject.pod.node:", "False:"),
     "peer or port": ("all_of((by_peer.value, by_port.value))", "any_of((by_peer.value, False))"),
