@@ -43,6 +43,7 @@ docs/real-clusters
 docs/embedded-cluster
 docs/results
 docs/applications
+docs/difference
 ```
 
 ```{toctree}

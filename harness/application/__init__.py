@@ -7,6 +7,7 @@ revision (``revisions``), ``part`` takes typed values out of objects, ``workload
 together. ``state`` gives each workload its pods, and the application as a State.
 """
 
+from harness.application.files import exists
 from harness.application.reading import read
 from harness.application.values import (
     Application,
@@ -38,5 +39,6 @@ __all__ = [
     "Role",
     "Workload",
     "WorkloadKind",
+    "exists",
     "read",
 ]

@@ -45,6 +45,13 @@ class LeftOut:
     why: str
 
 
+def exists(name: str) -> bool:
+    """Return whether a path stands for something. Raises UsageError for an unknown revision."""
+    if name == STDIN:
+        return True
+    return revisions.exists(name) if revisions.is_revision(name) else Path(name).exists()
+
+
 def texts(
     paths: Sequence[str], stdin: BinaryIO, problems: Problems, admits: Callable[[Path], bool]
 ) -> Iterator[Text | LeftOut]:

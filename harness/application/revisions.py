@@ -32,7 +32,8 @@ _FILE, _PROGRAM, _LINK = "100644", "100755", "120000"
 
 def is_revision(name: str) -> bool:
     """Return whether a name stands for files of a revision; an existing file goes first."""
-    return ":" in name and not os.path.lexists(name)
+    is_path = name.startswith(("/", "./", "../"))
+    return ":" in name and not is_path and not os.path.lexists(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,22 @@ class Revision:
             left += [posixpath.join(place, name) for name in reversed(names)]
 
 
+def exists(name: str) -> bool:
+    """Return whether a revision has files at a path. Raises UsageError without the revision."""
+    return bool(_listed(name)[0].blobs)
+
+
 def revision(name: str) -> Revision:
     """Return the files that a name like ``HEAD~1:k8s`` stands for. Raises UsageError."""
+    found, commit = _listed(name)
+    if not found.blobs:
+        fact = f"there is no {found.path or 'file'} in {found.name}"
+        raise UsageError(fact, _near_path(commit, found.path))
+    return found
+
+
+def _listed(name: str) -> tuple[Revision, str]:
+    """Return the files at a path of a revision, and its commit."""
     called, _, written = name.partition(":")
     if not called or called.startswith("-"):
         fact = f"{name!r} is no file, and has no git revision before the colon"
@@ -100,10 +115,7 @@ def revision(name: str) -> Revision:
     path = _from_top(written, top, name)
     words = ["ls-tree", "-r", "-z", "--long", "--full-tree", commit]
     listed = _git([*words, "--", path] if path else words, most_bytes=_MOST_LISTED_BYTES)
-    blobs = tuple(_blobs(listed))
-    if not blobs:
-        raise UsageError(f"there is no {path or 'file'} in {called}", _near_path(commit, path))
-    return Revision(called, path, blobs)
+    return Revision(called, path, tuple(_blobs(listed))), commit
 
 
 def contents(blobs: Sequence[Blob]) -> Iterator[bytes]:

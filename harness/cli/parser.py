@@ -41,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     _add_scenario_verbs(verbs)
     _add_matrix_verb(verbs)
     _add_lint_verb(verbs)
+    _add_diff_verb(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
@@ -99,29 +100,62 @@ def _add_matrix_verb(verbs: Any) -> None:
     matrix.add_argument(
         "paths", metavar="PATH", nargs="+", help="files or folders with manifests; - is stdin"
     )
-    matrix.add_argument(
-        "-n",
-        "--default-namespace",
-        metavar="NAME",
-        default="default",
-        help="the namespace of objects that name none (default)",
-    )
+    _add_default_namespace(matrix)
     matrix.add_argument(
         "--format",
         choices=("text", "markdown", "json", "csv", "dot"),
         default="text",
         help="(text)",
     )
-    packets = matrix.add_argument_group("packets")
-    packets.add_argument(
-        "--packets",
-        action="store_true",
-        help="also send packets on the embedded cluster, and compare; exit 1 if a pair disagrees",
+    text = "also send packets on the embedded cluster, and compare; exit 1 if a pair disagrees"
+    _add_packets(matrix, text)
+    _add_cut(matrix)
+
+
+def _add_diff_verb(verbs: Any) -> None:
+    text = "print which connections differ between two versions of an application"
+    diff = _verb(verbs, "diff", "diff", text)
+    versions = "a folder, a file, - for stdin, or files of a git revision: HEAD~1:k8s"
+    diff.add_argument("old", metavar="OLD", help=f"the version before: {versions}")
+    diff.add_argument("new", metavar="NEW", help="the version after")
+    diff.add_argument(
+        "--path",
+        dest="paths",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="only this path below both; they are folders or git revisions then",
     )
+    _add_default_namespace(diff)
+    formats = ("text", "markdown", "json")
+    diff.add_argument("--format", choices=formats, default="text", help="(text)")
+    text = "also send packets for what changed, in both versions, on the embedded cluster"
+    _add_packets(diff, text)
+    _add_cut(diff)
+    diff.epilog = (
+        "Exits with 0 if no connection differs, with 1 if one does, with 2 for a version that is "
+        "not there, with 3 if packets give no verdict, and with 4 for an invalid manifest."
+    )
+
+
+def _add_default_namespace(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "-n",
+        "--default-namespace",
+        metavar="NAME",
+        default="default",
+        help="the namespace of objects that name none (default)",
+    )
+
+
+def _add_packets(verb: argparse.ArgumentParser, text: str) -> None:
+    packets = verb.add_argument_group("packets")
+    packets.add_argument("--packets", action="store_true", help=text)
     _DEFECT.add(packets.add_argument)
-    cut = matrix.add_argument_group(
-        "cut", "each may be given several times; * stands for any text"
-    )
+
+
+def _add_cut(verb: argparse.ArgumentParser) -> None:
+    cut = verb.add_argument_group("cut", "each may be given several times; * stands for any text")
     cut.add_argument(
         "--from", dest="sources", metavar="NAME", action="append", default=[], help="only from it"
     )

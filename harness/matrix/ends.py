@@ -14,7 +14,6 @@ from harness.model import (
     Destination,
     ExternalRef,
     NodePortRef,
-    Pod,
     PodRef,
     Probe,
     Protocol,
@@ -69,14 +68,16 @@ def probes(row: Row, column: Column) -> tuple[Probe, ...]:
 
 def rows(workloads: Sequence[Deployed], hosts: Outside) -> tuple[Row, ...]:
     """Return the sources: workloads with pods, and hosts outside."""
-    found = [
-        Row(item.title, tuple(pod.ref for pod in _different(item)), item.workload)
-        for item in workloads
-        if item.pods
-    ]
+    found = [row_of(item) for item in workloads if item.pods]
     for host, title in zip(hosts.hosts, hosts.titles, strict=True):
         found.append(Row(title, (ExternalRef(host.name),)))
     return tuple(found)
+
+
+def row_of(item: Deployed) -> Row:
+    """Return a workload with pods as a source: the pods that policies can tell apart."""
+    pods = item.pods if item.workload.kind is WorkloadKind.STATEFUL_SET else item.pods[:1]
+    return Row(item.title, tuple(pod.ref for pod in pods), item.workload)
 
 
 def columns(
@@ -84,57 +85,60 @@ def columns(
 ) -> tuple[Column, ...]:
     """Return the destinations: ports of workloads, of Services, of DNS, and of hosts outside."""
     return (
-        *_of_workloads(workloads),
-        *_of_services(application.services),
-        *_of_dns(),
+        *(column for item in workloads if item.pods for column in of_workload(item)),
+        *of_services(application.services),
+        *of_dns(),
         *_of_outside(hosts),
     )
 
 
-def _different(item: Deployed) -> tuple[Pod, ...]:
-    """Return the pods that policies can tell apart."""
-    if item.workload.kind is WorkloadKind.STATEFUL_SET:
-        return item.pods
-    return item.pods[:1]
+def of_workload(item: Deployed) -> Iterator[Column]:
+    """Yield the ports that a workload with pods declares."""
+    for port in item.workload.ports:
+        suffix = port_suffix(port.number, port.protocol)
+        yield port_of(item, (port.number, port.protocol), suffix, port.name)
 
 
-def _of_workloads(workloads: Sequence[Deployed]) -> Iterator[Column]:
-    for item in workloads:
-        is_set = item.workload.kind is WorkloadKind.STATEFUL_SET
-        pods = item.pods if is_set else item.pods[-1:]
-        for port in item.workload.ports if pods else ():
-            ends = tuple(Destination(pod.ref, port.number, port.protocol) for pod in pods)
-            title = f"{item.title}{_port(port.number, port.protocol)}"
-            yield Column(title, ends, ends, item.workload, port.name)
+def port_of(
+    item: Deployed, port: tuple[int, Protocol], suffix: str, name: str | None = None
+) -> Column:
+    """Return a port of a workload with pods as a destination."""
+    is_set = item.workload.kind is WorkloadKind.STATEFUL_SET
+    pods = item.pods if is_set else item.pods[-1:]
+    ends = tuple(Destination(pod.ref, *port) for pod in pods)
+    return Column(f"{item.title}{suffix}", ends, ends, item.workload, name)
 
 
-def _of_services(services: Iterable[AppService]) -> Iterator[Column]:
+def of_services(services: Iterable[AppService]) -> Iterator[Column]:
+    """Yield the ports of Services that have an address, and endpoints in the manifests."""
     for item in services:
         if modelled(item) is None or item.reach is Reach.HEADLESS:
             continue
         ref = ServiceRef(item.namespace, item.name)
         node = NodePortRef(item.namespace, item.name, 1)
         for port in item.ports:
-            title = f"{ref}{_port(port.number, port.protocol)}"
+            title = f"{ref}{port_suffix(port.number, port.protocol)}"
             inside = (Destination(ref, port.number, port.protocol),)
             through = (Destination(node, port.number, port.protocol),)
             is_open = item.reach in _NODE_PORTS
             yield Column(title, inside, through if is_open else (), item, port.name)
 
 
-def _of_dns() -> Iterator[Column]:
+def of_dns() -> Iterator[Column]:
+    """Yield the ports of the cluster's DNS."""
     for protocol in (Protocol.UDP, Protocol.TCP):
-        yield Column(f"DNS{_port(53, protocol)}", (Destination(_DNS, 53, protocol),))
+        yield Column(f"DNS{port_suffix(53, protocol)}", (Destination(_DNS, 53, protocol),))
 
 
 def _of_outside(hosts: Outside) -> Iterator[Column]:
     for host, title in zip(hosts.hosts, hosts.titles, strict=True):
         for port in host.ports:
             end = Destination(ExternalRef(host.name), port.number, port.protocol)
-            yield Column(f"{title}{_port(port.number, port.protocol)}", (end,))
+            yield Column(f"{title}{port_suffix(port.number, port.protocol)}", (end,))
 
 
-def _port(number: int, protocol: Protocol) -> str:
+def port_suffix(number: int, protocol: Protocol) -> str:
+    """Return what follows the name of the owner of a port in a title."""
     return f":{number}" if protocol is Protocol.TCP else f":{number}/{protocol}"
 
 

@@ -61,12 +61,14 @@ def judged(application: Application, cut: Cut = ALL) -> Matrix:
 def cell_of(judge: oracle.Judge, row: Row, column: Column) -> Cell | None:
     """Return what the oracle says about a pair; None if it has no meaning."""
     asked = probes(row, column)
-    found = [_word(judge.predict(probe)) for probe in asked]
+    predictions = [judge.predict(probe) for probe in asked]
+    found = [_word(prediction) for prediction in predictions]
     if not found:
         return None
     words = {word for word, _ in found}
     if len(words) == 1:
-        return Cell(row.title, column.title, *found[0], asked)
+        by = predictions[0].judgement.by
+        return Cell(row.title, column.title, *found[0], asked, by=by)
     reasons = tuple(f"{probe}: {word}" for probe, (word, _) in zip(asked, found, strict=True))
     return Cell(row.title, column.title, Word.DIFFERS, reasons, asked)
 

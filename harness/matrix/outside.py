@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.model import ContainerPort, External, Manifest, Protocol
 from harness.policy import NetworkPolicy, parsed, placeholder
 
-_MOST_BLOCKS = 8
+MOST_BLOCKS = 8
 _ELSEWHERE = ("203.0.113.77", "198.51.100.77", "192.0.2.77", "9.9.9.9", "77.77.77.77")
 _HTTPS = (443, Protocol.TCP)
 
@@ -23,10 +23,11 @@ class Outside:
     left_out: tuple[str, ...] = ()
 
 
-def outside(policies: Sequence[Manifest]) -> Outside:
+def outside(policies: Sequence[Manifest], most_blocks: int = MOST_BLOCKS) -> Outside:
     """Return the hosts outside the cluster that the policies tell apart, over IPv4.
 
-    They listen on the ports to which rules about addresses allow egress, and on 443.
+    At most ``most_blocks`` blocks get a host of their own, the widest first. The hosts listen on
+    the ports to which rules about addresses allow egress, and on 443.
     """
     known = parsed(policies)
     blocks = sorted(set(_blocks(known)), key=lambda block: (block.prefixlen, block))
@@ -35,7 +36,7 @@ def outside(policies: Sequence[Manifest]) -> Outside:
     hosts, titles, left_out = [External("outside", (elsewhere,), ports)], ["outside"], []
     for block in blocks:
         address = _alone(block, blocks)
-        if address is None or len(hosts) > _MOST_BLOCKS:
+        if address is None or len(hosts) > most_blocks:
             left_out.append(str(block))
             continue
         name = f"in-{str(block).replace('.', '-').replace('/', '-')}"

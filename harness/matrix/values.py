@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.application import Ignored, Note
 from harness.model import Probe, State
+from harness.oracle import Decider
 
 
 class Word(enum.StrEnum):
@@ -48,7 +49,7 @@ class Cell:
     """A pair, and why its word is what it is, one reason per line.
 
     ``probes`` are those that the word is about: several if replicas differ. ``packets`` is None
-    as long as no packet was sent.
+    as long as no packet was sent. ``by`` is what decides, unless replicas differ.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Cell:
     reasons: tuple[str, ...] = ()
     probes: tuple[Probe, ...] = ()
     packets: Packets | None = None
+    by: tuple[Decider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,11 @@ def test_what_is_wrong_in_a_file_of_a_revision(repository: Path) -> None:
         ),
         ("main:k8", "there is no k8 in main\nhint: did you mean 'k8s'?"),
         (
+            "main::(top)k8s",
+            "there is no :(top)k8s in main\n"
+            "hint: paths start at the top of the repository; ./ at this folder",
+        ),
+        (
             "main:here/it.yaml",
             "there is no here/it.yaml in main\n"
             "hint: paths start at the top of the repository; ./ at this folder",
