@@ -204,8 +204,11 @@ class _Reading:
             return
         part = Part(source, (), body, f"{kind} {name!r}", self.problems)
         if kind == "Namespace":
+            labels = part.part("metadata").labels("labels")
+            known = self._namespaces.get(name)
+            if known is not None and known.labels == labels:
+                return  # Many files begin with the Namespace of their objects.
             if self._is_new(source, kind, "", name):
-                labels = part.part("metadata").labels("labels")
                 self._namespaces[name] = AppNamespace(name, labels, part.location)
             return
         namespace = self._namespace(part)

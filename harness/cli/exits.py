@@ -24,7 +24,8 @@ exit status:
   0    everything is as expected
   1    a cell is wrong, a denial is unproven, or an object was accepted that
        should be refused; compare: the results differ; lint: findings;
-       diff: connections do
+       diff: connections do;
+       snapshot: tables changed
   2    usage error: an invalid option, or a missing prerequisite
   3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
        lacks what all scenarios need

@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     _add_matrix_verb(verbs)
     _add_lint_verb(verbs)
     _add_diff_verb(verbs)
+    _add_snapshot_verbs(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
@@ -205,6 +206,32 @@ def _add_lint_verb(verbs: Any) -> None:
             default=[],
             help=f"a range of addresses of {what} (default: the usual ones)",
         )
+
+
+def _add_snapshot_verbs(verbs: Any) -> None:
+    text = "write scenario files for an application, from its manifests"
+    importing = _verb(verbs, "import", "snapshots", text)
+    importing.set_defaults(verb="import_")
+    importing.add_argument(
+        "paths", metavar="PATH", nargs="+", help="files or folders with manifests"
+    )
+    importing.add_argument(
+        "-o", "--out", metavar="FOLDER", type=Path, required=True, help="where they are written"
+    )
+    importing.add_argument(
+        "-n",
+        "--default-namespace",
+        metavar="NAME",
+        help="the namespace of objects that name none (default)",
+    )
+
+    text = "compare the tables of snapshots with what the policies give now"
+    snapshot = _verb(verbs, "snapshot", "snapshots", text)
+    snapshot.description = f"{text[0].upper()}{text[1:]}. Exits with 1 if they differ."
+    snapshot.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files or folders")
+    snapshot.add_argument(
+        "--update", action="store_true", help="write the new tables into the files"
+    )
 
 
 def _add_generate_verb(verbs: Any) -> None:

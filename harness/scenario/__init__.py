@@ -20,12 +20,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.documents.problems import Problems
-from harness.documents.source import Document
+from harness.documents.source import Document, WrittenText
 from harness.documents.text import read_text
 from harness.errors import Location, Problem, ScenarioError
 from harness.files import display
@@ -46,9 +46,9 @@ from harness.scenario import fixture as fixtures
 from harness.scenario import judge, shipped, watching
 from harness.scenario.candidates import Budget, Candidates, candidates
 from harness.scenario.ends import parse_destination, parse_source
-from harness.scenario.exemptions import Exemption, exempted
+from harness.scenario.exemptions import declared, exempted
 from harness.scenario.files import OWN_FOLDER, Project
-from harness.scenario.fixture import Mention, ReadFixture, check_name
+from harness.scenario.fixture import Mention, ReadFixture, check_name, draft
 from harness.scenario.fixture import load as load_fixture
 from harness.scenario.fold import StateReader
 from harness.scenario.folders import find, has_scenario_name, is_loop, is_passed_over
@@ -63,9 +63,13 @@ from harness.scenario.syntax import seconds
 from harness.scenario.table import TableReader
 from harness.scenario.topology import StepState
 from harness.scenario.validation import validate
-from harness.scenario.watching import StartedText, Tables, WatchedText
+from harness.scenario.watching import Tables
 
 __all__ = [
+    "Change",
+    "Outline",
+    "StepWire",
+    "draft",
     "examine",
     "find",
     "fixture_json_schema",
@@ -75,6 +79,7 @@ __all__ = [
     "json_schema",
     "load",
     "load_fixture",
+    "outline",
     "parse_destination",
     "parse_source",
     "read",
@@ -118,6 +123,12 @@ def read(path: Path, roots: Iterable[Path] = ()) -> Scenario:
         return _Reading(path, Project.around(path, roots), Problems()).scenario()
 
 
+def outline(path: Path, roots: Iterable[Path] = ()) -> Outline:
+    """Read a scenario file up to its tables. Raises ScenarioError with every problem."""
+    with _collector_paused():
+        return _Reading(path, Project.around(path, roots), Problems()).outline()
+
+
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
     """Pause the collector of cycles: a file makes 100,000 values, few in cycles.
@@ -134,14 +145,29 @@ def _collector_paused() -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """What the steps of a file lead to, and their tables."""
+class Outline:
+    """A scenario file before its tables are read.
 
+    The steps of ``scenario`` have no cells. ``ends`` are what the ends of their tables can be, and
+    ``expects`` the texts of the tables. ``snapshot_at`` is the value of that key.
+    """
+
+    scenario: Scenario
+    ends: tuple[Candidates, ...]
+    expects: tuple[WrittenText, ...]
+    text: str
+    snapshot_at: Location
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What the steps of a file lead to, before their tables are read."""
+
+    document: Document
+    wire: ScenarioWire
     topology: State
     states: list[StepState]
-    tables: list[TruthTable]
-    watches: dict[int, Watch]
-    starts: dict[int, tuple[Probe, ...]]
+    ends: list[Candidates]
     fixture: ReadFixture | None
 
 
@@ -153,6 +179,7 @@ class _Reading:
         self.project = project
         self.shown = display(path)
         self.problems = problems
+        self._text = ""
         self._steps_at = self._proves_at = Location(self.shown, 1, 1)
 
     def scenario(self) -> Scenario:
@@ -162,7 +189,41 @@ class _Reading:
             raise ScenarioError(self.problems.in_order(self.shown))
         return scenario
 
+    def outline(self) -> Outline:
+        """Return the file before its tables are read. Raises ScenarioError."""
+        base = self._base()
+        if base is None or self.problems.found:
+            raise ScenarioError(self.problems.in_order(self.shown))
+        document = base.document
+        expects = (("steps", index, "expect") for index in range(len(base.states)))
+        return Outline(
+            self._built(base, [], {}, {}),
+            tuple(base.ends),
+            tuple(document.written(place) for place in expects),
+            self._text,
+            document.at(("snapshot",)),
+        )
+
     def _scenario(self) -> Scenario | None:
+        base = self._base()
+        if base is None:
+            return None
+        document, wire, states = base.document, base.wire, base.states
+        tables = self._tables(document, wire, base.ends)
+        ended = list(zip(tables, base.ends, strict=False))
+        watches = self._watches(document, wire, ended, states)
+        starts = {}
+        for index, here in enumerate(ended):
+            changes = states[index].changes
+            text = watching.started_text(document, index, wire.steps[index], changes)
+            if text:
+                starts[index] = watching.from_start(text, here, self.problems)
+        self._steps_at = document.key_at(("steps",))
+        self._proves_at = document.at(("proves",))
+        return self._built(base, tables, watches, starts)
+
+    def _base(self) -> _Base | None:
+        """Return all but the tables, or None for a file that cannot be read so far."""
         check_name(self.path, self.problems)
         before = self.problems.met
         document = self._document()
@@ -190,19 +251,7 @@ class _Reading:
         states = [reader.step(index) for index in range(len(wire.steps))]
         for step, found in zip(wire.steps, states, strict=True):
             manifests.placeholders.check(step.step, found.state)
-        ends = self._ends(wire, states)
-        tables = self._tables(document, wire, ends)
-        ended = list(zip(tables, ends, strict=False))
-        watches = self._watches(document, wire, ended, states)
-        starts = {
-            index: watching.from_start(text, here, self.problems)
-            for index, here in enumerate(ended)
-            if (text := _started_text(document, index, wire.steps[index], states[index].changes))
-        }
-        self._steps_at = document.key_at(("steps",))
-        self._proves_at = document.at(("proves",))
-        read = _Read(topology, states, tables, watches, starts, fixture)
-        return self._built(document, wire, read)
+        return _Base(document, wire, topology, states, self._ends(wire, states), fixture)
 
     def _fixture(self, document: Document, wire: ScenarioWire) -> ReadFixture | None:
         if wire.fixture is None:
@@ -221,6 +270,7 @@ class _Reading:
         text = read_text(self.path, start, self.problems, OWN_FOLDER)
         if text is None:
             return None
+        self._text = text
         found = scenario_documents(self.shown, text, self.problems)
         if len(found) > 1:
             hint = "write one scenario per file, and manifests in other files"
@@ -290,7 +340,7 @@ class _Reading:
         ]
         if self.problems.met:
             return []  # with rows missing, exemptions would match too little
-        return exempted(_exemptions(document, wire), tables, self.problems)
+        return exempted(declared(document, wire), tables, self.problems)
 
     def _watches(
         self,
@@ -302,30 +352,37 @@ class _Reading:
         """Return the watches by the index of their step; none if the tables are not complete."""
         found = {}
         for index, (here, step) in enumerate(zip(tables, wire.steps, strict=False)):
-            text = _watched_text(document, index, step, states[index].changes)
+            text = watching.watched_text(document, index, step, states[index].changes)
             if text is not None:
                 before = (wire.steps[index - 1].step, tables[index - 1][0]) if index else None
                 found[index] = watching.watch(text, Tables(here, before), self.problems)
         return found
 
-    def _built(self, document: Document, wire: ScenarioWire, read: _Read) -> Scenario:
+    def _built(
+        self,
+        base: _Base,
+        tables: Sequence[TruthTable],
+        watches: Mapping[int, Watch],
+        starts: Mapping[int, tuple[Probe, ...]],
+    ) -> Scenario:
+        document, wire = base.document, base.wire
         steps = tuple(
             Step(
                 name=step.step,
                 location=document.at(("steps", index)),
-                changes=read.states[index].changes,
-                state=read.states[index].state,
-                table=read.tables[index] if index < len(read.tables) else TruthTable(()),
+                changes=base.states[index].changes,
+                state=base.states[index].state,
+                table=tables[index] if index < len(tables) else TruthTable(()),
                 settle_s=None if step.settle is None else seconds(step.settle),
                 hold_s=None if step.hold is None else seconds(step.hold),
-                watch=read.watches.get(index),
-                from_start=read.starts.get(index, ()),
+                watch=watches.get(index),
+                from_start=starts.get(index, ()),
             )
             for index, step in enumerate(wire.steps)
         )
         families = tuple(Family(number) for number in wire.families)
         steps = with_needs(with_outside(steps), families, [set(step.needs) for step in wire.steps])
-        fixture = read.fixture.fixture if read.fixture else None
+        fixture = base.fixture.fixture if base.fixture else None
         return Scenario(
             path=str(self.path),
             name=wire.scenario,
@@ -341,7 +398,7 @@ class _Reading:
             oracle_off=wire.oracle.off if wire.oracle else None,
             weak=wire.proves is not None,
             notes=tuple(self.problems.notes),
-            topology=replace(read.topology, outside=steps[0].state.outside),
+            topology=replace(base.topology, outside=steps[0].state.outside),
             fixture=fixture,
         )
 
@@ -364,52 +421,6 @@ def _always_run(scenario: Scenario) -> list[Step]:
     """Return the steps that run on every cluster which has what the scenario needs."""
     skipped = skips(scenario.steps, scenario.needs.features)
     return [step for step, skip in zip(scenario.steps, skipped, strict=True) if skip is None]
-
-
-def _watched_text(
-    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
-) -> WatchedText | None:
-    """Return the watch of a step as written, or None if it has none."""
-    wire = step.watch
-    if wire is None:
-        return None
-    place = ("steps", index, "watch")
-    return WatchedText(
-        step=step.step,
-        at=document.key_at(place),
-        pairs=[
-            (pair, document.at((*place, "pairs", number)))
-            for number, pair in enumerate(wire.pairs)
-        ],
-        changes=changes,
-        tolerate_s=None if wire.tolerate is None else seconds(wire.tolerate),
-        for_s=0.0 if wire.for_ is None else seconds(wire.for_),
-        for_at=document.at((*place, "for")),
-    )
-
-
-def _started_text(
-    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
-) -> StartedText | None:
-    """Return the pairs that a step has probed from the start, as written; None if it has none."""
-    place = ("steps", index, "from-start")
-    pairs = [(pair, document.at((*place, at))) for at, pair in enumerate(step.from_start)]
-    if not pairs:
-        return None
-    return StartedText(step.step, document.key_at(place), pairs, changes, is_first=not index)
-
-
-def _exemptions(document: Document, wire: ScenarioWire) -> list[Exemption]:
-    """Return what the scenario and its steps declare as never-allowed."""
-    found = [
-        Exemption(pair, reason, document.key_at(("never-allowed", pair)))
-        for pair, reason in wire.never_allowed.items()
-    ]
-    for index, step in enumerate(wire.steps):
-        for pair, reason in step.never_allowed.items():
-            place = document.key_at(("steps", index, "never-allowed", pair))
-            found.append(Exemption(pair, reason, place, index))
-    return found
 
 
 def _needs(

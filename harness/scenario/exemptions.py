@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.documents.problems import Problems
+from harness.documents.source import Document
 from harness.errors import Location, UsageError
 from harness.model import Cell, Destination, Probe, Source, TruthTable, Verdict
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
+from harness.scenario.schema import ScenarioWire
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +105,16 @@ _HINTS = {
 def _exempt(cell: Cell, reasons: dict[Probe, str]) -> Cell:
     reason = reasons.get(cell.probe)
     return cell if reason is None else replace(cell, never_allowed=reason)
+
+
+def declared(document: Document, wire: ScenarioWire) -> list[Exemption]:
+    """Return what the scenario and its steps declare as never-allowed."""
+    found = [
+        Exemption(pair, reason, document.key_at(("never-allowed", pair)))
+        for pair, reason in wire.never_allowed.items()
+    ]
+    for index, step in enumerate(wire.steps):
+        for pair, reason in step.never_allowed.items():
+            place = document.key_at(("steps", index, "never-allowed", pair))
+            found.append(Exemption(pair, reason, place, index))
+    return found

@@ -76,11 +76,14 @@ def named(mention: Mention, project: Project, problems: Problems) -> ReadFixture
 
 def read(path: Path, mention: Mention, project: Project, problems: Problems) -> ReadFixture | None:
     """Read a fixture file; report what is wrong with it."""
-    shown = display(path)
     text = read_text(path, mention.location, problems, OWN_FOLDER)
-    if text is None:
-        return None
-    before = problems.met
+    return None if text is None else _of_text(path, text, mention, project, problems)
+
+
+def _of_text(
+    path: Path, text: str, mention: Mention, project: Project, problems: Problems
+) -> ReadFixture | None:
+    shown, before = display(path), problems.met
     found = scenario_documents(shown, text, problems)
     if problems.met > before:
         return None
@@ -108,6 +111,19 @@ def read(path: Path, mention: Mention, project: Project, problems: Problems) -> 
     nodes = max([1, *(pod.node for pod in pods if pod.node is not None)])
     fixture = Fixture(mention.written, shown, wire.fixture, state, nodes)
     return ReadFixture(fixture, reader.inherited())
+
+
+def draft(path: Path, text: str) -> Inherited:
+    """Return what scenarios start from if a fixture of this text is written to the path.
+
+    Raises ScenarioError with every problem.
+    """
+    problems = Problems()
+    mention = Mention(path.parent, path.name, Location(display(path), 1, 1))
+    found = _of_text(path, text, mention, Project.around(path), problems)
+    if found is None or problems.found:
+        raise ScenarioError(problems.in_order(display(path)))
+    return found.inherited
 
 
 def check_name(path: Path, problems: Problems) -> None:

@@ -95,6 +95,11 @@ def compare(scenario: Scenario, problems: Problems) -> Scenario:
         "correct the table or the policy; `netpol explain` shows more, and "
         "`oracle: {off: reason}` keeps both as they are"
     )
+    if scenario.snapshot is not None:
+        hint = (
+            "the table is a snapshot: `netpol snapshot` shows what changed, and --update writes "
+            "it; or correct the policy"
+        )
     if scenario.oracle_off is None:
         for location, texts in against.items():
             problems.add(location, _shortened(texts), hint)

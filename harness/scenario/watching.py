@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from harness.documents.problems import Problems
+from harness.documents.source import Document
 from harness.errors import Location, UsageError
 from harness.model import (
     AbsoluteName,
@@ -33,6 +34,8 @@ from harness.model import (
 from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import pair_pattern
 from harness.scenario.exemptions import meant
+from harness.scenario.schema import StepWire
+from harness.scenario.syntax import seconds
 
 _WATCHABLE = {Verdict.ALLOWED, Verdict.TIMEOUT}
 _LONGEST_S = 3600.0
@@ -214,3 +217,39 @@ def check_defined(steps: Iterable[Step], problems: Problems) -> None:
             if cell.undefined is not None and cell.probe in probes:
                 fact = f"{cell.probe} is watched, and its verdict is undefined: {cell.undefined}"
                 problems.add(cell.location, fact, "watch pairs whose verdict the API defines")
+
+
+# ------------------------------------------------------------------ as written
+
+
+def watched_text(
+    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
+) -> WatchedText | None:
+    """Return the watch of a step as written, or None if it has none."""
+    wire = step.watch
+    if wire is None:
+        return None
+    place = ("steps", index, "watch")
+    return WatchedText(
+        step=step.step,
+        at=document.key_at(place),
+        pairs=[
+            (pair, document.at((*place, "pairs", number)))
+            for number, pair in enumerate(wire.pairs)
+        ],
+        changes=changes,
+        tolerate_s=None if wire.tolerate is None else seconds(wire.tolerate),
+        for_s=0.0 if wire.for_ is None else seconds(wire.for_),
+        for_at=document.at((*place, "for")),
+    )
+
+
+def started_text(
+    document: Document, index: int, step: StepWire, changes: tuple[Change, ...]
+) -> StartedText | None:
+    """Return the pairs that a step has probed from the start, as written; None if it has none."""
+    place = ("steps", index, "from-start")
+    pairs = [(pair, document.at((*place, at))) for at, pair in enumerate(step.from_start)]
+    if not pairs:
+        return None
+    return StartedText(step.step, document.key_at(place), pairs, changes, is_first=not index)

@@ -243,6 +243,20 @@ def test_every_problem_has_its_place_and_a_hint() -> None:
     )
 
 
+SPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {team: a}}\n"
+
+
+def test_a_namespace_may_stand_in_several_files() -> None:
+    """Its labels are the same everywhere."""
+    found = app(f"{SPACE}---\n{POD}---\n{SPACE}")
+    assert [item.name for item in found.namespaces] == ["shop"]
+    assert refused(f"{SPACE}---\n{SPACE.replace('team: a', 'team: b')}") == (
+        "stdin:5:1: Namespace shop stands here and in stdin:1:1\n"
+        "    5 | apiVersion: v1\n"
+        "hint: name only one of both files"
+    )
+
+
 FAULTS = [
     (POLICY.replace("podSelector", "podselector"), "stdin:4:8: unknown key 'podselector'"),
     (POD.replace("kind: Pod", "kind: Pods"), "stdin:2:1: there is no kind 'Pods' in v1"),

@@ -1,0 +1,214 @@
+"""Snapshots against the policies as they are now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli import Exit, main
+from harness.errors import ScenarioError
+from harness.snapshot import Refreshed, refreshed
+from tests.applications import POLICY, admit, workload
+
+DAY = "2026-02-01"
+HEAD = """\
+scenario: S   # a comment
+why: W.
+snapshot: 2026-01-31
+manifests: [app.yaml]
+steps:
+  - step: one
+    policies: all
+"""
+TABLE = """\
+    expect: |2   # who
+             shop/db:5432   shop/web:80
+      # nobody, except
+      */*         TIMEOUT   allowed   # all
+      shop/web    allowed   allowed
+
+"""
+TAIL = """\
+  - step: two   # no more
+    expect: |2
+               shop/web:80
+      shop/job   allowed
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def pods(*names: str) -> list[str]:
+    return [workload(name, {"web": 80, "db": 5432}.get(name)) for name in names]
+
+
+def found(manifests: list[str], table: str = TABLE, tail: str = TAIL) -> Refreshed:
+    Path("app.yaml").write_text("---\n".join(manifests), "utf-8")
+    Path("s.yaml").write_text(HEAD + table + tail, "utf-8")
+    return refreshed(Path("s.yaml"), DAY)
+
+
+def changes(item: Refreshed) -> list[str]:
+    return [
+        *(f"{gone.location} {gone.text}" for gone in item.gone),
+        *(f"{word.location} {word.probe} {word.old} {word.new}" for word in item.words),
+    ]
+
+
+def now(table: str, tail: str = TAIL) -> str:
+    return HEAD.replace("2026-01-31", DAY) + table + tail
+
+
+def test_what_is_right_stays_as_it_is() -> None:
+    item = found([*pods("web", "db", "job"), POLICY])
+    assert not item.differs
+    assert item.text == HEAD + TABLE + TAIL
+
+
+def test_a_word_is_replaced_where_it_stands() -> None:
+    item = found([*pods("web", "db", "job"), admit("db", "job")])
+    assert changes(item) == [
+        "s.yaml:11:19 shop/job -> shop/db:5432 TIMEOUT allowed",
+        "s.yaml:12:19 shop/web -> shop/db:5432 allowed TIMEOUT",
+    ]
+    table = TABLE.replace("*/*         TIMEOUT", "*/*         allowed")
+    assert item.text == now(table.replace("web    allowed   allowed", "web    TIMEOUT   allowed"))
+
+
+def test_a_word_says_why() -> None:
+    (word,) = found([*pods("web", "db", "job"), admit("db", "web", "job")]).words
+    assert word.reasons == (
+        "egress of shop/job: not isolated (no policy selects it for Egress)",
+        "ingress of shop/db: isolated by NetworkPolicy shop/db; allowed by NetworkPolicy "
+        "shop/db, ingress rule 1: pods app=job of the same namespace; every port",
+    )
+
+
+def test_a_source_that_differs_from_its_row_has_one_of_its_own() -> None:
+    item = found([*pods("web", "db", "job", "more", "most"), admit("db", "web", "job")])
+    assert changes(item) == ["s.yaml:11:19 shop/job -> shop/db:5432 TIMEOUT allowed"]
+    assert item.text == now("""\
+    expect: |2   # who
+                 shop/db:5432   shop/web:80
+      # nobody, except
+      */*        TIMEOUT        allowed   # all
+      shop/web   allowed        allowed
+      shop/job   allowed        allowed
+
+""")
+
+
+def test_rows_and_columns_of_ends_that_are_gone_are_removed() -> None:
+    tail = TAIL.replace("shop/job", "shop/x  ")
+    item = found([*pods("db", "x"), POLICY], tail="")
+    assert changes(item) == [
+        "s.yaml:9:29 there is no pod 'shop/web' in this step",
+        "s.yaml:12:7 there is no pod 'shop/web' in this step",
+    ]
+    assert item.text == now(
+        """\
+    expect: |2   # who
+            shop/db:5432
+      # nobody, except
+      */*   TIMEOUT   # all
+
+""",
+        "",
+    )
+    with pytest.raises(ScenarioError) as error:
+        found([*pods("db", "x"), POLICY], tail=tail)
+    assert str(error.value) == (
+        "s.yaml:16:16: no destination of step 'two' exists any more\n"
+        "   16 |                shop/web:80\n"
+        "hint: write the table again, or remove the step"
+    )
+
+
+def test_one_word_becomes_a_table_if_it_is_not_enough() -> None:
+    item = found([*pods("web", "db", "job"), POLICY], "    expect: allowed   # all\n", "")
+    assert changes(item) == ["s.yaml:8:13 shop/job -> shop/db:5432 allowed TIMEOUT"]
+    assert item.text == now(
+        """\
+    expect: |2   # all
+                 shop/web:80   shop/db:5432
+      */*        allowed       allowed
+      shop/job   allowed       TIMEOUT
+""",
+        "",
+    )
+
+
+def test_one_word_stays_one_if_it_is_enough() -> None:
+    policies = [admit("db", "job"), admit("web", "db", "job")]
+    item = found([*pods("web", "db", "job"), *policies], "    expect: TIMEOUT\n", "")
+    assert [word.new for word in item.words] == ["allowed"] * 3
+    assert "expect: |2" in item.text
+
+
+def test_what_no_table_has_is_known() -> None:
+    item = found([*pods("web", "db", "job"), workload("new", 81), POLICY])
+    assert {str(end) for end in item.missing} == {"shop/new:81"}
+
+
+def test_windows_line_endings_are_kept() -> None:
+    Path("app.yaml").write_text("---\n".join([*pods("web", "db", "job"), admit("db")]), "utf-8")
+    Path("s.yaml").write_text(HEAD + TABLE + TAIL, "utf-8", newline="\r\n")
+    text = refreshed(Path("s.yaml"), DAY).text
+    assert text.count("\r\n") == text.count("\n") == (HEAD + TABLE + TAIL).count("\n")
+
+
+# ------------------------------------------------------------------ the verb
+
+
+def test_the_verb_shows_what_changed_and_then_writes_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found([*pods("web", "db", "job"), admit("db", "web", "job")])
+    told = (
+        "s.yaml:11:19: shop/job -> shop/db:5432: allowed, was TIMEOUT, in step 'one'\n"
+        "    egress of shop/job: not isolated (no policy selects it for Egress)\n"
+        "    ingress of shop/db: isolated by NetworkPolicy shop/db; allowed by NetworkPolicy "
+        "shop/db, ingress rule 1: pods app=job of the same namespace; every port\n"
+    )
+    before = Path("s.yaml").read_text("utf-8")
+    assert main(["snapshot", "s.yaml"]) == Exit.WRONG
+    assert capsys.readouterr().out == (
+        told + "1 cell in 1 of 1 snapshot changed; `netpol snapshot --update` writes them\n"
+    )
+    assert Path("s.yaml").read_text("utf-8") == before
+    assert main(["snapshot", "--update", "s.yaml"]) == Exit.INVALID
+    captured = capsys.readouterr()
+    assert captured.out == told + "updated: 1 cell in 1 of 1 snapshot\n"
+    assert captured.err == (
+        "s.yaml:5:1: no step changes any cell, so the scenario passes where nothing is enforced\n"
+        "    5 | steps:\n"
+        "hint: deny something, or declare it: `proves: nothing-changes`\n"
+    )
+    assert main(["snapshot", "s.yaml"]) == Exit.OK
+    assert capsys.readouterr().out == "1 snapshot: the policies give these tables\n"
+
+
+def test_check_says_how_a_snapshot_is_refreshed(capsys: pytest.CaptureFixture[str]) -> None:
+    found([*pods("web", "db", "job"), admit("db", "job")])
+    assert main(["check", "s.yaml"]) == Exit.INVALID
+    hints = {line for line in capsys.readouterr().err.splitlines() if line.startswith("hint")}
+    assert hints == {
+        "hint: the table is a snapshot: `netpol snapshot` shows what changed, and --update "
+        "writes it; or correct the policy"
+    }
+
+
+def test_a_table_of_an_author_is_not_touched(capsys: pytest.CaptureFixture[str]) -> None:
+    found([*pods("web", "db", "job"), admit("db", "job")])
+    text = Path("s.yaml").read_text("utf-8").replace("snapshot: 2026-01-31\n", "")
+    Path("s.yaml").write_text(text, "utf-8")
+    assert main(["snapshot", "--update", "s.yaml"]) == Exit.USAGE
+    assert capsys.readouterr().err == (
+        "s.yaml: no snapshot, so the tables are their author's\n"
+        "hint: a snapshot has the key `snapshot: YEAR-MONTH-DAY`\n"
+    )
+    assert Path("s.yaml").read_text("utf-8") == text
