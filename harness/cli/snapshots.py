@@ -33,7 +33,7 @@ def import_(parsed: argparse.Namespace) -> int:
         _create(item)
         print(f"written: {item.path}")
     first = scenario.load(made[-1].path)
-    for note in first.notes:
+    for note in (*first.notes, *(note for item in made for note in item.notes)):
         print(f"note: {note}")
     print(f"next: read the tables, then netpol run {folder}")
     return Exit.OK

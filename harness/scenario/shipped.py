@@ -26,6 +26,7 @@ from harness.scenario.schema import ManifestsWire
 from harness.suggest import nearest_or_all
 
 MOST_PODS = 250
+MOST_SERVICES = 1_000
 _KEY = "manifests"
 
 
@@ -129,6 +130,11 @@ def _made(found: Application, key: _Key, problems: Problems) -> FromManifests:
         fact = f"the manifests make {len(pods)} pods, and a scenario has at most {MOST_PODS}"
         hint = "name fewer manifests, or leave workloads out: `without: [shop/web]`"
         problems.add(key.location(), fact, hint)
+    if len(kept.services) > MOST_SERVICES:
+        fact = f"the manifests have {len(kept.services):,} Services"
+        hint = f"a scenario has at most {MOST_SERVICES:,}; name fewer manifests"
+        problems.add(key.location(), fact, hint)
+        kept = replace(kept, services=())
     for item in workloads:
         if not item.pods:
             problems.note(item.workload.location, f"{item.title} asks for no pods")

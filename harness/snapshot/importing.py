@@ -42,6 +42,9 @@ from harness.snapshot.units import Unit, units
 _NAME = "app"
 """What the names of namespaces on a cluster begin with, so it is short."""
 _MOST_COLUMNS = 6
+_MOST_PAIRS = 1_000_000
+_WIDTH = 100
+_GAP = 3
 _UNLIMITED = Budget(sys.maxsize, sys.maxsize)
 _HEAD = """\
 # The tables are what the policies gave on the day of the snapshot; check that you want that.
@@ -54,10 +57,11 @@ _WITH = "with the policies of the manifests"
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file to be written."""
+    """A file to be written, and what its author should look at."""
 
     path: Path
     text: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ class _Plan:
     title: str
     why: str
     steps: tuple[_Step, ...]
+    notes: tuple[str, ...] = ()
     changes: bool = True
     hosts: tuple[External, ...] = ()
 
@@ -152,7 +157,7 @@ def _file(folder: Path, plan: _Plan, source: tuple[str, Node], day: str) -> NewF
     entries.append(("steps", Listed(steps, Layout.OPEN, gap=1)))
     path = folder / f"{plan.name}.yaml"
     text = document(Mapped(tuple(entries), Layout.OPEN))
-    return NewFile(path, _HEAD.format(name=path.name) + text)
+    return NewFile(path, _HEAD.format(name=path.name) + text, plan.notes)
 
 
 def _written(step: _Step) -> Node:
@@ -168,6 +173,11 @@ def _written(step: _Step) -> Node:
 def _plans(
     start: State, policies: Sequence[Manifest], paths: Sequence[str], namespace: str | None
 ) -> list[_Plan]:
+    ports = sum(len(pod.ports) for pod in start.pods)
+    ports += sum(len(service.ports) for service in start.services)
+    if len(start.pods) * ports > _MOST_PAIRS:
+        fact = f"{len(start.pods)} pods and {ports:,} ports are too many to be judged"
+        raise UsageError(fact, "import the parts of the application on their own")
     app = application.read(paths, namespace or "default")
     hosts, titles = _hosts(policies, start)
     states = (replace(start, externals=hosts), _with(start, policies, hosts))
@@ -181,7 +191,8 @@ def _plans(
     others = [unit for unit in every if unit not in changed]
     names = _Names()
     plans = []
-    if sum(len(unit.columns) for unit in every) <= _MOST_COLUMNS and changed:
+    columns = [column for unit in every for column in unit.columns]
+    if changed and len([*_pieces(columns)]) == 1:
         plans.append(_of_units(names.new(_NAME), every, known, before, after))
     else:
         several = len({unit.namespace for unit in every}) > 1
@@ -274,7 +285,15 @@ def _of_units(
         title, why = "Who reaches whom", "The policies decide who reaches the workloads."
     else:
         title, why = f"Who reaches {found[0].title}", _why(found[0], policies, after)
-    return _Plan(name, title, why, steps)
+    closed = [unit.title for unit in found if _is_closed(unit, after)]
+    notes = tuple(f"the policies let no pod reach {title}" for title in closed)
+    return _Plan(name, title, why, steps, notes)
+
+
+def _is_closed(unit: Unit, after: Words) -> bool:
+    """Return whether every other pod is denied; a slip in a label often shows like that."""
+    found = {after.pair(pod, column) for pod in after.candidates.pods() for column in unit.columns}
+    return bool(found & _DENIALS) and found <= {None, *_DENIALS}
 
 
 def _why(unit: Unit, policies: Sequence[NetworkPolicy], after: Words) -> str:
@@ -335,7 +354,7 @@ def _of_outside(
     ]
     if not ends or not (inside or _differs(before, after, ends)):
         return
-    steps = [_Step(_WITHOUT, False, _table(before, ends[:_MOST_COLUMNS]))]
+    steps = [_Step(_WITHOUT, False, _table(before, next(_pieces(ends))))]
     tables = []
     if _differs(before, after, ends):
         tables += [("hosts outside", _table(after, piece)) for piece in _pieces(ends)]
@@ -358,8 +377,16 @@ def _table(words: Words, columns: Sequence[Column]) -> tuple[str, ...]:
 
 
 def _pieces(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
-    for start in range(0, len(columns), _MOST_COLUMNS):
-        yield columns[start : start + _MOST_COLUMNS]
+    """Yield columns that fit beside each other."""
+    piece: list[Column] = []
+    for column in columns:
+        width = sum(len(item.text) + _GAP for item in (*piece, column))
+        if piece and (width > _WIDTH or len(piece) == _MOST_COLUMNS):
+            yield piece
+            piece = []
+        piece.append(column)
+    if piece:
+        yield piece
 
 
 _MOST_LISTED = 5

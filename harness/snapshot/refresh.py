@@ -18,7 +18,7 @@ from harness.documents.source import WrittenText
 from harness.errors import Location, Problem, ScenarioError, UsageError
 from harness.model import Destination, PodRef, Probe, Source, Verdict
 from harness.scenario import Outline, outline
-from harness.scenario.candidates import Candidates
+from harness.scenario.candidates import Candidates, TooLarge
 from harness.scenario.ends import destination_pattern, source_pattern
 from harness.snapshot.grid import (
     NOT_PROBED,
@@ -87,7 +87,11 @@ def refreshed(path: Path, day: str) -> Refreshed:
     old = found.scenario.snapshot
     if old is None:
         return Refreshed(path, found.text, None)
-    tables = [_Table(found, index) for index in range(len(found.expects))]
+    try:
+        tables = [_Table(found, index) for index in range(len(found.expects))]
+    except TooLarge:
+        fact = "the tables of this file name too many pairs"
+        raise ScenarioError([Problem(found.snapshot_at, fact, hint="split the file")]) from None
     words = tuple(word for item in tables for word in item.words)
     gone = tuple(item for table in tables for item in table.gone)
     written = found.text.splitlines(keepends=True)
@@ -245,7 +249,9 @@ class _Table:
                 is_itself = self._ends.is_itself(source, end.host)
                 if is_itself and (row.is_pattern or column.is_pattern):
                     continue
-                for family in self._ends.families_of(source, end.host):
+                families = self._ends.families_of(source, end.host)
+                self._ends.budget.spend_cells(len(families))
+                for family in families:
                     probe = Probe(source, end, family)
                     self.owners.pop(probe, None)
                     if word.text != NOT_PROBED:

@@ -191,6 +191,19 @@ def test_a_scenario_has_so_many_pods(tmp_path: Path) -> None:
     )
 
 
+def test_a_scenario_has_so_many_services(tmp_path: Path) -> None:
+    many = (
+        f"apiVersion: v1\nkind: Service\nmetadata: {{name: s{number}, namespace: a}}\n"
+        "spec: {selector: {app: x}, ports: [{port: 80}]}\n"
+        for number in range(1_001)
+    )
+    assert refused(written(tmp_path, pod("x"), pod("y"), *many, POLICY)) == (
+        "s.yaml:3:1: the manifests have 1,001 Services\n"
+        "    3 | manifests: [app.yaml]\n"
+        "hint: a scenario has at most 1,000; name fewer manifests"
+    )
+
+
 def test_a_link_does_not_lead_out_of_the_project(tmp_path: Path) -> None:
     inside, outside = tmp_path / "project", tmp_path / "secret.yaml"
     inside.mkdir()

@@ -10,7 +10,7 @@ from harness import scenario
 from harness.cli import Exit, main
 from harness.errors import UsageError
 from harness.snapshot import imported
-from tests.applications import POLICY, deny, service, workload
+from tests.applications import POLICY, admit, deny, service, workload
 
 DAY = "2026-01-31"
 
@@ -141,6 +141,35 @@ def test_the_namespace_of_objects_that_name_none_is_kept() -> None:
         'manifests: {paths: ["../../k8s"], namespace: prod}'
     ]
     assert "prod/db:5432" in found["tests/app.yaml"]
+
+
+def test_ends_that_no_pod_reaches_are_named() -> None:
+    """The policy of the database selects a label that no pod has."""
+    manifests(workload("web", 80), workload("db", 5432), admit("db", "wbe"), admit("web", "db"))
+    files = imported(["k8s"], Path("tests"), None, DAY)
+    assert [item.notes for item in files] == [
+        (),
+        ("the policies let no pod reach shop/db",),
+        (),
+    ]
+
+
+def test_a_table_is_not_too_wide() -> None:
+    names = ["a" * 40, "b" * 40, "c" * 40]
+    found = made(*(workload(name, 80) for name in names), *(deny(name) for name in names))
+    assert [*found][1:] == [*(f"tests/{name}.yaml" for name in names), "tests/outside.yaml"]
+    widest = max(len(line) for line in found["tests/outside.yaml"].splitlines())
+    assert widest < 130
+
+
+def test_what_is_too_large_is_refused() -> None:
+    ports = ", ".join(f"{{containerPort: {number}}}" for number in range(1, 5001))
+    many = [workload(f"w{number}", 80) for number in range(200)]
+    manifests(workload("web", 1).replace("{containerPort: 1}", ports), *many, POLICY)
+    assert refused(["k8s"]) == (
+        "201 pods and 5,200 ports are too many to be judged\n"
+        "hint: import the parts of the application on their own"
+    )
 
 
 def refused(paths: list[str]) -> str:

@@ -161,6 +161,16 @@ def test_windows_line_endings_are_kept() -> None:
     assert text.count("\r\n") == text.count("\n") == (HEAD + TABLE + TAIL).count("\n")
 
 
+def test_a_table_with_too_many_pairs_is_refused() -> None:
+    rows = "      */*        allowed allowed\n" * 20_000
+    table = f"    expect: |2\n           shop/*:5432 shop/*:80\n{rows}"
+    with pytest.raises(ScenarioError) as error:
+        found([*pods("web", "db", "job"), POLICY], table, "")
+    assert str(error.value) == (
+        "s.yaml:3:11: the tables of this file name too many pairs\nhint: split the file"
+    )
+
+
 # ------------------------------------------------------------------ the verb
 
 
