@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,29 @@ def test_what_is_right_stays_as_it_is() -> None:
     item = found([*pods("web", "db", "job"), POLICY])
     assert not item.differs
     assert item.text == HEAD + TABLE + TAIL
+
+
+SCENARIOS = Path(__file__).parents[3] / "scenarios"
+EXAMPLES = sorted(path.name for path in (SCENARIOS / "examples").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("project") / "scenarios"
+    return shutil.copytree(SCENARIOS, copy, ignore=shutil.ignore_patterns("conformance"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_right_file_is_not_touched(
+    name: str, examples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have all kinds of tables."""
+    monkeypatch.chdir(examples.parent)
+    path = examples / "examples" / name
+    text = path.read_text("utf-8").replace("\nwhy:", "\nsnapshot: 2026-01-31\nwhy:", 1)
+    path.write_text(text, "utf-8")
+    item = refreshed(path, DAY)
+    assert (item.day, item.differs, item.text) == ("2026-01-31", False, text)
 
 
 def test_a_word_is_replaced_where_it_stands() -> None:
