@@ -49,6 +49,8 @@ _TOPICS: tuple[Callable[[Knowledge], Iterator[Finding]], ...] = (
     redundancy,
 )
 
+_MOST_NAMED = 5
+
 
 def linted(application: Application, choice: Choice) -> Result:
     """Return what is found in an application. Raises UsageError if it is too large."""
@@ -77,3 +79,8 @@ def _notes(known: Knowledge) -> Iterator[Note]:
     for custom in known.presumed:
         text = f"an operator may make pods for {custom}: selectors of such pods are not judged"
         yield Note(text, custom.location)
+    if known.not_judged:
+        first = "; ".join(map(str, list(known.not_judged)[:_MOST_NAMED]))
+        more = len(known.not_judged) - _MOST_NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        yield Note(f"an operator may make pods, so these selectors are not judged: {first}{rest}")

@@ -21,7 +21,7 @@ from harness.application import (
 from harness.application.state import deployed, state
 from harness.documents.source import KeyPath
 from harness.errors import Location, UsageError
-from harness.lint.inclusion import NAME_LABEL
+from harness.lint.inclusion import NAME_LABEL, size_of, size_of_rule
 from harness.lint.values import Place, Related
 from harness.model import Manifest, Pod, Probe
 from harness.policy import (
@@ -36,7 +36,7 @@ from harness.policy import (
 )
 from harness.suggest import closest
 
-_MOST_MATCHES = 20_000_000
+_MOST_MATCHES = 5_000_000
 _MOST_NEAR = 20_000
 _OF_THE_CLUSTER = ("pod-template-hash", "controller-revision-hash", "controller-uid", "job-name")
 """Labels that pods get when they are made, with or without a prefix."""
@@ -104,6 +104,7 @@ class Knowledge:
         self._matched: dict[tuple[str, Peer], tuple[Pod, ...]] = {}
         self._near_left = _MOST_NEAR
         self.presumed: dict[CustomObject, None] = {}
+        self.not_judged: dict[LabelSelector, None] = {}
         self._require_few()
 
     def _items(self) -> Iterator[Item]:
@@ -113,13 +114,12 @@ class Knowledge:
                     yield Item(manifest, policy, manifest.location)
 
     def _require_few(self) -> None:
-        rules = [rule for item in self.items for rule in _rules(item.policy)]
-        parts = len(self.items) + sum(len(rule.peers) + len(rule.ports) for rule in rules)
-        if parts * len(self._state.pods) > _MOST_MATCHES:
-            fact = (
-                f"{parts:,} policies, peers and ports are too many for {len(self._state.pods):,}"
-            )
-            raise UsageError(f"{fact} pods", "name fewer files")
+        words = sum(size_of(item.policy.pod_selector) for item in self.items)
+        words += sum(size_of_rule(rule) for item in self.items for rule in _rules(item.policy))
+        pods = len(self._state.pods) + len(self.application.customs)
+        if words * pods > _MOST_MATCHES:
+            fact = f"policies of {words:,} words are too many for {pods:,} pods"
+            raise UsageError(fact, "name fewer files")
 
     # ---------------------------------------------------------------- places
 
@@ -221,7 +221,7 @@ class Knowledge:
         wanted = frozenset(namespaces)
         for workload, pod in self.first_pods:
             if pod.namespace in wanted and self._near_left > 0:
-                self._near_left -= 1
+                self._near_left -= size_of(selector)
                 labels = oracle.near_labels(selector, pod.labels)
                 if labels is not None:
                     found.setdefault(labels, []).append(workload)
@@ -247,12 +247,17 @@ class Knowledge:
                     return True
         return False
 
-    @property
-    def has_operators(self) -> bool:
-        """Whether the manifests define or use kinds of which something else makes pods."""
-        return bool(self.application.customs) or any(
+    def is_left_to_operators(self, selector: LabelSelector) -> bool:
+        """Return whether the manifests have kinds of which something else may make pods.
+
+        The selector is then remembered in ``not_judged``.
+        """
+        found = bool(self.application.customs) or any(
             item.kind == "CustomResourceDefinition" for item in self.application.ignored
         )
+        if found:
+            self.not_judged.setdefault(selector)
+        return found
 
     def is_given_later(self, selector: LabelSelector) -> bool:
         """Return whether a selector is about labels that pods get when they are made."""

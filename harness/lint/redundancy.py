@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from harness.lint.inclusion import implies, is_impossible, rule_in
+from harness.lint.inclusion import implies, is_impossible, rule_in, size_of, size_of_rule
 from harness.lint.kinds import finding
 from harness.lint.knowledge import Item, Knowledge
 from harness.lint.values import Finding, Related, Said
@@ -17,7 +17,7 @@ from harness.policy import Direction, Rule
 
 POLICY = "redundant-policy"
 RULE = "redundant-rule"
-_MOST_COMPARED = 300_000
+_MOST_COMPARED = 1_000_000
 
 
 class _Budget:
@@ -28,17 +28,13 @@ class _Budget:
 
     def covers(self, item: Item, other: Item) -> bool:
         """Return whether another policy of the namespace selects all pods of one."""
-        self.left -= 1 + len(item.policy.pod_selector.requirements)
-        return (
-            self.left > 0
-            and item.policy.namespace == other.policy.namespace
-            and implies(item.policy.pod_selector, other.policy.pod_selector)
-        )
+        mine, theirs = item.policy.pod_selector, other.policy.pod_selector
+        self.left -= size_of(mine) * size_of(theirs)
+        return self.left > 0 and implies(mine, theirs)
 
     def includes(self, wider: Rule, rule: Rule, home: str) -> bool:
         """Return whether one rule admits all that another admits."""
-        size = (1 + len(rule.peers) + len(rule.ports)) * (1 + len(wider.peers) + len(wider.ports))
-        self.left -= size
+        self.left -= size_of_rule(rule) * size_of_rule(wider)
         return self.left > 0 and rule_in(rule, wider, home)
 
 

@@ -31,26 +31,25 @@ def policies(known: Knowledge) -> Iterator[Finding]:
         if is_impossible(selector):
             yield finding(IMPOSSIBLE, place, _impossible(f"{item} selects {selector}", "pod"))
         elif known.knows(item.policy.namespace):
-            if not known.selected(item.policy) and not _may_be_others(
-                known, selector, [item.policy.namespace]
-            ):
-                yield _of_nobody(known, item)
+            if not known.selected(item.policy):
+                yield from _of_nobody(known, item)
         elif selector.requirements:
             yield from _elsewhere(known, item)
 
 
-def _of_nobody(known: Knowledge, item: Item) -> Finding:
+def _of_nobody(known: Knowledge, item: Item) -> Iterator[Finding]:
     selector, namespace = item.policy.pod_selector, item.policy.namespace
+    if _may_be_others(known, selector, [namespace]):
+        return
     place = known.place(item, ("spec", "podSelector"))
     fact = f"{item} selects {selector}: no pod"
     near = known.near(selector, [namespace])
     if near is not None:
-        said = Said(fact, f"{near}", near.related)
-        return finding(SELECTS_NO_POD, place, said)
-    found = known.workloads(known.pods_in(namespace))
-    hint = f"pods in namespace {namespace} are those of {listed(found)}"
-    level = Level.NOTE if known.has_operators else None
-    return finding(SELECTS_NO_POD, place, Said(fact, hint), level)
+        yield finding(SELECTS_NO_POD, place, Said(fact, str(near), near.related))
+    elif not known.is_left_to_operators(selector):
+        found = known.workloads(known.pods_in(namespace))
+        hint = f"pods in namespace {namespace} are those of {listed(found)}"
+        yield finding(SELECTS_NO_POD, place, Said(fact, hint))
 
 
 def _may_be_others(known: Knowledge, selector: LabelSelector, names: Sequence[str]) -> bool:
@@ -137,7 +136,7 @@ def _of_no_pod(known: Knowledge, part: PartOfRule, peer: Peer) -> Iterator[Findi
     if near is not None:
         level = None if is_complete else Level.NOTE
         yield finding(PEER, place, Said(fact, str(near), near.related), level)
-    elif is_complete:
+    elif is_complete and not known.is_left_to_operators(selector):
         hint = "if other manifests have such pods, name these files too"
         yield finding(PEER, place, Said(fact, hint), Level.NOTE)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.application import Remark
+from harness.errors import Location
 from harness.lint.kinds import finding, kinds
 from harness.lint.values import Choice, Finding, Place, Said
 from harness.suggest import nearest_or_all
@@ -30,9 +31,12 @@ def silenced(found: Sequence[Finding], remarks: Sequence[Remark], choice: Choice
 
     A silence of a kind that is not wanted is neither used nor unused.
     """
-    by_id: dict[str, list[int]] = {}
+    by_item: dict[tuple[str, Location | None], list[int]] = {}
+    by_line: dict[tuple[str, str, int], list[int]] = {}
     for number, item in enumerate(found):
-        by_id.setdefault(item.id, []).append(number)
+        here = item.place.location
+        by_item.setdefault((item.id, item.place.item), []).append(number)
+        by_line.setdefault((item.id, here.path, here.line), []).append(number)
     gone: set[int] = set()
     about: list[Finding] = []
     for remark in remarks:
@@ -47,18 +51,13 @@ def silenced(found: Sequence[Finding], remarks: Sequence[Remark], choice: Choice
                 hint = nearest_or_all(name, kinds(), "ids")
                 about.append(finding(BAD, place, Said(f"there is no finding {name!r}", hint)))
                 continue
-            meant = [n for n in by_id.get(name, ()) if _is_meant(remark, found[n])]
+            meant = [
+                *by_item.get((name, remark.item), ()),
+                *by_line.get((name, remark.location.path, remark.line), ()),
+            ]
             gone.update(meant)
             if not meant and choice.has(name):
                 fact = f"there is no finding {name!r} here to silence"
                 about.append(finding(UNUSED, place, Said(fact, "remove it")))
     left = [item for number, item in enumerate(found) if number not in gone]
     return Silenced((*left, *(item for item in about if choice.has(item.id))), len(gone))
-
-
-def _is_meant(remark: Remark, item: Finding) -> bool:
-    """Return whether a remark is about the object of a finding, or about its line."""
-    if remark.item is not None and remark.item == item.place.item:
-        return True
-    here = item.place.location
-    return here.path == remark.location.path and here.line == remark.line

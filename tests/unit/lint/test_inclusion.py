@@ -6,7 +6,7 @@ import itertools
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.lint.inclusion import implies, is_impossible, peer_in, port_in, rule_in
@@ -33,12 +33,14 @@ def requirements(draw: st.DrawFn) -> Requirement:
 selectors = st.lists(requirements(), max_size=3).map(lambda terms: LabelSelector(tuple(terms)))
 
 
+@settings(max_examples=60)
 @given(selectors, selectors)
 def test_implication_is_inclusion_of_all_labels(one: LabelSelector, other: LabelSelector) -> None:
     mine = [labels for labels in LABELLINGS if selects(one, labels)]
     assert implies(one, other) == all(selects(other, labels) for labels in mine)
 
 
+@settings(max_examples=60)
 @given(selectors)
 def test_an_impossible_selector_meets_no_labels(selector: LabelSelector) -> None:
     assert is_impossible(selector) != any(selects(selector, labels) for labels in LABELLINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import random
@@ -78,6 +79,7 @@ def policy(chance: random.Random, number: int) -> object:
     }
 
 
+@functools.cache
 def application(seed: int) -> Application:
     chance = random.Random(seed)  # noqa: S311
     items = [*pods(), *(policy(chance, number) for number in range(6))]
@@ -97,25 +99,26 @@ def verdicts(found: Application) -> list[object]:
     ]
 
 
-def redundant(found: Application) -> set[str]:
-    result = linted(found, Choice(select=frozenset({"redundant-policy"})))
-    return {item.place.subject for item in result.findings}
+@functools.cache
+def redundant(seed: int) -> frozenset[str]:
+    result = linted(application(seed), Choice(select=frozenset({"redundant-policy"})))
+    return frozenset(item.place.subject for item in result.findings)
 
 
-SEEDS = range(40)
+SEEDS = range(20)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_all_redundant_policies_can_go_together(seed: int) -> None:
     found = application(seed)
-    gone = redundant(found)
+    gone = redundant(seed)
     left = tuple(item for item in found.policies if str(item) not in gone)
     if gone:
         assert verdicts(replace(found, policies=left)) == verdicts(found)
 
 
 def test_many_of_the_cases_have_some() -> None:
-    assert sum(bool(redundant(application(seed))) for seed in SEEDS) >= 10
+    assert sum(bool(redundant(seed)) for seed in SEEDS) >= 8
 
 
 def text(*policies: str) -> Application:
