@@ -33,14 +33,14 @@ def requirements(draw: st.DrawFn) -> Requirement:
 selectors = st.lists(requirements(), max_size=3).map(lambda terms: LabelSelector(tuple(terms)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(selectors, selectors)
 def test_implication_is_inclusion_of_all_labels(one: LabelSelector, other: LabelSelector) -> None:
     mine = [labels for labels in LABELLINGS if selects(one, labels)]
     assert implies(one, other) == all(selects(other, labels) for labels in mine)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(selectors)
 def test_an_impossible_selector_meets_no_labels(selector: LabelSelector) -> None:
     assert is_impossible(selector) != any(selects(selector, labels) for labels in LABELLINGS)
