@@ -39,6 +39,7 @@ CONTENTS = """
 docs/scenarios
 docs/verdicts
 docs/command-line
+docs/lint
 docs/real-clusters
 docs/embedded-cluster
 docs/results

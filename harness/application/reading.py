@@ -36,7 +36,7 @@ from harness.documents.written import Written
 from harness.errors import Location, Problem, ScenarioError
 from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, kinds, selectors
-from harness.policy.builtin import group_of, is_builtin, no_such_kind
+from harness.policy.builtin import group_of, is_builtin, makes_no_pods, no_such_kind
 from harness.suggest import closest
 
 _MOST_VALUES = 500_000
@@ -184,7 +184,7 @@ class _Reading:
                 self._other_policy(source, body, kind, version)
             else:
                 self._ignored[kind] += 1
-                if custom:
+                if custom and not makes_no_pods(kind):
                     self._custom(source, kind)
             return
         wrong = no_such_kind(version, kind)

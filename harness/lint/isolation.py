@@ -18,10 +18,13 @@ ACCIDENT = "isolated-by-accident"
 NO_TYPE = "section-without-type"
 HOST_NETWORK = "selects-host-network"
 
+_SYSTEM = "kube-system"
+"""Its policies, if any, belong to the cluster and not to an application."""
+
 
 def namespaces(known: Knowledge) -> Iterator[Finding]:
     """Find namespaces with workloads and without any policy."""
-    with_policies = {item.policy.namespace for item in known.items}
+    with_policies = {item.policy.namespace for item in known.items} | {_SYSTEM}
     by_namespace: dict[str, list[Workload]] = {}
     for workload, pod in known.first_pods:
         if pod.namespace not in with_policies and _may_be_isolated(known, pod):

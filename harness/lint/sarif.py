@@ -12,7 +12,7 @@ from harness.lint.kinds import Kind, kinds
 from harness.lint.values import Finding
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_PAGE = "https://netpol-harness.github.io/netpol-harness/lint.html"
+_PAGE = "https://netpol-harness.github.io/netpol-harness/docs/lint.html"
 _MOST_RESULTS = 5_000
 """Code scanning refuses a file with more than 25,000, and shows the first 5,000."""
 

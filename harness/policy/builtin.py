@@ -18,6 +18,7 @@ class _Data:
     kinds: Mapping[str, tuple[str, ...]]
     groups: frozenset[str]
     harmless: frozenset[str]
+    without_pods: frozenset[str]
 
 
 @functools.cache
@@ -25,7 +26,12 @@ def _data() -> _Data:
     file = importlib.resources.files("harness") / "data" / "kinds.toml"
     read = tomllib.loads(file.read_text(encoding="utf-8"))
     kinds = {version: tuple(names) for version, names in read["builtin"].items()}
-    return _Data(kinds, frozenset(map(group_of, kinds)), frozenset(read["harmless"]["groups"]))
+    return _Data(
+        kinds,
+        frozenset(map(group_of, kinds)),
+        frozenset(read["harmless"]["groups"]),
+        frozenset(read["without-pods"]["kinds"]),
+    )
 
 
 def is_builtin(group: str) -> bool:
@@ -48,6 +54,11 @@ def changes_nothing(api_version: str) -> bool:
     """Return whether objects of that group, unless they are policies, change no connection."""
     data = _data()
     return group_of(api_version) in data.groups | data.harmless
+
+
+def makes_no_pods(kind: str) -> bool:
+    """Return whether no operator makes pods from objects of that custom kind."""
+    return kind in _data().without_pods
 
 
 # ------------------------------------------------------------------ names that do not exist

@@ -50,6 +50,10 @@ metadata: {name: main}
 ---
 apiVersion: example.com/v1
 kind: Nameless
+---
+apiVersion: monitoring.coreos.com/v1
+kind: ServiceMonitor
+metadata: {name: makes-no-pods}
 """
 
 

@@ -380,6 +380,10 @@ def test_a_namespace_without_a_policy() -> None:
     assert (found.place.subject, found.place.location.line) == ("Namespace shop", 11)
 
 
+def test_the_namespace_of_the_cluster_itself_needs_no_policy() -> None:
+    assert find(WEB.removeprefix("---\n").replace("shop", "kube-system")) == []
+
+
 def test_workloads_that_no_policy_isolates() -> None:
     text = policy("podSelector: {matchLabels: {app: db}}, policyTypes: [Egress]") + WEB + DB
     text += pod("job", "app: job")

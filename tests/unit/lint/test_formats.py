@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,15 @@ def test_as_sarif(capsys: pytest.CaptureFixture[str]) -> None:
             }
         ],
     }
+
+
+def test_a_rule_leads_to_its_section_of_the_site(capsys: pytest.CaptureFixture[str]) -> None:
+    root = Path(__file__).parents[3]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    page = f"{project['urls']['Documentation']}docs/lint.html"
+    driver = sarif(capsys)["tool"]["driver"]
+    assert {rule["helpUri"] for rule in driver["rules"]} == {f"{page}#{name}" for name in kinds()}
+    assert "docs/lint\n" in (root / "docs/site/conf.py").read_text(encoding="utf-8")
 
 
 def fingerprints(run: Any) -> list[str]:
