@@ -121,8 +121,6 @@ def _of_no_pod(known: Knowledge, part: PartOfRule, peer: Peer) -> Iterator[Findi
     item, home = part.item, part.item.policy.namespace
     is_complete = known.is_complete(home, peer)
     selector = peer.pod_selector or LabelSelector()
-    if not selector.requirements or not (is_complete or peer.namespace_selector):
-        return
     names = [
         found.name
         for found in known.namespaces_matched(namespaces_of(peer, home))
