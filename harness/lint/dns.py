@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.application import Workload
 from harness.lint.kinds import finding
-from harness.lint.knowledge import Item, Knowledge, listed, places
+from harness.lint.knowledge import Item, Knowledge, listed, places, verb
 from harness.lint.values import Finding, Said
 from harness.model import Destination, Pod, Probe, Protocol, ServiceRef
 from harness.policy import Direction, NetworkPolicy, Peer, PolicyPort, Rule, placeholder
@@ -66,7 +66,8 @@ def _is_dns(port: PolicyPort) -> bool:
 def _of(
     known: Knowledge, item: Item, policies: Sequence[NetworkPolicy], found: Sequence[Workload]
 ) -> Finding:
-    fact = f"{listed(found)} is isolated for egress, and may not ask DNS (kube-dns:53/UDP)"
+    who = f"{listed(found)} {verb(found)}"
+    fact = f"{who} isolated for egress, and may not ask DNS (kube-dns:53/UDP)"
     rules = [rule for policy in policies for rule in policy.egress]
     if any(_names_dns(rule, Protocol.TCP) for rule in rules):
         hint = "port 53 is open over TCP alone; add {port: 53, protocol: UDP}"

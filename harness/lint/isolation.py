@@ -131,7 +131,7 @@ def host_network(known: Knowledge) -> Iterator[Finding]:
         pods = known.selected(item.policy)
         on_host = known.workloads(pod for pod in pods if pod.host_network)
         if on_host and item.policy.pod_selector.requirements:
-            fact = f"{item} selects {listed(on_host)}, which is on the network of its node"
+            fact = f"{item} selects pods on the network of their node: {listed(on_host)}"
             hint = "a network plugin may ignore policies for such pods; use a firewall of the node"
             related = tuple(Related(str(w), w.location) for w in on_host[:5])
             place = known.place(item, ("spec", "podSelector"))

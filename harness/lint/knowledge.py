@@ -290,6 +290,11 @@ def listed(workloads: Sequence[Workload], most: int = 3) -> str:
     return f"{names} and {rest} more" if rest > 0 else names
 
 
+def verb(workloads: Sequence[Workload]) -> str:
+    """Return the verb that follows the names of some workloads."""
+    return "is" if len(workloads) == 1 else "are"
+
+
 def places(workloads: Sequence[Workload]) -> tuple[Related, ...]:
     """Return the places of the first workloads."""
     return tuple(Related(str(item), item.location) for item in workloads[:5])

@@ -459,7 +459,7 @@ def test_a_policy_for_pods_on_the_network_of_their_node() -> None:
     text = policy("podSelector: {matchLabels: {app: x}}")
     text += pod("x", "app: x", spec="hostNetwork: true, ")
     assert shown(text, "selects-host-network") == [
-        "warning: NetworkPolicy shop/p selects Pod shop/x, which is on the network of its node | "
+        "warning: NetworkPolicy shop/p selects pods on the network of their node: Pod shop/x | "
         "a network plugin may ignore policies for such pods; use a firewall of the node"
     ]
     text = policy("podSelector: {}") + pod("x", "app: x", spec="hostNetwork: true, ")
@@ -493,6 +493,13 @@ MESSAGE = "warning: Pod shop/web is isolated for egress, and may not ask DNS (ku
 )
 def test_pods_without_dns(rules: str, hint: str) -> None:
     assert shown(egress(rules), "egress-without-dns") == [MESSAGE + hint]
+
+
+def test_several_workloads_without_dns() -> None:
+    (found,) = find(egress("{to: [{podSelector: {}}]}") + DB, "egress-without-dns")
+    assert found.said.message == (
+        "Pod shop/web, Pod shop/db are isolated for egress, and may not ask DNS (kube-dns:53/UDP)"
+    )
 
 
 @pytest.mark.parametrize(
