@@ -82,7 +82,8 @@ def offline(tmp_path: Path) -> Path:
     folder = tmp_path / "offline"
     place = folder / "manifests" / "calico" / INSTALL.version / INSTALL.file
     place.parent.mkdir(parents=True)
-    place.write_text("kind: A\n")
+    edited = "".join(edit.find for edit in INSTALL.edit)
+    place.write_text(f"kind: A\ntext: |\n{edited}")
     (folder / "images").mkdir()
     (folder / "images" / f"calico-{INSTALL.version}.tar").touch()
     (folder / "images" / "agnhost-any.tar").touch()
