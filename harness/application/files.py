@@ -24,6 +24,7 @@ from harness.files import MOST_BYTES, display
 STDIN = "-"
 _SHOWN_STDIN = "stdin"
 _CHART = "Chart.yaml"
+KUSTOMIZATIONS = frozenset({"kustomization.yaml", "kustomization.yml", "Kustomization"})
 _MOST_FILES = 5_000
 _Path = TypeVar("_Path", bound=PurePath)
 
@@ -162,7 +163,8 @@ def _below(
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            if PurePath(name).suffix.lower() in ENDINGS and not name.startswith("."):
+            is_manifest = PurePath(name).suffix.lower() in ENDINGS or name in KUSTOMIZATIONS
+            if is_manifest and not name.startswith("."):
                 yield here / name
 
 

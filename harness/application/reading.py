@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import yaml
 
 from harness.application.files import LeftOut, Text, texts
+from harness.application.kustomize import (
+    Kustomization,
+    advice,
+    kustomizations,
+    listed,
+    note,
+    patches,
+)
 from harness.application.part import Part
 from harness.application.remarks import in_annotation, in_comments
 from harness.application.services import service
@@ -40,12 +49,12 @@ from harness.policy.builtin import group_of, is_builtin, makes_no_pods, no_such_
 from harness.suggest import closest
 
 _MOST_VALUES = 500_000
+_SHOWN_REPEATED = 3
 _KINDS = frozenset({*map(str, WorkloadKind), "Namespace", "Service"})
 _WITHOUT_NAMESPACE = frozenset({
     "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "CiliumClusterwideNetworkPolicy",
     "ClusterNetworkPolicy", "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy",
 })  # fmt: skip
-_KUSTOMIZATION = "kustomize.config.k8s.io"
 _POLICY = "NetworkPolicy"
 
 
@@ -76,15 +85,19 @@ def _known(
 
 
 def _application(
-    found: Iterable[Text | LeftOut], namespace: str, paths: Sequence[str], problems: Problems
+    found: Sequence[Text | LeftOut], namespace: str, paths: Sequence[str], problems: Problems
 ) -> Application:
-    reading = _Reading(namespace, problems)
+    all_kustomizations = tuple(kustomizations(item for item in found if isinstance(item, Text)))
+    left_out = patches(all_kustomizations)
+    reading = _Reading(namespace, problems, all_kustomizations)
     for item in found:
         match item:
             case LeftOut(location, why):
                 reading.notes.append(Note(why, location))
-            case Text():
+            case Text(path, named=named) if named or path not in left_out:
                 reading.text(item)
+            case _:
+                pass  # A patch of a kustomization.
     return reading.result(paths)
 
 
@@ -107,8 +120,11 @@ def _is_wanted(root: yaml.Node) -> bool:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, namespace: str, problems: Problems) -> None:
+    def __init__(
+        self, namespace: str, problems: Problems, found: tuple[Kustomization, ...] = ()
+    ) -> None:
         self.problems = problems
+        self._kustomizations = found
         self.notes: list[Note] = []
         self._default = namespace
         self._namespaces: dict[str, AppNamespace] = {}
@@ -117,7 +133,8 @@ class _Reading:
         self._policies: list[Manifest] = []
         self._not_judged: list[Manifest] = []
         self._ignored: Counter[str] = Counter()
-        self._known: dict[tuple[str, str, str], Location] = {}
+        self._known: dict[tuple[str, str, str], tuple[Location, bytes]] = {}
+        self._repeated: list[tuple[ObjectSource, str]] = []
         self._customs: list[CustomObject] = []
         self._remarks: list[Remark] = []
         self._written = Written(self.problems)
@@ -171,9 +188,6 @@ class _Reading:
         self, source: ObjectSource, body: dict[str, object], kind: str, version: str
     ) -> None:
         group = group_of(version)
-        if group == _KUSTOMIZATION:
-            text = "a kustomization is not applied; `kubectl kustomize FOLDER | netpol ... -`"
-            self.notes.append(Note(f"{text} reads what it gives", source.at(())))
         policy = kinds.meant(version, kind)
         if policy is not None:
             self._policy(source, body, policy)
@@ -239,16 +253,17 @@ class _Reading:
         return name or self._default
 
     def _is_new(self, source: ObjectSource, kind: str, namespace: str, name: str) -> bool:
-        """Report an object that was read before; return whether it was not."""
-        here, key = source.at(()), (kind, namespace, name)
-        first = self._known.setdefault(key, here)
+        """Return whether an object was not read before; one that differs is a problem."""
+        here, text = source.at(()), _digest(source.value, namespace)
+        first, known = self._known.setdefault((kind, namespace, name), (here, text))
         if first == here:
             self._remember(source)
-        else:
+            return True
+        if text != known:
             called = f"{namespace}/{name}" if namespace else name
-            fact = f"{kind} {called} stands here and in {first}"
-            source.add(self.problems, (), fact, "name only one of both files")
-        return first == here
+            fact = f"{kind} {called} stands here and, with other contents, in {first}"
+            self._repeated.append((source, fact))
+        return False
 
     def _remember(self, source: ObjectSource) -> None:
         self._written.remember(source)
@@ -301,6 +316,10 @@ class _Reading:
     def result(self, paths: Sequence[str]) -> Application:
         """Return the application. Raises ScenarioError."""
         first = paths[0] if paths else ""
+        self._add_repeated()
+        if self._kustomizations:
+            place = self._kustomizations[0].location
+            self.notes.append(Note(note(self._kustomizations), place))
         if not (self.problems.found or self._workloads or self._policies or self._services):
             fact = "there is no workload, no Service and no policy in " + ", ".join(paths)
             hint = str(self.notes[0]) if self.notes else "name files or folders with manifests"
@@ -321,6 +340,20 @@ class _Reading:
             self._written,
         )
 
+    def _add_repeated(self) -> None:
+        """Record the objects that stand in two places, with what a person may do about it."""
+        found = self._kustomizations
+        for number, (source, fact) in enumerate(self._repeated[:_SHOWN_REPEATED], 1):
+            hint = "name only one of both files"
+            if found:
+                hint += f", {advice(found, source.document.path)}"
+            if found and number == 1:
+                hint += f"; there are kustomizations in {listed(found)}"
+            more = len(self._repeated) - number
+            if number == _SHOWN_REPEATED and more:
+                fact += f"; {more} more objects stand in two places"
+            source.add(self.problems, (), fact, hint)
+
     def _imply_namespaces(self) -> None:
         """Add the namespaces that are used and have no manifest, and say so once."""
         used = {item.namespace for item in self._workloads}
@@ -333,6 +366,12 @@ class _Reading:
             names = ", ".join(missing)
             text = f"without a manifest, and so without labels of their own: namespaces {names}"
             self.notes.append(Note(text))
+
+
+def _digest(body: object, namespace: str) -> bytes:
+    """Return what two objects of one name have in common only if they are the same."""
+    kept, _ = cleaned(body) if isinstance(body, dict) else ({}, ())
+    return hashlib.sha256(canonical(kept, namespace).encode(errors="replace")).digest()
 
 
 def _objects(source: ObjectSource) -> Iterator[ObjectSource]:

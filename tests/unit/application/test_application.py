@@ -251,7 +251,7 @@ def test_a_namespace_may_stand_in_several_files() -> None:
     found = app(f"{SPACE}---\n{POD}---\n{SPACE}")
     assert [item.name for item in found.namespaces] == ["shop"]
     assert refused(f"{SPACE}---\n{SPACE.replace('team: a', 'team: b')}") == (
-        "stdin:5:1: Namespace shop stands here and in stdin:1:1\n"
+        "stdin:5:1: Namespace shop stands here and, with other contents, in stdin:1:1\n"
         "    5 | apiVersion: v1\n"
         "hint: name only one of both files"
     )
@@ -266,7 +266,10 @@ FAULTS = [
     (POD.replace("UDP", "UPD"), "stdin:16:27: protocol 'UPD' is not known in Pod 'web'"),
     (POD.replace("hostNetwork: true", "hostNetwork: 1"), "stdin:5:3: hostNetwork 1 is not a bool"),
     (POD.replace("containers:\n  - name: main", "main:\n  - name: main"), "stdin:4:1: no contain"),
-    (POD + "---\n" + POD, "stdin:19:1: Pod shop/web stands here and in stdin:1:1"),
+    (
+        POD + "---\n" + POD.replace("hostNetwork: true", "hostNetwork: false"),
+        "stdin:19:1: Pod shop/web stands here and, with other contents, in stdin:1:1",
+    ),
     (
         "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n"
         "spec: {ports: [{port: 1, targetPort: 0o120}]}",
@@ -321,10 +324,10 @@ def test_a_folder_and_what_is_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     )
     assert [str(note) for note in found.notes] == [
         "k8s/d.yaml:1:4: this is a template, not YAML, and is left out; render it to read it",
-        "k8s/kustomization.yaml:1:1: a kustomization is not applied; "
-        "`kubectl kustomize FOLDER | netpol ... -` reads what it gives",
         "k8s/chart/Chart.yaml:1:1: a Helm chart is left out; "
         "`helm template k8s/chart | netpol ... -` reads it",
+        "k8s/kustomization.yaml:1:1: a kustomization is not applied; "
+        "`kubectl kustomize k8s | netpol matrix -` reads what it gives",
         "without a manifest, and so without labels of their own: namespaces shop",
     ]
 

@@ -1,0 +1,103 @@
+"""Kustomizations in folders: which files they change others with, and what renders them.
+
+They are not applied. A file that one names as a patch is no object of its own. Paths are texts as
+messages show them, so that they may be in a git revision.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.application.files import KUSTOMIZATIONS, Text
+from harness.application.revisions import is_revision
+from harness.documents.problems import Problems
+from harness.documents.source import documents
+from harness.errors import Location
+
+_OBJECTS = ("resources", "bases", "components")
+_NO_OBJECTS = (
+    "patchesStrategicMerge", "patches", "patchesJson6902", "replacements", "configurations",
+    "transformers", "generators", "validators", "configMapGenerator", "secretGenerator",
+    "helmCharts",
+)  # fmt: skip
+_WITH_PATHS = frozenset({"path", "files", "envs", "env", "valuesFile", "additionalValuesFiles"})
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Kustomization:
+    """A kustomization: where it is, the objects that it names, and other files that it names."""
+
+    location: Location
+    folder: str
+    objects: frozenset[str]
+    others: frozenset[str]
+
+    @property
+    def command(self) -> str:
+        """What prints its result, and has it read."""
+        _, _, of_revision = self.folder.partition(":")
+        folder = of_revision if is_revision(self.folder) else self.folder
+        return f"kubectl kustomize {shlex.quote(folder or '.')} | netpol matrix -"
+
+
+def kustomizations(texts: Iterable[Text]) -> Iterator[Kustomization]:
+    """Yield those among some files; one that cannot be read names no others."""
+    for text in texts:
+        folder, name = posixpath.split(text.path)
+        if name in KUSTOMIZATIONS:
+            found = documents(text.path, text.text, Problems())
+            values = [item.value for item in found if isinstance(item.value, dict)]
+            objects = _paths(folder, (value.get(key) for value in values for key in _OBJECTS))
+            others = _paths(folder, (value.get(key) for value in values for key in _NO_OBJECTS))
+            location = Location(text.path, 1, 1)
+            yield Kustomization(location, folder, frozenset(objects), frozenset(others))
+
+
+def patches(found: Sequence[Kustomization]) -> frozenset[str]:
+    """Return the files that are no objects: those that are named, and by none as objects."""
+    objects = frozenset[str]().union(*(item.objects for item in found))
+    return frozenset[str]().union(*(item.others for item in found)) - objects
+
+
+def advice(found: Sequence[Kustomization], here: str) -> str:
+    """Return what renders a kustomization that is about a file, or else the first."""
+    used = frozenset[str]().union(*(item.objects for item in found))
+    roots = [item for item in found if item.folder not in used] or list(found)
+    around = [item for item in roots if here.startswith(f"{item.folder}/" if item.folder else "")]
+    best = (around or roots)[0]
+    return f"or render a kustomization: `{best.command}`"
+
+
+def listed(found: Sequence[Kustomization]) -> str:
+    """Return the folders of the kustomizations; of many, the first."""
+    names = [item.folder or "." for item in found[:_SHOWN]]
+    more = len(found) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def note(found: Sequence[Kustomization]) -> str:
+    """Return what a reader of folders with kustomizations should know."""
+    if len(found) == 1:
+        return f"a kustomization is not applied; `{found[0].command}` reads what it gives"
+    return (
+        f"{len(found)} kustomizations are not applied; `{found[0].command}` reads what the first "
+        f"gives: {listed(found)}"
+    )
+
+
+def _paths(folder: str, values: Iterable[object]) -> Iterator[str]:
+    """Yield the paths among texts, in lists of them, and at keys that hold paths."""
+    for value in values:
+        match value:
+            case str() if "\n" not in value:
+                yield posixpath.normpath(posixpath.join(folder, value.rpartition("=")[2]))
+            case list():
+                yield from _paths(folder, value)
+            case dict():
+                yield from _paths(folder, (value[key] for key in _WITH_PATHS & value.keys()))
+            case _:
+                pass
