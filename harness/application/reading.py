@@ -42,13 +42,15 @@ from harness.documents.problems import Problems
 from harness.documents.source import Document, Scope, documents, top_of
 from harness.documents.text import template_in
 from harness.documents.written import Written
-from harness.errors import Location, Problem, ScenarioError
+from harness.errors import Location, Problem, ScenarioError, UsageError
 from harness.model import Labels, Manifest
 from harness.policy import PolicyKind, kinds, selectors
 from harness.policy.builtin import group_of, is_builtin, makes_no_pods, no_such_kind
 from harness.suggest import closest
 
 _MOST_VALUES = 500_000
+_MOST_ENDPOINTS = 10_000_000
+"""How many pairs of a workload and a Service there may be: each is looked at."""
 _SHOWN_REPEATED = 3
 _KINDS = frozenset({*map(str, WorkloadKind), "Namespace", "Service"})
 _WITHOUT_NAMESPACE = frozenset({
@@ -254,7 +256,7 @@ class _Reading:
 
     def _is_new(self, source: ObjectSource, kind: str, namespace: str, name: str) -> bool:
         """Return whether an object was not read before; one that differs is a problem."""
-        here, text = source.at(()), _digest(source.value, namespace)
+        here, text = source.at(()), _digest(source.value)
         first, known = self._known.setdefault((kind, namespace, name), (here, text))
         if first == here:
             self._remember(source)
@@ -326,6 +328,9 @@ class _Reading:
             raise ScenarioError([Problem(Location(first, 1, 1), fact, hint=hint)])
         if self.problems.found:
             raise ScenarioError(self.problems.in_order(first))
+        if len(self._workloads) * len(self._services) > _MOST_ENDPOINTS:
+            fact = f"{len(self._workloads):,} workloads and {len(self._services):,} Services"
+            raise UsageError(f"{fact} are too many to be read at once", "name fewer files")
         self._imply_namespaces()
         return Application(
             tuple(self._namespaces.values()),
@@ -368,10 +373,16 @@ class _Reading:
             self.notes.append(Note(text))
 
 
-def _digest(body: object, namespace: str) -> bytes:
-    """Return what two objects of one name have in common only if they are the same."""
-    kept, _ = cleaned(body) if isinstance(body, dict) else ({}, ())
-    return hashlib.sha256(canonical(kept, namespace).encode(errors="replace")).digest()
+def _digest(body: object) -> bytes:
+    """Return what two objects of one name have in common only if they say the same.
+
+    What they say is in their labels, and outside of their metadata.
+    """
+    kept = dict(body) if isinstance(body, dict) else {}
+    metadata = kept.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    text = canonical({**kept, "metadata": labels or {}, "status": None}, "")
+    return hashlib.sha256(text.encode(errors="replace")).digest()
 
 
 def _objects(source: ObjectSource) -> Iterator[ObjectSource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.matrix import Cell, Cut, Matrix, Seen, judged
 from harness.matrix.formats import FORMATS
+from harness.matrix.text import WIDTH, text
 
 
 def matrix(parsed: argparse.Namespace) -> int:
@@ -23,11 +25,18 @@ def matrix(parsed: argparse.Namespace) -> int:
     made = judged(found, cut)
     if parsed.packets:
         made = _proven(made, parsed.netpol_defect)
-    print(FORMATS[parsed.format](made), end="")
+    print(_formatted(made, parsed.format), end="")
     if parsed.format in {"csv", "dot"}:
         for note in made.notes:
             print(f"note: {note}", file=sys.stderr)
     return shown_by(made.cells)
+
+
+def _formatted(made: Matrix, name: str) -> str:
+    if name == "text":
+        width = shutil.get_terminal_size((WIDTH, 0)).columns if sys.stdout.isatty() else WIDTH
+        return text(made, width)
+    return FORMATS[name](made)
 
 
 def _proven(made: Matrix, defect: str | None) -> Matrix:

@@ -104,7 +104,7 @@ def _add_matrix_verb(verbs: Any) -> None:
     _add_default_namespace(matrix)
     matrix.add_argument(
         "--format",
-        choices=("text", "markdown", "json", "csv", "dot"),
+        choices=("text", "markdown", "json", "csv", "html", "dot"),
         default="text",
         help="(text)",
     )

@@ -19,7 +19,7 @@ from harness.difference.values import (
     PolicyChange,
     Said,
 )
-from harness.matrix.formats import packets
+from harness.matrix.text import packets
 from harness.report.markdown import escaped, head, row
 
 _WIDTH = 100

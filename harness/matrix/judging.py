@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from harness import oracle
 from harness.application import Application, AppService, Note, Reach, WorkloadKind
 from harness.application.state import MOST_REPLICAS, Deployed, deployed, state
+from harness.errors import UsageError
 from harness.matrix.ends import (
     Column,
     Row,
@@ -21,9 +22,11 @@ from harness.matrix.outside import Outside, outside
 from harness.matrix.values import ALL, Cell, Cut, Matrix, Word
 from harness.model import Verdict
 
+_MOST_PAIRS = 250_000
+
 
 def judged(application: Application, cut: Cut = ALL) -> Matrix:
-    """Return who reaches whom. Raises UsageError for a cut that keeps nothing."""
+    """Return who reaches whom. Raises UsageError for a cut that keeps nothing, or too much."""
     workloads = deployed(application)
     hosts = outside(application.policies)
     sources, destinations = rows(workloads, hosts), columns(application, workloads, hosts)
@@ -32,17 +35,17 @@ def judged(application: Application, cut: Cut = ALL) -> Matrix:
         (column.title for column in destinations), cut.destinations, "destinations"
     )
     require_namespaces((item.name for item in application.namespaces), cut.namespaces)
-    asked = state(application, workloads, hosts.hosts)
-    judge = oracle.Judge(asked)
-    cells = tuple(
-        cell
+    _require_few(len(kept_rows) * len(kept_columns))
+    pairs = [
+        (row, column)
         for row in sources
         if row.title in kept_rows
         for column in destinations
-        if column.title in kept_columns
-        and is_in(cut.namespaces, row, column)
-        and (cell := cell_of(judge, row, column)) is not None
-    )
+        if column.title in kept_columns and is_in(cut.namespaces, row, column)
+    ]
+    asked = state(application, workloads, hosts.hosts)
+    judge = oracle.Judge(asked)
+    cells = tuple(cell for pair in pairs if (cell := cell_of(judge, *pair)) is not None)
     with_row = {cell.source for cell in cells}
     with_column = {cell.destination for cell in cells}
     return Matrix(
@@ -53,6 +56,14 @@ def judged(application: Application, cut: Cut = ALL) -> Matrix:
         application.ignored,
         asked,
     )
+
+
+def _require_few(pairs: int) -> None:
+    if pairs > _MOST_PAIRS:
+        raise UsageError(
+            f"there are {pairs:,} pairs, and at most {_MOST_PAIRS:,} can be judged at once",
+            "keep fewer: --from NAME, --to NAME",
+        )
 
 
 # ------------------------------------------------------------------ verdicts

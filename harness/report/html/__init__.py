@@ -1,8 +1,8 @@
 """HTML pages: each has everything in it, and loads nothing.
 
 ``overview`` has what the template of a report renders, ``data`` what its script renders when a
-scenario is opened; ``comparison`` has what the template of a comparison renders. The files in
-``assets`` are templates, the style, and the scripts in their parts.
+scenario is opened; ``comparison`` has what the template of a comparison renders. Other pages use
+``document``. The files in ``assets`` are templates, the style, and the scripts in their parts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def page(results: Results, previous: Sequence[Results] = ()) -> str:
     ``previous`` are earlier results; a cell shows what they observed of it.
     """
     shown = overview(results)
-    return _document(
+    return document(
         "page",
         _REPORT,
         verdict=shown.verdict,
@@ -44,12 +44,13 @@ def page(results: Results, previous: Sequence[Results] = ()) -> str:
 def comparison_page(comparison: Comparison) -> str:
     """Return what differs between runs as one HTML document."""
     shown = differing(comparison)
-    return _document(
+    return document(
         "comparison", _COMPARISON, verdict=shown.verdict, is_fine=comparison.same, comparison=shown
     )
 
 
-def _document(template: str, scripts: Iterable[str], **given: object) -> str:
+def document(template: str, scripts: Iterable[str], **given: object) -> str:
+    """Return a template of ``assets`` with these parts of the script, as one HTML document."""
     # Imported here because only runs that write a page need it.
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,23 @@ def test_a_patch_is_no_object(patches: str, name: str) -> None:
     )
 
 
+def test_a_kustomization_of_a_git_revision() -> None:
+    overlay = {
+        "k8s/prod/kustomization.yaml": "patches: [{path: web.yaml}]\n",
+        "k8s/prod/web.yaml": PATCH,
+    }
+    written(BASE | overlay)
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *identity, *command], check=True)
+    found = read(["HEAD:k8s"])
+    assert [str(item) for item in found.workloads] == ["Deployment default/web"]
+    with pytest.raises(ScenarioError) as caught:
+        read(["HEAD:k8s/prod"])
+    hint = str(caught.value.problems[0].hint)
+    assert "`kubectl kustomize k8s/prod | netpol matrix -`" in hint
+
+
 def test_a_patch_of_one_is_an_object_of_another() -> None:
     written(BASE | {"k8s/prod/kustomization.yml": "patches: [{path: ../base/web.yaml}]\n"})
     assert [str(item) for item in read(["k8s"]).workloads] == ["Deployment default/web"]
@@ -130,7 +148,10 @@ def test_objects_that_differ_name_the_kustomizations() -> None:
 
 def test_the_same_object_may_stand_in_two_files() -> None:
     namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {a: b}}\n"
-    other = "kind: Namespace\nmetadata:\n  labels: {a: b}\n  name: shop\napiVersion: v1\n"
+    other = (
+        "kind: Namespace\nmetadata:\n  labels: {a: b}\n  annotations: {c: d}\n  name: shop\n"
+        "apiVersion: v1\n"
+    )
     written({"k8s/a.yaml": namespace + "---\n" + WEB, "k8s/b.yaml": other + "---\n" + WEB})
     found = read(["k8s"])
     assert len(found.workloads) == 1

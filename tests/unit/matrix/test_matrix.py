@@ -13,7 +13,8 @@ from harness.application import read
 from harness.cli import main
 from harness.errors import UsageError
 from harness.matrix import Cell, Cut, Matrix, judged
-from harness.matrix.formats import csv_text, dot, json_text, markdown, text
+from harness.matrix.formats import csv_text, dot, json_text, markdown
+from harness.matrix.text import text
 
 SHOP = """\
 apiVersion: v1
@@ -192,11 +193,22 @@ def test_a_cut_that_names_nothing(cut: Cut, message: str) -> None:
 
 # ------------------------------------------------------------------ formats
 
-TEXT = (Path(__file__).parent / "data" / "shop.txt").read_text()
+DATA = Path(__file__).parent / "data"
+GRID, LIST = ((DATA / name).read_text() for name in ("shop-grid.txt", "shop-list.txt"))
 
 
-def test_the_text() -> None:
-    assert text(matrix()) == TEXT
+def test_the_grid() -> None:
+    assert text(matrix()) == GRID
+
+
+def test_the_list_where_the_grid_does_not_fit() -> None:
+    assert text(matrix(), 60) == LIST
+
+
+def test_many_workloads_are_listed() -> None:
+    assert text(matrix(SHOP + _pods(20)), 1000).startswith(
+        "shop/web:8080\nsvc/shop/web:80\n  from  "
+    )
 
 
 def test_other_formats() -> None:
@@ -229,3 +241,22 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["matrix", str(file), "--from=shop/web", "--to=shop/db", "--format=csv"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "from,to,word\nshop/web,shop/db:5432,allowed\n"
+
+
+def test_too_many_pairs() -> None:
+    many = _pods(520)
+    with pytest.raises(UsageError) as error:
+        matrix(many)
+    assert str(error.value) == (
+        "there are 272,483 pairs, and at most 250,000 can be judged at once\n"
+        "hint: keep fewer: --from NAME, --to NAME"
+    )
+    assert len(matrix(many, Cut(("default/p1",), ("default/p2",))).cells) == 1
+
+
+def _pods(count: int) -> str:
+    return "".join(
+        f"---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p{number}}}\n"
+        "spec: {containers: [{name: c, ports: [{containerPort: 1}]}]}\n"
+        for number in range(count)
+    )

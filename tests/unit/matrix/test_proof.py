@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -12,8 +11,9 @@ from harness.application import read
 from harness.cli.matrix import shown_by
 from harness.errors import ClusterError
 from harness.matrix import Cell, Matrix, Packets, Seen, Word, judged
-from harness.matrix.formats import csv_text, json_text, markdown, packets
+from harness.matrix.formats import csv_text, json_text, markdown
 from harness.matrix.proof import MOST_PODS, proven
+from harness.matrix.text import packets
 from harness.model import PodRef, Probe, ProbeError, State, Verdict
 from tests.fakes import EVERYTHING, Answer, FakeCluster, FakeTime, by_the_book, enforces_nothing
 
@@ -170,17 +170,6 @@ def test_pods_on_host_networks_share_a_node() -> None:
     assert on_nodes == {("web", 1, 1), ("db", 1, 1), ("one-1", 2, 1), ("one-2", 2, 0),
                         ("two", 2, 0)}  # fmt: skip
     assert seen(found, "shop/web", "shop/two:9100") == Packets(Seen.AGREES)
-
-
-def test_what_differs_where_pods_share_a_node() -> None:
-    closed = HOST_PODS + (
-        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
-        "metadata: {name: closed, namespace: shop}\n"
-        "spec: {podSelector: {matchLabels: {app: none}}, policyTypes: [Egress]}\n"
-    )
-    found = proof(FakeCluster(), matrix(SHOP + closed))
-    words = Counter(cell.packets.seen for cell in found.cells if cell.packets)
-    assert words[Seen.DISAGREES] == words[Seen.UNPROVEN] == 0
 
 
 def test_a_cluster_without_sctp() -> None:

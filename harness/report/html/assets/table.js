@@ -112,7 +112,7 @@ function moveInTable(event) {
   const row = box.parentElement;
   const rows = [...row.parentElement.rows];
   const at = box.cellIndex;
-  const along = (cells) => cells.find((each) => each && each.querySelector("button"));
+  const along = (cells) => cells.find((each) => each && !each.hidden && !each.parentElement.hidden && each.querySelector("button"));
   const targets = {
     ArrowRight: () => along([...row.cells].slice(at + 1)),
     ArrowLeft: () => along([...row.cells].slice(1, at).reverse()),
