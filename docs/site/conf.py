@@ -45,6 +45,7 @@ docs/embedded-cluster
 docs/results
 docs/applications
 docs/difference
+docs/netpol-analyzer
 ```
 
 ```{toctree}
