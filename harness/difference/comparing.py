@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -222,12 +223,17 @@ def _policies(old: Application, new: Application) -> Iterator[PolicyChange]:
         left, right = _by_key(before), _by_key(after)
         for key, policy in right.items():
             was = left.get(key)
-            if was is None or was.json != policy.json:
+            if was is None or _rules(was) != _rules(policy):
                 how = How.ADDED if was is None else None
                 yield PolicyChange(str(policy), how, policy.location, is_judged)
         for key, policy in left.items():
             if key not in right:
                 yield PolicyChange(str(policy), How.REMOVED, policy.location, is_judged)
+
+
+def _rules(policy: Manifest) -> dict[str, object]:
+    """Return what a policy says; its labels and annotations change no connection."""
+    return {key: value for key, value in json.loads(policy.json).items() if key != "metadata"}
 
 
 def _by_key(policies: Iterable[Manifest]) -> dict[tuple[str, str, str], Manifest]:

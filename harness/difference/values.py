@@ -126,7 +126,7 @@ class EndChange:
 
 @dataclass(frozen=True, slots=True)
 class PolicyChange:
-    """A policy that only one version has (``how``), or whose text differs (None)."""
+    """A policy that only one version has (``how``), or whose rules differ (None)."""
 
     name: str
     how: How | None

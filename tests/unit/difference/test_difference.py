@@ -396,6 +396,8 @@ def test_a_renamed_service() -> None:
 
 def test_policies_with_another_text() -> None:
     spec = "{podSelector: {matchLabels: {app: db}}, policyTypes: [Ingress]}"
+    labelled = DENY_DB.replace("namespace: shop}", "namespace: shop, labels: {release: b}}")
+    assert difference(SHOP + DENY_DB, SHOP + labelled).policies == ()
     found = difference(SHOP + DENY_DB, SHOP + policy("db", spec) + policy("more", spec))
     assert [(str(item.name), item.how) for item in found.policies] == [
         ("NetworkPolicy shop/db", None),
