@@ -30,7 +30,7 @@ from harness.matrix.judging import cell_of
 from harness.matrix.values import ALL
 from harness.model import Manifest, Protocol
 
-_MOST_PAIRS = 2_000_000
+_MOST_PAIRS = 500_000
 _MAY_CONNECT = frozenset({Word.ALLOWED, Word.UNDEFINED, Word.DIFFERS})
 
 
@@ -52,7 +52,7 @@ def compare(versions: Versions, cut: Cut = ALL) -> Difference:
     found = _Comparison(
         version(old, ends.old, scope.hosts.hosts), version(new, ends.new, scope.hosts.hosts)
     )
-    pairs = _bounded(_kept(versions, ends, cut))
+    pairs = _kept(versions, ends, cut)
     for row, of_row in itertools.groupby(pairs, lambda pair: pair[0]):
         found.judge_row(row, [column for _, column in of_row])
     return Difference(
@@ -76,26 +76,22 @@ def _rank(change: Change) -> tuple[bool, int]:
     return not change.is_exposure, [*Kind].index(change.kind)
 
 
-def _bounded(pairs: Iterator[tuple[RowPair, ColumnPair]]) -> Iterator[tuple[RowPair, ColumnPair]]:
-    for count, pair in enumerate(pairs):
-        if count == _MOST_PAIRS:
-            fact = f"there are more than {_MOST_PAIRS:,} pairs to compare"
-            raise UsageError(fact, "--namespace, --from and --to keep fewer")
-        yield pair
-
-
 def _kept(versions: Versions, ends: Aligned, cut: Cut) -> Iterator[tuple[RowPair, ColumnPair]]:
     """Yield the pairs that the cut keeps; a title of either version counts."""
     names = [item.name for item in (*versions.old.namespaces, *versions.new.namespaces)]
     require_namespaces(names, cut.namespaces)
     rows = matched(_titles(ends.rows), cut.sources, "sources")
     columns = matched(_titles(ends.columns), cut.destinations, "destinations")
-    wanted = [column for column in ends.columns if {*column.titles} & columns]
-    for row in ends.rows:
-        if {*row.titles} & rows:
-            for column in wanted:
-                if _is_in(cut.namespaces, row, column):
-                    yield row, column
+    sources = [row for row in ends.rows if {*row.titles} & rows]
+    destinations = [column for column in ends.columns if {*column.titles} & columns]
+    count = len(sources) * len(destinations)
+    if count > _MOST_PAIRS:
+        fact = f"there are {count:,} pairs, and at most {_MOST_PAIRS:,} can be compared at once"
+        raise UsageError(fact, "keep fewer: --from NAME, --to NAME")
+    for row in sources:
+        for column in destinations:
+            if _is_in(cut.namespaces, row, column):
+                yield row, column
 
 
 def _is_in(namespaces: tuple[str, ...], row: RowPair, column: ColumnPair) -> bool:

@@ -450,3 +450,14 @@ def test_a_cut_that_names_nothing(cut: Cut, message: str) -> None:
     with pytest.raises(UsageError) as error:
         difference(SHOP, SHOP, cut)
     assert str(error.value) == message
+
+
+def test_too_many_pairs() -> None:
+    many = "".join(workload(f"web-{number}", "containerPort: 80") for number in range(420))
+    with pytest.raises(UsageError) as error:
+        difference(many, many)
+    # A port and all others, for each workload; DNS has two ports, hosts outside three.
+    assert str(error.value) == (
+        "there are 532,565 pairs, and at most 500,000 can be compared at once\n"
+        "hint: keep fewer: --from NAME, --to NAME"
+    )
