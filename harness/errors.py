@@ -22,14 +22,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, order=True)
 class Location:
-    """A place in a file; ``line`` and ``column`` count from 1."""
+    """A place in a file; ``line`` and ``column`` count from 1.
+
+    An object that no file holds has line and column 0, and ``path`` says what it is.
+    """
 
     path: str
     line: int
     column: int
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
     @classmethod
     def parse(cls, text: str) -> Location | None:

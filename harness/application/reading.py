@@ -100,7 +100,20 @@ def _application(
                 reading.text(item)
             case _:
                 pass  # A patch of a kustomization.
-    return reading.result(paths)
+    reading.require_content(paths)
+    return reading.result(paths[0] if paths else "")
+
+
+def read_objects(objects: Iterable[Document], notes: Sequence[Note] = ()) -> Application:
+    """Return the application that objects describe which were not read from files.
+
+    Each document is one object, or a list of them. Raises ScenarioError with every problem.
+    """
+    reading = _Reading("default", Problems(), ())
+    reading.notes.extend(notes)
+    for document in objects:
+        reading.document(document)
+    return reading.result()
 
 
 @functools.cache
@@ -153,6 +166,11 @@ class _Reading:
                 begun[here.line] = here
                 self._object(source, file.named)
         self._remarks += in_comments(file.text, found, begun)
+
+    def document(self, document: Document) -> None:
+        """Read the objects of a document that no file holds."""
+        for source in _objects(ObjectSource(document, (), document.value)):
+            self._object(source, named=True)
 
     def _documents(self, file: Text) -> tuple[Document, ...]:
         """Return the documents of a file; a template that a folder holds is left out."""
@@ -315,9 +333,8 @@ class _Reading:
 
     # ---------------------------------------------------------------- the result
 
-    def result(self, paths: Sequence[str]) -> Application:
-        """Return the application. Raises ScenarioError."""
-        first = paths[0] if paths else ""
+    def require_content(self, paths: Sequence[str]) -> None:
+        """Raise ScenarioError if there is nothing in files without a problem."""
         self._add_repeated()
         if self._kustomizations:
             place = self._kustomizations[0].location
@@ -325,7 +342,11 @@ class _Reading:
         if not (self.problems.found or self._workloads or self._policies or self._services):
             fact = "there is no workload, no Service and no policy in " + ", ".join(paths)
             hint = str(self.notes[0]) if self.notes else "name files or folders with manifests"
-            raise ScenarioError([Problem(Location(first, 1, 1), fact, hint=hint)])
+            place = Location(paths[0] if paths else "", 1, 1)
+            raise ScenarioError([Problem(place, fact, hint=hint)])
+
+    def result(self, first: str = "") -> Application:
+        """Return the application. Raises ScenarioError, problems of the file ``first`` first."""
         if self.problems.found:
             raise ScenarioError(self.problems.in_order(first))
         if len(self._workloads) * len(self._services) > _MOST_ENDPOINTS:

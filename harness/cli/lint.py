@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
-import sys
 from collections.abc import Sequence
 
-from harness import application
 from harness.cidr import Network
+from harness.cli.applications import application_of
 from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.lint import Choice, Level, Ranges, kinds, linted
@@ -18,13 +17,16 @@ from harness.suggest import nearest_or_all
 
 def lint(parsed: argparse.Namespace) -> int:
     """Print the findings; the status says whether there is one of the level or above."""
+    if parsed.context and parsed.format in {"sarif", "github"}:
+        fact = f"--format={parsed.format} names lines of files, and a cluster has none"
+        raise UsageError(fact, "--format=json, or lint the manifests")
     usual = Ranges()
     ranges = Ranges(
         _networks("--pod-range", parsed.pod_ranges) or usual.pods,
         _networks("--service-range", parsed.service_ranges) or usual.services,
     )
     choice = Choice(_ids("--select", parsed.select), _ids("--ignore", parsed.ignore), ranges)
-    found = application.read(parsed.paths, parsed.default_namespace, sys.stdin.buffer)
+    found = application_of(parsed)
     result = linted(found, choice)
     shown = Shown(result, Level(parsed.level), found.written)
     print(FORMATS[parsed.format](shown), end="")

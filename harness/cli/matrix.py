@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
-from harness import application
+from harness.cli.applications import application_of
 from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.matrix import Cell, Cut, Matrix, Seen, judged
@@ -17,12 +17,11 @@ from harness.matrix.text import WIDTH, text
 
 
 def matrix(parsed: argparse.Namespace) -> int:
-    """Print the matrix of the manifests; notes follow the text, or go to stderr."""
+    """Print the matrix of an application; notes follow the text, or go to stderr."""
     if parsed.netpol_defect and not parsed.packets:
         raise UsageError("--defect needs --packets", "only the embedded cluster has defects")
     cut = Cut(tuple(parsed.sources), tuple(parsed.destinations), tuple(parsed.namespaces))
-    found = application.read(parsed.paths, parsed.default_namespace, sys.stdin.buffer)
-    made = judged(found, cut)
+    made = judged(application_of(parsed), cut)
     if parsed.packets:
         made = _proven(made, parsed.netpol_defect)
     print(_formatted(made, parsed.format), end="")

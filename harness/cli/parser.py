@@ -96,12 +96,9 @@ def _add_scenario_verbs(verbs: Any) -> None:
 
 
 def _add_matrix_verb(verbs: Any) -> None:
-    text = "print who reaches whom in an application, from its manifests"
+    text = "print who reaches whom in an application"
     matrix = _verb(verbs, "matrix", "matrix", text)
-    matrix.add_argument(
-        "paths", metavar="PATH", nargs="+", help="files or folders with manifests; - is stdin"
-    )
-    _add_default_namespace(matrix)
+    add_application(matrix)
     matrix.add_argument(
         "--format",
         choices=("text", "markdown", "json", "csv", "html", "dot"),
@@ -176,16 +173,7 @@ def _add_cut(verb: argparse.ArgumentParser) -> None:
 def _add_lint_verb(verbs: Any) -> None:
     text = "print what is probably wrong with the policies of an application"
     lint = _verb(verbs, "lint", "lint", text)
-    lint.add_argument(
-        "paths", metavar="PATH", nargs="+", help="files or folders with manifests; - is stdin"
-    )
-    lint.add_argument(
-        "-n",
-        "--default-namespace",
-        metavar="NAME",
-        default="default",
-        help="the namespace of objects that name none (default)",
-    )
+    add_application(lint)
     lint.add_argument(
         "--level",
         choices=("error", "warning", "note"),
@@ -231,6 +219,32 @@ def _add_snapshot_verbs(verbs: Any) -> None:
     snapshot.add_argument("files", metavar="FILE", nargs="+", type=Path, help="files or folders")
     snapshot.add_argument(
         "--update", action="store_true", help="write the new tables into the files"
+    )
+
+
+def add_application(verb: argparse.ArgumentParser) -> None:
+    """Add the arguments that name an application; ``harness.cli.applications`` reads them."""
+    verb.add_argument(
+        "paths", metavar="PATH", nargs="*", help="files or folders with manifests; - is stdin"
+    )
+    verb.add_argument(
+        "-n",
+        "--default-namespace",
+        dest="only",
+        metavar="NAME",
+        help="the namespace of objects that name none (default); with --context the only one "
+        "that is read",
+    )
+    verb.add_argument(
+        "--context",
+        metavar="NAME",
+        help="read what runs on the cluster of this context instead, and change nothing",
+    )
+    verb.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        type=Path,
+        help="with --context: the kubeconfig (default: as kubectl finds it)",
     )
 
 

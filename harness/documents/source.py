@@ -44,7 +44,7 @@ class WrittenText:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document: its value and the node tree behind it."""
+    """One YAML document: its value and the node tree behind it, which is empty without a text."""
 
     path: str
     value: object
@@ -52,6 +52,11 @@ class Document:
     _children: dict[int, dict[str, tuple[yaml.Node, yaml.Node]]] = field(
         default_factory=dict, compare=False, repr=False
     )
+
+    @classmethod
+    def without_text(cls, path: str, value: object) -> Document:
+        """Return a value that no text states; ``path`` says what it is."""
+        return cls(path, value, yaml.MappingNode(f"{TAG}map", []))
 
     def node(self, place: KeyPath) -> yaml.Node:
         """Return the node at ``place``, or the nearest around it that exists."""
@@ -94,6 +99,8 @@ class Document:
         return WrittenText(text, at, getattr(node, "style", None) == "|", last)
 
     def _location(self, node: yaml.Node) -> Location:
+        if node.start_mark is None:
+            return Location(self.path, 0, 0)
         return location_of(self.path, node.start_mark)
 
     def _walk(self, place: KeyPath) -> tuple[yaml.Node, yaml.Node]:

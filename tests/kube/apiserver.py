@@ -45,6 +45,7 @@ class Fault(enum.Enum):
 
     CONFLICT = "409"
     FORBIDDEN = "403"
+    GONE = "410"
     INTERNAL = "500"
     UNAVAILABLE = "503"
     TIMEOUT = "time-out"
@@ -96,7 +97,7 @@ class Faults:
     """Which calls go wrong, once or as often as they are made, and in which of these ways."""
 
     chance: Chance = field(default_factory=Chance)
-    kinds: tuple[Fault, ...] = tuple(Fault)
+    kinds: tuple[Fault, ...] = tuple(item for item in Fault if item is not Fault.GONE)
     lasting: Chance = field(default_factory=Chance)
 
     def of(self, call: Call) -> Fault | None:
@@ -177,6 +178,8 @@ class ApiServer:
                 raise Refused(409, "Conflict", words)
             case Fault.FORBIDDEN:
                 raise Refused(403, "Forbidden", f"{what} is forbidden: exceeded quota: all")
+            case Fault.GONE:
+                raise Refused(410, "Expired", "the continue token is too old")
             case Fault.INTERNAL | Fault.LOST_500:
                 raise Refused(500, "InternalError", "Internal error occurred: no leader")
             case Fault.UNAVAILABLE:
@@ -202,13 +205,16 @@ class ApiServer:
             case "get":
                 return self.state.get(key)
             case "list":
+                selector = asked.params.get("labelSelector", "")
+                items = self.state.find(kind, call.namespace, selector)
+                first = int(asked.params.get("continue", 0))
+                behind = first + int(asked.params.get("limit", len(items)))
+                more = {"continue": str(behind)} if behind < len(items) else {}
                 return {
                     "apiVersion": kind.api_version,
                     "kind": f"{kind.kind}List",
-                    "metadata": {"resourceVersion": self.state.version},
-                    "items": self.state.find(
-                        kind, call.namespace, asked.params.get("labelSelector", "")
-                    ),
+                    "metadata": {"resourceVersion": self.state.version, **more},
+                    "items": items[first:behind],
                 }
             case "delete":
                 wanted = asked.body.get("preconditions") or {}

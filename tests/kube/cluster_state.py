@@ -59,8 +59,9 @@ class Kind:
 def _kinds() -> Iterator[Kind]:
     for api_version, namespaced, kinds in (
         ("v1", False, "Namespace Node"),
-        ("v1", True, "Pod Service Event Secret ConfigMap ServiceAccount"),
-        ("apps/v1", True, "DaemonSet Deployment"),
+        ("v1", True, "Pod Service Event Secret ConfigMap ServiceAccount ReplicationController"),
+        ("apps/v1", True, "DaemonSet Deployment ReplicaSet StatefulSet"),
+        ("batch/v1", True, "CronJob Job"),
         ("coordination.k8s.io/v1", True, "Lease"),
         ("discovery.k8s.io/v1", True, "EndpointSlice"),
         ("networking.k8s.io/v1", True, "NetworkPolicy"),

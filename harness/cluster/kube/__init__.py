@@ -7,6 +7,7 @@ back, and ``inventory`` knows which of them to ask for. ``owned`` creates, chang
 once, ``loops`` again and again, ``starts`` those of new pods; ``belief`` decides which answers
 count, and ``probing`` runs a round or a watch. ``tracing`` asks the network plugin about a probe,
 and ``iptables`` (pure) reads its rules. ``gates`` finds out what the cluster can do.
+``applications`` reads what runs there.
 ``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead
 runs left behind.
 """
@@ -17,9 +18,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
+from harness.application import Application
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell, KnownTrait
-from harness.cluster.kube import diagnosis, discovery, leftovers
+from harness.cluster.kube import applications, diagnosis, discovery, leftovers
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
@@ -59,7 +62,9 @@ __all__ = [
     "Limits",
     "OutsideHosts",
     "Pool",
+    "application_on",
     "clean",
+    "connected",
     "resolve_context",
 ]
 
@@ -289,6 +294,22 @@ def _probe_settings(settings: KubeSettings) -> ProbeSettings:
         denies_by=settings.denies_by,
         cluster_domain=settings.cluster_domain,
     )
+
+
+def application_on(
+    kubeconfig: Path | None, context: str, namespaces: Sequence[str] = ()
+) -> Application:
+    """Return the application that runs on a cluster, in some namespaces or in all.
+
+    It only reads. Raises UsageError for names that do not exist, ClusterError otherwise.
+    """
+    return applications.application(connected(kubeconfig, context), namespaces)
+
+
+def connected(kubeconfig: Path | None, context: str) -> Api:
+    """Return a connection to the API server of a context. Raises UsageError and ClusterError."""
+    path = str(kubeconfig) if kubeconfig else None
+    return Api(path, resolve_context(path, context))
 
 
 def clean(kubeconfig: str | None, context: str, run: str | None = None) -> Cleaning:

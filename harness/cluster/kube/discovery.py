@@ -30,6 +30,11 @@ def kinds(api: Api) -> frozenset[str]:
     return frozenset(found)
 
 
+def kinds_of(api: Api, version: str) -> tuple[tuple[str, bool], ...]:
+    """Return the kinds of one version, and whether each lives in namespaces. Raises ApiError."""
+    return tuple((item["kind"], bool(item["namespaced"])) for item in _resources(api, version))
+
+
 def cluster_kinds(api: Api, version: str) -> tuple[str, ...]:
     """Return the kinds of one version that belong to no namespace and can be listed and deleted.
 

@@ -1,0 +1,33 @@
+"""Which application a verb is about: that of some manifests, or the one that runs on a cluster.
+
+Every verb on an application has the arguments of ``parser.add_application``, and gets the
+application here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from harness import application
+from harness.application import Application
+from harness.errors import UsageError
+
+
+def application_of(parsed: argparse.Namespace) -> Application:
+    """Return the application of the paths, or that of the context. Raises HarnessError."""
+    if parsed.context is None:
+        if parsed.kubeconfig is not None:
+            raise UsageError("--kubeconfig needs --context", "--context NAME reads a cluster")
+        if not parsed.paths:
+            hint = "files or folders with manifests, - for stdin, or --context NAME for a cluster"
+            raise UsageError("no application was named", hint)
+        return application.read(parsed.paths, parsed.only or "default", sys.stdin.buffer)
+    if parsed.paths:
+        text = f"--context reads a cluster, so {parsed.paths[0]} cannot be read too"
+        raise UsageError(text, "leave out the paths, or --context")
+    from harness.cluster import kube
+
+    return kube.application_on(
+        parsed.kubeconfig, parsed.context, (parsed.only,) if parsed.only else ()
+    )
