@@ -6,7 +6,7 @@ import functools
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -334,7 +334,7 @@ class _Reading:
     # ---------------------------------------------------------------- the result
 
     def require_content(self, paths: Sequence[str]) -> None:
-        """Raise ScenarioError if there is nothing in files without a problem."""
+        """Record objects that stand twice; raise ScenarioError if there is nothing at all."""
         self._add_repeated()
         if self._kustomizations:
             place = self._kustomizations[0].location

@@ -1,6 +1,6 @@
 """Which application a verb is about: that of some manifests, or the one that runs on a cluster.
 
-Every verb on an application has the arguments of ``parser.add_application``, and gets the
+Every verb on an application has the arguments of ``arguments.add_application``, and gets the
 application here.
 """
 

@@ -24,8 +24,8 @@ exit status:
   0    everything is as expected
   1    a cell is wrong, a denial is unproven, or an object was accepted that
        should be refused; compare: the results differ; lint: findings;
-       diff: connections do;
-       snapshot: tables changed
+       diff: connections do; snapshot: tables changed;
+       audit: a pair is not as the policies say
   2    usage error: an invalid option, or a missing prerequisite
   3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
        lacks what all scenarios need

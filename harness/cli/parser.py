@@ -19,6 +19,7 @@ from harness.choice import (
     offline_folder,
     whole_number,
 )
+from harness.cli.arguments import add_application, add_auditing
 from harness.cli.exits import STATUS_HELP
 
 _DEFECT = next(option for option in CLUSTER_OPTIONS if option.name == "defect")
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _add_lint_verb(verbs)
     _add_diff_verb(verbs)
     _add_snapshot_verbs(verbs)
+    _add_audit_verb(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
     _add_report_verb(verbs)
@@ -222,30 +224,9 @@ def _add_snapshot_verbs(verbs: Any) -> None:
     )
 
 
-def add_application(verb: argparse.ArgumentParser) -> None:
-    """Add the arguments that name an application; ``harness.cli.applications`` reads them."""
-    verb.add_argument(
-        "paths", metavar="PATH", nargs="*", help="files or folders with manifests; - is stdin"
-    )
-    verb.add_argument(
-        "-n",
-        "--default-namespace",
-        dest="only",
-        metavar="NAME",
-        help="the namespace of objects that name none (default); with --context the only one "
-        "that is read",
-    )
-    verb.add_argument(
-        "--context",
-        metavar="NAME",
-        help="read what runs on the cluster of this context instead, and change nothing",
-    )
-    verb.add_argument(
-        "--kubeconfig",
-        metavar="FILE",
-        type=Path,
-        help="with --context: the kubeconfig (default: as kubectl finds it)",
-    )
+def _add_audit_verb(verbs: Any) -> None:
+    text = "probe between the workloads that run on a cluster: does it do what its policies say?"
+    add_auditing(_verb(verbs, "audit", "audit", text))
 
 
 def _add_generate_verb(verbs: Any) -> None:

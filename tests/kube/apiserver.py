@@ -224,6 +224,8 @@ class ApiServer:
 
     def _write(self, key: Key, asked: _Asked) -> Object:
         dry_run, body = asked.params.get("dryRun") == "All", asked.body
+        if asked.call.kind == "Pod/ephemeralcontainers":
+            return self.state.add_containers(key, body, dry_run=dry_run)
         if asked.call.verb == "patch":
             return self.state.merge(key, body, dry_run=dry_run)
         _agree(key, body)
@@ -266,6 +268,7 @@ def _read(
         namespace, parts = parts[1], parts[2:]
     name = parts[1] if len(parts) > 1 else ""
     kind = _BY_URL.get((api_version, parts[0]))
+    part = parts.pop() if parts[::2] == ["pods", "ephemeralcontainers"] else ""
     if kind is None or len(parts) > 2 or (namespace and not kind.namespaced):
         raise _no_such_page()
     verb = _verb(method, name, content_type)
@@ -273,7 +276,8 @@ def _read(
         raise _no_such_page()
     if verb == "create":
         name = body.get("metadata", {}).get("name", "")
-    return _Asked(path, Call(verb, kind.kind, namespace, name), kind, params, body)
+    called = f"{kind.kind}/{part}" if part else kind.kind
+    return _Asked(path, Call(verb, called, namespace, name), kind, params, body)
 
 
 def _verb(method: str, name: str, content_type: str) -> str:

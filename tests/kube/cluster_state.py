@@ -67,7 +67,11 @@ def _kinds() -> Iterator[Kind]:
         ("networking.k8s.io/v1", True, "NetworkPolicy"),
         ("networking.k8s.io/v1", False, "ServiceCIDR"),
         ("storage.k8s.io/v1", False, "StorageClass"),
-        ("crd.projectcalico.org/v1", False, "FelixConfiguration GlobalNetworkPolicy"),
+        (
+            "crd.projectcalico.org/v1",
+            False,
+            "FelixConfiguration GlobalNetworkPolicy StagedGlobalNetworkPolicy",
+        ),
         ("cilium.io/v2", True, "CiliumNetworkPolicy"),
     ):
         for kind in kinds.split():
@@ -111,6 +115,8 @@ class ClusterState:
     delays: Delays = field(default_factory=Delays)
     ends_as: str = "Succeeded"
     """The phase of a pod that has ended, and is never restarted."""
+    containers: Object = field(default_factory=lambda: {"running": {}})
+    """The state that ephemeral containers come to."""
     objects: dict[Key, Object] = field(default_factory=dict)
     _version: int = 100
     _serial: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -227,6 +233,28 @@ class ClusterState:
         with self._lock:
             self.catch_up()
             return self._change(key, _merged(self._existing(key), changes), dry_run=dry_run)
+
+    def add_containers(self, key: Key, changes: Object, *, dry_run: bool = False) -> Object:
+        """Add ephemeral containers with a merge patch; nothing else may change. Raises Refused."""
+        with self._lock:
+            self.catch_up()
+            found = self._existing(key)
+            wanted = _merged(found, changes)
+            _check_uid(key, wanted["metadata"]["uid"], found)
+            if wanted["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+                raise _conflict(key, "the object has been modified")
+            there = found["spec"].get("ephemeralContainers") or []
+            if wanted["spec"]["ephemeralContainers"][: len(there)] != there:
+                words = "spec.ephemeralContainers: Forbidden: existing ones may not be removed"
+                raise _invalid(key, words)
+            if {**wanted["spec"], "ephemeralContainers": there} != {
+                **found["spec"], "ephemeralContainers": there
+            }:  # fmt: skip
+                raise _invalid(key, "spec: Forbidden: only ephemeralContainers may be changed")
+            changed = self._change(key, wanted, dry_run=dry_run)
+            if not dry_run:
+                self._controllers.start_containers(key)
+            return changed
 
     def apply(self, wanted: Object, *, dry_run: bool = False) -> Object:
         """Server-side apply: create the object, or merge into what is there. Raises Refused."""

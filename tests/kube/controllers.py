@@ -122,6 +122,20 @@ class Controllers:
         if pod["spec"].get("restartPolicy") == "Never":
             self._later(self._state.delays.completed, lambda: self._complete(key, uid))
 
+    def start_containers(self, key: Key) -> None:
+        """Start the ephemeral containers of a pod, some time later."""
+        uid = self._state.objects[key]["metadata"]["uid"]
+        self._later(self._state.delays.ready, lambda: self._run_containers(key, uid))
+
+    def _run_containers(self, key: Key, uid: str) -> None:
+        pod = self._live(key, uid)
+        if pod is not None:
+            pod["status"]["ephemeralContainerStatuses"] = [
+                {"name": item["name"], "state": self._state.containers}
+                for item in pod["spec"]["ephemeralContainers"]
+            ]
+            self._state.store(key, pod)
+
     def _complete(self, key: Key, uid: str) -> None:
         pod = self._live(key, uid)
         if pod is not None:

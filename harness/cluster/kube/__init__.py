@@ -25,6 +25,7 @@ from harness.cluster import Capabilities, Cluster, Gap, KnownCell, KnownTrait
 from harness.cluster.kube import applications, diagnosis, discovery, leftovers
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
+from harness.cluster.kube.applications import Survey
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
 from harness.cluster.kube.gates import MISSING, Gates
 from harness.cluster.kube.heartbeat import Heartbeat
@@ -66,6 +67,7 @@ __all__ = [
     "clean",
     "connected",
     "resolve_context",
+    "survey",
 ]
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
@@ -304,6 +306,11 @@ def application_on(
     It only reads. Raises UsageError for names that do not exist, ClusterError otherwise.
     """
     return applications.application(connected(kubeconfig, context), namespaces)
+
+
+def survey(api: Api, namespaces: Sequence[str]) -> Survey:
+    """Return what runs in some namespaces, with its pods and addresses. It only reads."""
+    return applications.survey(api, namespaces)
 
 
 def connected(kubeconfig: Path | None, context: str) -> Api:

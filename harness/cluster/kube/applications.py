@@ -18,28 +18,33 @@ from harness.application.standing import Standing, unlike_template, workloads_of
 from harness.cluster.kube import discovery, live
 from harness.cluster.kube.api import Api, ApiError
 from harness.cluster.kube.objects import Object
+from harness.cluster.kube.running import RunningPod, running_pod
 from harness.cluster.waiting import REAL, Clock, Wait
 from harness.documents.source import Document
 from harness.errors import ClusterError, UsageError
-from harness.model import Labels
+from harness.model import Family, Labels, ServiceRef
 from harness.policy import builtin
 from harness.suggest import nearest_or_all
 
 _T = TypeVar("_T")
 
 SYSTEM = "kube-system"
+_POD = ("v1", "Pod")
 _WORKLOADS = (
     ("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"), ("apps/v1", "DaemonSet"),
     ("apps/v1", "ReplicaSet"), ("v1", "ReplicationController"),
-    ("batch/v1", "CronJob"), ("batch/v1", "Job"), ("v1", "Pod"),
+    ("batch/v1", "CronJob"), ("batch/v1", "Job"), _POD,
 )  # fmt: skip
 _SERVICE = ("v1", "Service")
 _NAMESPACE = ("v1", "Namespace")
 _POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
-_ESSENTIAL = frozenset({_POLICY, _NAMESPACE, ("v1", "Pod"), ("apps/v1", "ReplicaSet"),
+_ESSENTIAL = frozenset({_POLICY, _NAMESPACE, _POD, ("apps/v1", "ReplicaSet"),
                         ("batch/v1", "Job")})  # fmt: skip
 """Without the others an answer lacks something; without these it would be wrong."""
 _OTHER_POLICY = "NetworkPolicy"
+_NOT_ENFORCED = "Staged"
+_OF_EVERY_CLUSTER = ("default", "kubernetes")
+"""The Service of the API server, which is no part of an application."""
 _SAME_AS_CRD = "projectcalico.org"
 """An aggregated API whose objects are those of the group ``crd.projectcalico.org``, and more."""
 _PAGE = 500
@@ -59,6 +64,21 @@ class _Read:
     count: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What runs in some namespaces: the application, its pods, and addresses of Services.
+
+    ``unread`` says what may not be listed, and is not in the application.
+    """
+
+    context: str
+    namespaces: tuple[str, ...]
+    application: Application
+    pods: tuple[RunningPod, ...]
+    addresses: Mapping[ServiceRef, str]
+    unread: tuple[str, ...] = ()
+
+
 def application(api: Api, namespaces: Sequence[str] = (), clock: Clock = REAL) -> Application:
     """Return what runs in some namespaces, or in all.
 
@@ -68,6 +88,15 @@ def application(api: Api, namespaces: Sequence[str] = (), clock: Clock = REAL) -
     reader = _Reader(api, tuple(dict.fromkeys(namespaces)), clock)
     reader.read()
     return reader.result()
+
+
+def survey(api: Api, namespaces: Sequence[str], clock: Clock = REAL) -> Survey:
+    """Return what runs in some namespaces, with its pods. Raises as ``application`` does."""
+    reader = _Reader(api, tuple(dict.fromkeys(namespaces)), clock)
+    reader.read()
+    unread = reader.unread()
+    found, pods, addresses = reader.result(), reader.pods(), reader.addresses()
+    return Survey(api.context, tuple(namespaces), found, pods, addresses, unread)
 
 
 class _Reader:
@@ -141,7 +170,7 @@ class _Reader:
                     self._found.notes.append(Note(text))
 
     def _pages(self, version: str, kind: str, namespace: str) -> Iterator[Object]:
-        """Yield all objects of a kind. Raises ApiError, and ClusterError for too many."""
+        """Yield all objects of a kind. Raises ApiError."""
         items: list[Object] | None = None
         for attempt in range(_MOST_RESTARTS, 0, -1):
             try:
@@ -151,20 +180,21 @@ class _Reader:
                 # The server forgets where a list was, if its pages are read too slowly.
                 if error.status != 410 or attempt == 1:
                     raise
-        items = items or []
-        self._found.count += len(items)
-        if self._found.count > _MOST_OBJECTS:
-            fact = f"context {self._api.context!r} has over {_MOST_OBJECTS:,} objects to read"
-            raise ClusterError(fact, "name a namespace: -n NAME")
-        yield from ({**item, "apiVersion": version, "kind": kind} for item in items)
+        yield from ({**item, "apiVersion": version, "kind": kind} for item in items or ())
 
     def _once_through(self, version: str, kind: str, namespace: str) -> Iterator[Object]:
+        """Yield the objects page by page. Raises ApiError, and ClusterError for too many."""
         url = self._api.resource(version, kind).path(namespace)
         more = ""
         while True:
             query = [("limit", str(_PAGE)), *([("continue", more)] if more else [])]
             answer = self._ask(partial(self._api.request, "get", url, query=query))
-            yield from answer.get("items") or []
+            items = answer.get("items") or []
+            self._found.count += len(items)
+            if self._found.count > _MOST_OBJECTS:
+                fact = f"context {self._api.context!r} has over {_MOST_OBJECTS:,} objects to read"
+                raise ClusterError(fact, "name a namespace: -n NAME")
+            yield from items
             more = (answer.get("metadata") or {}).get("continue") or ""
             if not more:
                 return
@@ -195,7 +225,8 @@ class _Reader:
                 self._found.notes.append(Note(f"{text}: {error.message}"))
                 continue
             for kind, is_namespaced in kinds:
-                if kind.endswith(_OTHER_POLICY) and kind not in seen:
+                is_policy = kind.endswith(_OTHER_POLICY) and not kind.startswith(_NOT_ENFORCED)
+                if is_policy and kind not in seen:
                     seen.add(kind)
                     yield version, kind, is_namespaced
 
@@ -204,7 +235,7 @@ class _Reader:
     def result(self) -> Application:
         """Return the application. Raises UsageError if there is nothing."""
         known = self._without_system()
-        standing = [_standing(item) for kind in _WORKLOADS for item in known.get(kind, ())]
+        standing = _all_standing(known)
         tops = workloads_of(standing)
         alone = [item for item in standing if tops[item.uid] is item]
         ended = Counter(item.kind for item in alone if item.has_ended)
@@ -213,7 +244,8 @@ class _Reader:
             item
             for kind, items in known.items()
             for item in items
-            if kind not in _WORKLOADS or item["metadata"]["uid"] in chosen
+            if (kind not in _WORKLOADS or item["metadata"]["uid"] in chosen)
+            and (kind != _SERVICE or _name(item) != _OF_EVERY_CLUSTER)
         ]
         if all(item["kind"] == "Namespace" for item in objects):
             where = ", ".join(self._namespaces) or "all namespaces"
@@ -231,6 +263,34 @@ class _Reader:
         found = read_objects(documents, self._found.notes)
         return replace(found, notes=(*found.notes, *unlike_template(found, standing)))
 
+    def unread(self) -> tuple[str, ...]:
+        """Return what may not be read, although the answer does not depend on it."""
+        return tuple(map(str, self._found.notes))
+
+    def pods(self) -> tuple[RunningPod, ...]:
+        """Return the pods that have not ended, with their workloads."""
+        standing = _all_standing(self._found.objects)
+        tops = workloads_of(standing)
+        items = [item for item in self._found.objects[_POD] if not live.is_dead(item)]
+        nodes = sorted({item["spec"].get("nodeName", "") for item in items})
+        return tuple(
+            running_pod(
+                item,
+                str(tops[item["metadata"]["uid"]]),
+                nodes.index(item["spec"].get("nodeName", "")) + 1,
+            )
+            for item in items
+        )
+
+    def addresses(self) -> dict[ServiceRef, str]:
+        """Return the IPv4 addresses of Services that have one."""
+        found: dict[ServiceRef, str] = {}
+        for item in self._found.objects[_SERVICE]:
+            address = live.of_family(live.live_service(item).addresses, Family.V4)
+            if address is not None:
+                found[ServiceRef(_namespace(item), item["metadata"]["name"])] = address
+        return found
+
     def _without_system(self) -> Mapping[tuple[str, str], list[Object]]:
         """Return what was read, without kube-system unless it was named or has policies."""
         found = self._found.objects
@@ -246,7 +306,7 @@ class _Reader:
         }
 
     def _document(self, item: Object) -> Document:
-        namespace, name = _namespace(item), item["metadata"]["name"]
+        namespace, name = _name(item)
         called = f"{namespace}/{name}" if namespace else name
         place = f"{item['kind']} {called} in context {self._api.context}"
         return Document.without_text(place, item)
@@ -256,8 +316,12 @@ def _namespace(item: Object) -> str:
     return str(item["metadata"].get("namespace", ""))
 
 
+def _name(item: Object) -> tuple[str, str]:
+    return _namespace(item), str(item["metadata"]["name"])
+
+
 def _order(item: Object) -> tuple[str, str, str]:
-    return _namespace(item), item["metadata"]["name"], item["kind"]
+    return *_name(item), item["kind"]
 
 
 def _reduced(item: Object, kind: str) -> Object:
@@ -266,7 +330,7 @@ def _reduced(item: Object, kind: str) -> Object:
     kept = {**item, "metadata": metadata}
     if kind == "Pod":
         spec = item["spec"]
-        kept["spec"] = {key: spec[key] for key in ("hostNetwork",) if key in spec} | {
+        kept["spec"] = {key: spec[key] for key in _OF_PODS if key in spec} | {
             key: [
                 {name: value for name, value in container.items() if name in _OF_CONTAINERS}
                 for container in spec.get(key) or ()
@@ -276,12 +340,17 @@ def _reduced(item: Object, kind: str) -> Object:
     return kept
 
 
+_OF_PODS = ("hostNetwork", "nodeName", "os")
 _OF_CONTAINERS = frozenset({"name", "ports", "restartPolicy"})
 
 
 def _owner(item: Object) -> str | None:
     owners: Iterable[Object] = item["metadata"].get("ownerReferences") or ()
     return next((str(owner["uid"]) for owner in owners if owner.get("controller")), None)
+
+
+def _all_standing(found: Mapping[tuple[str, str], Sequence[Object]]) -> list[Standing]:
+    return [_standing(item) for kind in _WORKLOADS for item in found.get(kind, ())]
 
 
 def _standing(item: Object) -> Standing:
