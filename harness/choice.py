@@ -7,6 +7,7 @@ here. In pytest each option has the prefix ``netpol-``, to avoid conflicts with 
 from __future__ import annotations
 
 import argparse
+import enum
 import math
 import os
 import secrets
@@ -48,6 +49,14 @@ def seconds(text: str) -> float:
     return number
 
 
+def limit(text: str) -> float:
+    """Parse a number of seconds that is not 0. Raises argparse.ArgumentTypeError."""
+    number = seconds(text)
+    if not number:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds, more than 0")
+    return number
+
+
 def minutes(text: str) -> float:
     """Parse a number of minutes. Raises argparse.ArgumentTypeError."""
     try:
@@ -69,6 +78,13 @@ def whole_number(text: str) -> int:
 
 
 _TOO_LARGE = 1_000_000
+
+
+class Purpose(enum.Enum):
+    """What a cluster is used for: it decides which rights are needed there."""
+
+    RUN = "scenarios"
+    GATE = "the gate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +154,8 @@ CLUSTER_OPTIONS = (
         name="context",
         metavar="NAME",
         only_with=("current",),
-        help="current: the context; without it, only a kind cluster that netpol made is used",
+        help="current: the context, or in-cluster for the service account of this pod; without "
+        "it, only a kind cluster that netpol made is used",
     ),
     Option(
         name="kubeconfig",
@@ -306,7 +323,7 @@ class ClusterChoice:
     def _value(self, dest: str) -> Any:
         return getattr(self, dest.removeprefix("netpol_"))
 
-    def make(self, worker: str) -> Cluster:
+    def make(self, worker: str, purpose: Purpose = Purpose.RUN) -> Cluster:
         """Create the Cluster of one process, ``worker``. Raises HarnessError."""
         match self.cluster:
             case "netns":
@@ -314,7 +331,7 @@ class ClusterChoice:
             case "kind":
                 return self._kind(worker)
             case _:
-                return self._current(worker)
+                return self._current(worker, purpose)
 
     def sweep(self, run_id: str | None) -> Cleaning:
         """Remove what one run, or all runs that are over, left on a shared cluster.
@@ -351,8 +368,8 @@ class ClusterChoice:
         settings = self._settings(worker, f"kind-{self.kind_name}", None)
         return kind.connect(self.kind_name, wanted, settings, offline_folder())
 
-    def _current(self, worker: str) -> Cluster:
-        from harness.cluster.kube import KubeCluster
+    def _current(self, worker: str, purpose: Purpose) -> Cluster:
+        from harness.cluster.kube import Rights, connect
 
         settings = self._settings(worker, self._context(), self._kubeconfig())
         if self.cni:
@@ -360,10 +377,8 @@ class ClusterChoice:
             from harness.cluster.profiles import profile
 
             settings = with_profile(settings, profile(self.cni))
-        cluster = KubeCluster(settings)
-        if worker == "main":
-            cluster.preflight()
-        return cluster
+        needed = Rights.GATE if purpose is Purpose.GATE else Rights.RUN
+        return connect(settings, needed if worker == "main" else None)
 
     def _context(self) -> str:
         from harness.cluster.kube import resolve_context

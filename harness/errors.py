@@ -4,7 +4,10 @@ HarnessError
 ├── ScenarioError        the author's files: every problem, each with its place and a hint
 ├── UsageError           the command line or the environment asks for what cannot be
 └── ClusterError         a cluster is absent or cannot reach a state
+    ├── NoRights         the credentials do not allow what is needed there
+    ├── NoNetwork        pods do not reach each other, although nothing denies it
     ├── NotEnforcing     the cluster accepts policies and enforces none of them
+    ├── DeniesOtherwise  the cluster denies in another way than its profile says
     └── NotRefused       the API server accepted an object that the step expects it to refuse
 
 HarnessWarning           the run goes on, with less than it could have
@@ -108,8 +111,20 @@ class ClusterError(HarnessError):
     transient = False
 
 
+class NoRights(ClusterError):
+    """The credentials do not allow what is needed on the cluster."""
+
+
+class NoNetwork(ClusterError):
+    """Pods do not reach each other, although no policy of ours denies it."""
+
+
 class NotEnforcing(ClusterError):
     """The cluster accepts NetworkPolicies and enforces none of them (R48)."""
+
+
+class DeniesOtherwise(ClusterError):
+    """The cluster denies in another way than its profile says."""
 
 
 class NotRefused(ClusterError):

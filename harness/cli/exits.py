@@ -15,6 +15,10 @@ class Exit(enum.IntEnum):
     USAGE = 2
     NO_VERDICT = 3
     INVALID = 4
+    NO_NETWORK = 5
+    NO_RIGHTS = 6
+    OVER_TIME = 7
+    DENIES_OTHERWISE = 8
     BROKEN = 70
     INTERRUPTED = 130
 
@@ -31,6 +35,10 @@ exit status:
        lacks what all scenarios need
   4    a scenario file or a manifest is invalid, or its tables contradict its
        policies
+  5    gate: pods do not reach each other without policies
+  6    gate: the credentials lack rights
+  7    gate: the time limit is over
+  8    gate: the cluster denies in another way than its CNI profile says
   70   a bug in netpol
   130  interrupted; 143: terminated
 """

@@ -15,6 +15,7 @@ from harness.choice import (
     RUN_OPTIONS,
     ClusterChoice,
     Option,
+    limit,
     minutes,
     offline_folder,
     whole_number,
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _add_audit_verb(verbs)
     _add_generate_verb(verbs)
     _add_probe_verb(verbs)
+    _add_gate_verb(verbs)
     _add_report_verb(verbs)
     _add_compare_verb(verbs)
     _add_cluster_verbs(verbs)
@@ -275,6 +277,53 @@ def _add_probe_verb(verbs: Any) -> None:
     probe.add_argument("destination", metavar="DESTINATION", help="for example svc/db/main:5432")
     probe.add_argument("-6", "--ipv6", action="store_true", help="over IPv6")
     _add_options(probe, "cluster", CLUSTER_OPTIONS)
+
+
+def _add_gate_verb(verbs: Any) -> None:
+    text = "check in a few seconds that policies are enforced, before untrusted code is let in"
+    gate = _verb(verbs, "gate", "gate", text)
+    gate.description = (
+        "Check that policies are enforced at this moment: pods connect without policies, a policy "
+        "that denies all ingress denies it, and one that denies all egress too. "
+        "Everything else than these proven denials closes the gate: the exit status is not 0."
+    )
+    gate.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=limit,
+        default=60.0,
+        help="the gate is closed if it takes longer (60); then it cleans up",
+    )
+    gate.add_argument(
+        "--label",
+        dest="labels",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a label of the pods that are isolated; repeatable",
+    )
+    gate.add_argument(
+        "--namespace-label",
+        dest="namespace_labels",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="a label of their namespace; repeatable",
+    )
+    gate.add_argument(
+        "--nodes",
+        metavar="N",
+        type=whole_number,
+        help="try it on the first N nodes (default: on all)",
+    )
+    gate.add_argument(
+        "--junitxml",
+        metavar="FILE",
+        type=Path,
+        help="write a JUnit file with a case for each check",
+    )
+    _add_options(gate, "run", (opt for opt in RUN_OPTIONS if opt.name == "settle"))
+    _add_options(gate, "cluster", CLUSTER_OPTIONS, netpol_cluster="current")
 
 
 def _add_report_verb(verbs: Any) -> None:

@@ -15,7 +15,7 @@ between runs, and ``compare_text`` formats them. ``github`` formats a run for Gi
 from harness.report.closing import summary, what_is_wrong
 from harness.report.explanation import as_written, explained, path, reasons
 from harness.report.grid import Entry, Grid, grid
-from harness.report.junit import about, properties
+from harness.report.junit import Case, Kind, Trouble, about, document, properties
 from harness.report.page import page
 from harness.report.pairs import GapRecord, PhaseRecord, StartRecord, WatchRecord
 from harness.report.progress import details, ended, running
@@ -51,12 +51,14 @@ __all__ = [
     "SCHEMA_VERSION",
     "WIDTH",
     "Background",
+    "Case",
     "CellRecord",
     "Entry",
     "ExternalRecord",
     "FlapRecord",
     "GapRecord",
     "Grid",
+    "Kind",
     "NamespaceRecord",
     "ObjectRecord",
     "Outcome",
@@ -72,12 +74,14 @@ __all__ = [
     "StepRecord",
     "TopologyRecord",
     "TraceRecord",
+    "Trouble",
     "WatchRecord",
     "about",
     "agreement",
     "as_written",
     "at_best",
     "details",
+    "document",
     "ended",
     "excuses",
     "explained",

@@ -15,11 +15,11 @@ import yaml
 from harness.choice import ClusterChoice
 from harness.cli import Exit, main
 from harness.cluster import Gap, KnownCell, kind, kube
-from harness.cluster.kube import KubeCluster, KubeSettings, Limits
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights
 from harness.cluster.kube.identity import Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL
 from harness.cluster.profiles import ProfileFile, parse
-from harness.errors import ClusterError
+from harness.errors import NoRights
 from harness.model import Verdict
 
 from .conftest import refusal
@@ -50,47 +50,55 @@ def cluster(server: kmock.RawHandler, kubeconfig: str) -> Iterator[KubeCluster]:
     cluster._prober.close()
 
 
-def test_every_missing_right_is_named(cluster: KubeCluster, server: kmock.RawHandler) -> None:
+@pytest.mark.parametrize(
+    ("needed", "document"), [(Rights.RUN, "docs/rbac.yaml"), (Rights.GATE, "docs/gate.yaml")]
+)
+def test_every_missing_right_is_named(
+    needed: Rights, document: str, server: kmock.RawHandler, kubeconfig: str
+) -> None:
     def answer(request: kmock.Request) -> dict[str, Any]:
         wanted = request.data["spec"]["resourceAttributes"]
         forbidden = wanted["subresource"] == "exec" or wanted["resource"] == "nodes"
         return {"status": {"allowed": not forbidden}}
 
     server[f"post {REVIEWS}"] << answer
-    with pytest.raises(ClusterError) as caught:
-        cluster.preflight()
-    assert caught.value.message == (
-        "context 'kind-netpol' lacks the rights to list nodes, get pods/exec, create pods/exec"
+    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig)
+    with pytest.raises(NoRights) as caught:
+        kube.connect(settings, needed)
+    assert str(caught.value) == (
+        "context 'kind-netpol' lacks the rights to list nodes, get pods/exec, create pods/exec\n"
+        f"hint: {document} has a ClusterRole with all rights that are needed"
     )
 
 
 def test_a_run_on_any_cluster_begins_with_its_rights_and_its_workers_do_not(
     server: kmock.RawHandler, kubeconfig: str
 ) -> None:
-    server["get /c/api/v1/nodes"] << {"items": [NODE]}
     server[f"post {REVIEWS}"] << {"status": {"allowed": False}}
     choice = ClusterChoice(
         cluster="current", context="production", kubeconfig=Path(kubeconfig), run_id="r1"
     )
-    choice.make("gw0")
-    assert list(server[f"post {REVIEWS}"]) == []
-    with pytest.raises(ClusterError) as caught:
+    with pytest.raises(NoRights) as caught:
         choice.make("main")
     assert str(caught.value).startswith(
         "context 'production' lacks the rights to list nodes, get namespaces, "
     )
-    assert caught.value.hint == "docs/rbac.yaml has a ClusterRole with all rights that are needed"
+    asked = len(list(server[f"post {REVIEWS}"]))
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
+    choice.make("gw0")
+    assert len(list(server[f"post {REVIEWS}"])) == asked
 
 
-def test_with_all_rights_preflight_is_silent(
-    cluster: KubeCluster, server: kmock.RawHandler
-) -> None:
+def test_with_all_rights_a_run_begins(server: kmock.RawHandler, kubeconfig: str) -> None:
+    server["get /c/api/v1/nodes"] << {"items": [NODE]}
     server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
-    cluster.preflight()
+    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig)
+    assert kube.connect(settings, Rights.RUN)
 
 
-def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
-    path = Path(__file__).parents[2] / "docs" / "rbac.yaml"
+@pytest.mark.parametrize("needed", Rights)
+def test_the_role_in_the_docs_grants_what_is_asked_for(needed: Rights) -> None:
+    path = Path(__file__).parents[2] / needed.document
     roles = [
         item for item in yaml.safe_load_all(path.read_text()) if item["kind"] == "ClusterRole"
     ]
@@ -103,9 +111,7 @@ def test_the_role_in_the_docs_grants_what_preflight_asks() -> None:
         for verb in rule["verbs"]
     }
     asked = {
-        (group, f"{resource}/{subresource}" if subresource else resource, verb)
-        for group, resource, subresource, verbs in kube._RIGHTS
-        for verb in verbs
+        (right.group, right.resource, verb) for right in needed.rights for verb in right.verbs
     }
     assert asked - granted == set()
     for verb in ("get", "list", "create", "patch"):  # of heartbeats; a run goes on without

@@ -84,7 +84,8 @@ def test_a_failure_has_the_table_and_the_reasons_without_colours(
         (
             "enforces_nothing",
             "cluster fake does not enforce NetworkPolicy: a policy that denies all ingress "
-            "was accepted, and canary/client -> canary/near:8080 still connects\nhint: use a CNI",
+            "was accepted, and canary/client -> canary/near:8080, "
+            "canary/client -> canary/far:8080 still connect\nhint: use a CNI",
         ),
         ("answers_nothing", "the canary got no verdict on canary/client -> canary/near:8080"),
     ],

@@ -184,7 +184,8 @@ ALWAYS = CONFTEST.replace('if state.scope == "canary":', "if False:")
         (
             "enforces_nothing",
             "ERROR: cluster fake does not enforce NetworkPolicy: a policy that denies all ingress "
-            "was accepted, and canary/client -> canary/near:8080 still connects",
+            "was accepted, and canary/client -> canary/near:8080, "
+            "canary/client -> canary/far:8080 still connect",
         ),
         (
             "answers_nothing",

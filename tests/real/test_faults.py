@@ -24,14 +24,14 @@ import pytest
 import yaml
 
 from harness import canary, runner
-from harness.cluster import kind
+from harness.cluster import kind, kube
 from harness.cluster.kind import command
 from harness.cluster.kind.installation import installation
-from harness.cluster.kube import KubeCluster, KubeSettings, Limits
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights
 from harness.cluster.kube.objects import RUN_LABEL
 from harness.cluster.profiles import Profile
 from harness.cluster.waiting import Clock
-from harness.errors import ClusterError, Location
+from harness.errors import ClusterError, Location, NoRights
 from harness.model import (
     Cell,
     ContainerPort,
@@ -179,7 +179,7 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
         known = KubeSettings(run=run, context=run, kubeconfig=str(path), clock=clock)
         with KubeCluster(known) as cluster:
             _until(lambda: _may_exec(account))
-            cluster.preflight()
+            kube.connect(known, Rights.RUN)
             cluster.sync(OPEN)
             rest = "namespaces pods services nodes endpointslices networkpolicies"
             _apply(_role(run, *rest.split()))
@@ -187,8 +187,8 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
             later_s = 600.0  # no shell in a pod is kept for so long
             [observation] = cluster.probe([TO_FAR])
             _is_error(observation, "forbidden")
-            with pytest.raises(ClusterError, match="pods/exec"):
-                cluster.preflight()
+            with pytest.raises(NoRights, match="pods/exec"):
+                kube.connect(known, Rights.RUN)
     finally:
         for what in ("clusterrolebinding", "clusterrole", "serviceaccount"):
             command.kubectl(NAME, "delete", what, run)

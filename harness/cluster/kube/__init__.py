@@ -6,8 +6,8 @@ back, and ``inventory`` knows which of them to ask for. ``owned`` creates, chang
 ``pods`` and ``reconcile`` make a State true with it. ``batch`` runs the probes of one source
 once, ``loops`` again and again, ``starts`` those of new pods; ``belief`` decides which answers
 count, and ``probing`` runs a round or a watch. ``tracing`` asks the network plugin about a probe,
-and ``iptables`` (pure) reads its rules. ``gates`` finds out what the cluster can do.
-``applications`` reads what runs there.
+and ``iptables`` (pure) reads its rules. ``gates`` finds out what the cluster can do,
+``rights`` what the credentials allow. ``applications`` reads what runs there.
 ``identity`` and ``heartbeat`` show whether a run is alive, and ``leftovers`` removes what dead
 runs left behind.
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from harness.application import Application
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell, KnownTrait
-from harness.cluster.kube import applications, diagnosis, discovery, leftovers
+from harness.cluster.kube import applications, diagnosis, discovery, leftovers, rights
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.applications import Survey
@@ -39,6 +39,7 @@ from harness.cluster.kube.pods import Limits, PodFactory, PodSettings
 from harness.cluster.kube.probing import Prober
 from harness.cluster.kube.ranges import Pool, detect
 from harness.cluster.kube.reconcile import Reconciler
+from harness.cluster.kube.rights import Rights
 from harness.cluster.kube.starts import Starts
 from harness.cluster.kube.tracing import AgentCommand, Tracing, by_hand
 from harness.cluster.waiting import REAL, Clock
@@ -63,8 +64,10 @@ __all__ = [
     "Limits",
     "OutsideHosts",
     "Pool",
+    "Rights",
     "application_on",
     "clean",
+    "connect",
     "connected",
     "resolve_context",
     "survey",
@@ -76,17 +79,6 @@ _ASSUMED = frozenset(
     {"admission", "endport", "from-start", "hairpin", "hostnetwork", "kubelet", "nodeport", "sctp"}
 )
 """Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
-
-_RIGHTS = (
-    ("", "nodes", "", ("list",)),
-    ("", "namespaces", "", ("get", "list", "create", "patch", "delete")),
-    ("", "pods", "", ("get", "list", "create", "patch", "delete")),
-    ("", "pods", "exec", ("get", "create")),
-    ("", "services", "", ("get", "create", "update", "delete")),
-    ("discovery.k8s.io", "endpointslices", "", ("list",)),
-    ("networking.k8s.io", "networkpolicies", "", ("get", "list", "create", "update", "delete")),
-)
-"""The rights that sync, probe and close need. docs/rbac.yaml grants them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,21 +203,6 @@ class KubeCluster(Cluster):
             settle_s=settings.settle_s,
         )
 
-    def preflight(self) -> None:
-        """Raise ClusterError that names each right that the user lacks."""
-        missing = [
-            f"{verb} {resource}{f'/{subresource}' if subresource else ''}"
-            + (f" ({group})" if group else "")
-            for group, resource, subresource, verbs in _RIGHTS
-            for verb in verbs
-            if not self._api.can_i(verb, group, resource, subresource)
-        ]
-        if missing:
-            raise ClusterError(
-                f"context {self._settings.context!r} lacks the rights to {', '.join(missing)}",
-                "docs/rbac.yaml has a ClusterRole with all rights that are needed",
-            )
-
     def sync(self, state: State) -> None:
         """Make the cluster equal to ``state``, outside hosts included.
 
@@ -286,6 +263,17 @@ class KubeCluster(Cluster):
         self._prober.close()
         left = self._outside.close() if self._outside is not None else ()
         return (*left, *self._reconciler.close())
+
+
+def connect(settings: KubeSettings, needed: Rights | None) -> KubeCluster:
+    """Return the cluster of the settings. Raises HarnessError.
+
+    First it looks whether the credentials allow everything that is ``needed``.
+    """
+    api = Api(settings.kubeconfig, settings.context)
+    if needed is not None:
+        rights.require(api, needed)
+    return KubeCluster(settings, api=api)
 
 
 def _probe_settings(settings: KubeSettings) -> ProbeSettings:

@@ -26,8 +26,8 @@ import websocket
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
-from harness.cluster.kube.kubeconfig import kubeconfig_path
-from harness.errors import ClusterError, UsageError
+from harness.cluster.kube import kubeconfig
+from harness.errors import ClusterError
 
 Object = dict[str, Any]
 """A Kubernetes object, as JSON."""
@@ -150,16 +150,11 @@ class Exec:
 class Api:
     """Requests to the API server of one context. Safe to use from many threads."""
 
-    def __init__(self, kubeconfig: str | None, context: str) -> None:
+    def __init__(self, path: str | None, context: str) -> None:
         self.context = context
         configuration = kubernetes.client.Configuration()
         configuration.connection_pool_maxsize = 32
-        try:
-            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                kubeconfig_path(kubeconfig), context, client_configuration=configuration
-            )
-        except kubernetes.config.ConfigException as error:
-            raise UsageError(f"context {context!r} cannot be used: {error}") from None
+        kubeconfig.connect(path, context, configuration)
         self._configuration = configuration
         self._client = kubernetes.client.ApiClient(configuration)
         self._tls = _tls(configuration)
@@ -414,6 +409,8 @@ def _exec_in_words(idle_s: float, printed: bytes | bytearray = b"") -> Iterator[
     except websocket.WebSocketBadStatusException as error:
         message = _message(error.resp_body) or str(error)
         raise ExecError(message, error.status_code) from None
+    except kubernetes.config.ConfigException as error:
+        raise ExecError(f"the credentials cannot be read: {error}") from None
     except (websocket.WebSocketException, OSError) as error:
         timed_out = isinstance(error, websocket.WebSocketTimeoutException | TimeoutError)
         what = f"no output for {idle_s:.0f} s" if timed_out else f"the exec failed: {error}"
@@ -434,3 +431,5 @@ def _in_words(what: str) -> Iterator[None]:
             f"{what}: no answer: {reason}",
             hint="check that the cluster is running, and that the context is the right one",
         ) from None
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise ApiError(f"{what}: the credentials cannot be read: {error}") from None

@@ -40,7 +40,7 @@ def describe(
         if agents.names
         else _part("DaemonSets that are not ready", lambda: _daemon_sets(api)),
         _part("pods", lambda: _pods(inventory, view, refs)),
-        _part("services", lambda: _services(inventory)),
+        *([_part("services", lambda: _services(inventory))] if view.state.services else []),
         *(_part(f"policies in {name}", partial(_policies, api, name)) for name in names),
         *(_part(f"events in {name}", partial(_events, api, name)) for name in names),
         _part("kube-system pods that are not ready", lambda: _unready(api)),

@@ -577,6 +577,7 @@ def test_help_lists_the_verbs_and_the_exit_statuses(capsys: pytest.CaptureFixtur
         "schema",
         "probe",
         "compare",
+        "gate",
         "up",
         "down",
         "status",

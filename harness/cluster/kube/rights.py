@@ -1,0 +1,69 @@
+"""The rights that are needed on a cluster, and which of them the credentials lack."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from harness.cluster.kube.api import Api
+from harness.errors import NoRights
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Verbs on a resource, in every namespace; ``resource`` is like ``pods`` or ``pods/exec``."""
+
+    resource: str
+    verbs: tuple[str, ...]
+    group: str = ""
+
+
+class Rights(enum.Enum):
+    """The rights for one use of a cluster, and the document that grants them."""
+
+    RUN = (
+        "docs/rbac.yaml",
+        Right("nodes", ("list",)),
+        Right("namespaces", ("get", "list", "create", "patch", "delete")),
+        Right("pods", ("get", "list", "create", "patch", "delete")),
+        Right("pods/exec", ("get", "create")),
+        Right("services", ("get", "create", "update", "delete")),
+        Right("endpointslices", ("list",), "discovery.k8s.io"),
+        Right(
+            "networkpolicies", ("get", "list", "create", "update", "delete"), "networking.k8s.io"
+        ),
+    )
+    """For scenarios, whose steps change and delete what earlier ones made."""
+
+    GATE = (
+        "docs/gate.yaml",
+        Right("nodes", ("list",)),
+        Right("namespaces", ("get", "list", "create", "delete")),
+        Right("pods", ("get", "list", "create")),
+        Right("pods/exec", ("get", "create")),
+        Right("networkpolicies", ("get", "create"), "networking.k8s.io"),
+    )
+    """For states that only grow, and are deleted with their namespaces."""
+
+    def __init__(self, document: str, *rights: Right) -> None:
+        self.document = document
+        self.rights = rights
+
+
+def require(api: Api, needed: Rights) -> None:
+    """Raise NoRights that names each right that the credentials lack, or ApiError."""
+    missing = list(_missing(api, needed))
+    if missing:
+        raise NoRights(
+            f"context {api.context!r} lacks the rights to {', '.join(missing)}",
+            f"{needed.document} has a ClusterRole with all rights that are needed",
+        )
+
+
+def _missing(api: Api, needed: Rights) -> Iterator[str]:
+    for right in needed.rights:
+        resource, _, subresource = right.resource.partition("/")
+        for verb in right.verbs:
+            if not api.can_i(verb, right.group, resource, subresource):
+                yield f"{verb} {right.resource}" + (f" ({right.group})" if right.group else "")
