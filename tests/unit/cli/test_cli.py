@@ -626,7 +626,7 @@ def test_every_verb_is_a_function_of_its_module() -> None:
         for action in parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
-    assert len(verbs) == 23
+    assert len(verbs) == 24
     for declared in verbs.values():
         module = importlib.import_module(f"harness.cli.{declared.get_default('module')}")
         assert callable(getattr(module, declared.get_default("verb")))

@@ -1,0 +1,62 @@
+"""The gate as a Job: its manifest, its image, and what they promise."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.cli.parser import parser
+
+ROOT = Path(__file__).parents[3]
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def pod_of_the_job() -> dict[str, Any]:
+    text = (ROOT / "docs" / "gate.yaml").read_text(encoding="utf-8")
+    (job,) = [item for item in yaml.safe_load_all(text) if item["kind"] == "Job"]
+    assert job["spec"]["backoffLimit"] == 0
+    pod: dict[str, Any] = job["spec"]["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    return pod
+
+
+def test_the_job_runs_as_nobody_on_a_file_system_that_is_read_only() -> None:
+    pod = pod_of_the_job()
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
+    assert user == (
+        str(pod["securityContext"]["runAsUser"]),
+        str(pod["securityContext"]["runAsGroup"]),
+    )
+    assert [item["mountPath"] for item in container["volumeMounts"]] == ["/tmp"]  # noqa: S108
+
+
+def test_the_words_of_the_job_are_options_of_the_gate() -> None:
+    pod = pod_of_the_job()
+    parsed = parser().parse_args(pod["containers"][0]["args"])
+    assert (parsed.verb, parsed.netpol_cluster, parsed.netpol_context) == (
+        "gate",
+        "current",
+        "in-cluster",
+    )
+
+
+def test_the_base_image_is_pinned_by_digest() -> None:
+    (base,) = re.findall(r"^ARG BASE=(.*)$", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"[a-z./]+/python:3\.\d+-slim@sha256:[0-9a-f]{64}", base)
+
+
+def test_the_image_gets_what_the_build_reads_and_no_more() -> None:
+    text = (ROOT / ".dockerignore").read_text(encoding="utf-8")
+    given = set(re.findall(r"^!(.*)$", text, re.MULTILINE))
+    lines = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
+    assert {word for line in lines for word in line if not word.startswith(("-", "/"))} == given
