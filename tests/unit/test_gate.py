@@ -198,6 +198,22 @@ def test_a_limitation_of_the_profile_is_no_excuse() -> None:
     assert isinstance(why, NotEnforcing)
 
 
+def test_a_limitation_that_changes_a_denial_closes_the_gate_too() -> None:
+    probe = "outside/peer-1 -> inside/pod-1:8080"
+    known = KnownCell("gate", "canary", probe, Verdict.REFUSED, "it refuses (a/b#1)")
+
+    def refusing(state: State, asked: Probe) -> Verdict | ProbeError:
+        is_denied = by_the_book(state, asked) is Verdict.TIMEOUT
+        return Verdict.REFUSED if is_denied and str(asked) == probe else by_the_book(state, asked)
+
+    check, why = fault(refusing, replace(V4, known_cells=(known,)))
+    assert check is Check.CANARY
+    assert str(why) == (
+        f"{probe} is limited, and not proven: it refuses (a/b#1)\n"
+        "hint: use a profile without limitations of the scenario `gate`"
+    )
+
+
 def test_a_cluster_that_fails_closes_the_gate() -> None:
     class Failing(FakeCluster):
         def sync(self, state: State) -> None:
