@@ -1,7 +1,8 @@
 """Kustomizations in folders: which files they change others with, and what renders them.
 
-They are not applied. A file that one names as a patch is no object of its own. Paths are texts as
-messages show them, so that they may be in a git revision.
+They are not applied, but for the namespace of objects that name none. A file that one names as a
+patch is no object of its own. Paths are texts as messages show them, so that they may be in a git
+revision.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Kustomization:
-    """A kustomization: where it is, the objects that it names, and other files that it names."""
+    """A kustomization: where it is, the objects that it names, and other files that it names.
+
+    ``namespace`` is that of all its objects, if it sets one.
+    """
 
     location: Location
     folder: str
     objects: frozenset[str]
     others: frozenset[str]
+    namespace: str | None = None
 
     @property
     def command(self) -> str:
@@ -54,13 +59,24 @@ def kustomizations(texts: Iterable[Text]) -> Iterator[Kustomization]:
             objects = _paths(folder, (value.get(key) for value in values for key in _OBJECTS))
             others = _paths(folder, (value.get(key) for value in values for key in _NO_OBJECTS))
             location = Location(text.path, 1, 1)
-            yield Kustomization(location, folder, frozenset(objects), frozenset(others))
+            set_by = (value.get("namespace") for value in values)
+            namespace = next((value for value in set_by if isinstance(value, str)), None)
+            yield Kustomization(location, folder, frozenset(objects), frozenset(others), namespace)
 
 
 def patches(found: Sequence[Kustomization]) -> frozenset[str]:
     """Return the files that are no objects: those that are named, and by none as objects."""
     objects = frozenset[str]().union(*(item.objects for item in found))
     return frozenset[str]().union(*(item.others for item in found)) - objects
+
+
+def namespaces(found: Iterable[Kustomization]) -> dict[str, str]:
+    """Return the namespace of the files that kustomizations name, where they agree on one."""
+    named: dict[str, set[str]] = {}
+    for item in found:
+        for path in item.objects if item.namespace else ():
+            named.setdefault(path, set()).add(item.namespace or "")
+    return {path: next(iter(names)) for path, names in named.items() if len(names) == 1}
 
 
 def advice(found: Sequence[Kustomization], here: str) -> str:

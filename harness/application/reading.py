@@ -18,6 +18,7 @@ from harness.application.kustomize import (
     advice,
     kustomizations,
     listed,
+    namespaces,
     note,
     patches,
 )
@@ -90,14 +91,14 @@ def _application(
     found: Sequence[Text | LeftOut], namespace: str, paths: Sequence[str], problems: Problems
 ) -> Application:
     all_kustomizations = tuple(kustomizations(item for item in found if isinstance(item, Text)))
-    left_out = patches(all_kustomizations)
-    reading = _Reading(namespace, problems, all_kustomizations)
+    left_out, set_by = patches(all_kustomizations), namespaces(all_kustomizations)
+    reading = _Reading(problems, all_kustomizations)
     for item in found:
         match item:
             case LeftOut(location, why):
                 reading.notes.append(Note(why, location))
             case Text(path, named=named) if named or path not in left_out:
-                reading.text(item)
+                reading.text(item, set_by.get(path, namespace))
             case _:
                 pass  # A patch of a kustomization.
     reading.require_content(paths)
@@ -109,7 +110,7 @@ def read_objects(objects: Iterable[Document], notes: Sequence[Note] = ()) -> App
 
     Each document is one object, or a list of them. Raises ScenarioError with every problem.
     """
-    reading = _Reading("default", Problems(), ())
+    reading = _Reading(Problems(), ())
     reading.notes.extend(notes)
     for document in objects:
         reading.document(document)
@@ -135,13 +136,11 @@ def _is_wanted(root: yaml.Node) -> bool:
 class _Reading:
     """What was read so far."""
 
-    def __init__(
-        self, namespace: str, problems: Problems, found: tuple[Kustomization, ...] = ()
-    ) -> None:
+    def __init__(self, problems: Problems, found: tuple[Kustomization, ...] = ()) -> None:
         self.problems = problems
         self._kustomizations = found
         self.notes: list[Note] = []
-        self._default = namespace
+        self._default = "default"
         self._namespaces: dict[str, AppNamespace] = {}
         self._workloads: list[Workload] = []
         self._services: list[AppService] = []
@@ -156,8 +155,9 @@ class _Reading:
 
     # ---------------------------------------------------------------- documents
 
-    def text(self, file: Text) -> None:
-        """Read the objects of a file."""
+    def text(self, file: Text, namespace: str) -> None:
+        """Read the objects of a file; those that name no namespace are in ``namespace``."""
+        self._default = namespace
         found = self._documents(file)
         begun: dict[int, Location] = {}
         for document in found:

@@ -165,3 +165,32 @@ def test_a_kustomization_that_cannot_be_read() -> None:
     assert {problem.location.path for problem in caught.value.problems} == {
         "k8s/prod/kustomization.yaml"
     }
+
+
+@pytest.mark.parametrize(
+    ("files", "namespace"),
+    [
+        ({"k8s/base/kustomization.yaml": "namespace: shop\nresources: [web.yaml]\n"}, "shop"),
+        ({"k8s/kustomization.yaml": "namespace: shop\nresources: [./base/web.yaml]\n"}, "shop"),
+        ({"k8s/base/kustomization.yaml": "namespace: shop\nresources: [other.yaml]\n"}, "team"),
+        ({"k8s/prod/kustomization.yaml": "namespace: shop\nresources: [../base]\n"}, "team"),
+        (
+            {
+                "k8s/a/kustomization.yaml": "namespace: a\nresources: [../base/web.yaml]\n",
+                "k8s/b/kustomization.yaml": "namespace: b\nresources: [../base/web.yaml]\n",
+            },
+            "team",
+        ),
+        ({"k8s/base/kustomization.yaml": "namespace: [1]\nresources: [web.yaml]\n"}, "team"),
+    ],
+)
+def test_the_namespace_of_a_kustomization(files: dict[str, str], namespace: str) -> None:
+    written(BASE | files)
+    assert [item.namespace for item in read(["k8s"], "team").workloads] == [namespace]
+
+
+def test_objects_that_name_their_namespace_stay_in_it() -> None:
+    kustomization = "namespace: shop\nresources: [web.yaml]\n"
+    there = WEB.replace("{name: web}", "{name: web, namespace: there}")
+    written({"k8s/kustomization.yaml": kustomization, "k8s/web.yaml": there})
+    assert [item.namespace for item in read(["k8s"]).workloads] == ["there"]
