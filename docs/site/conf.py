@@ -39,12 +39,14 @@ CONTENTS = """
 docs/scenarios
 docs/verdicts
 docs/command-line
-docs/lint
 docs/real-clusters
 docs/embedded-cluster
 docs/results
 docs/applications
+docs/lint
 docs/difference
+docs/audit
+docs/gate
 docs/netpol-analyzer
 ```
 
