@@ -242,9 +242,12 @@ class Api:
         """Whether objects of a kind live in a namespace, by discovery."""
         return bool(self.resource(api_version, kind).namespaced)
 
-    def can_i(self, verb: str, group: str, resource: str, subresource: str = "") -> bool:
-        """Whether the current user may do this in every namespace."""
+    def can_i(
+        self, verb: str, group: str, resource: str, subresource: str = "", namespace: str = ""
+    ) -> bool:
+        """Whether the current user may do this in a namespace; without one, in all of them."""
         wanted = {"verb": verb, "group": group, "resource": resource, "subresource": subresource}
+        wanted["namespace"] = namespace
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

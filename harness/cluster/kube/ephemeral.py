@@ -42,19 +42,8 @@ def missing_rights(api: Api, namespace: str) -> tuple[str, ...]:
     return tuple(
         f"{verb} {resource}/{part} in namespace {namespace}"
         for verb, resource, part in _RIGHTS
-        if not _may(api, namespace, verb, resource, part)
+        if not api.can_i(verb, "", resource, part, namespace)
     )
-
-
-def _may(api: Api, namespace: str, verb: str, resource: str, part: str) -> bool:
-    wanted = {"namespace": namespace, "verb": verb, "resource": resource, "subresource": part}
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": wanted},
-    }
-    url = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    return bool(api.request("post", url, body=review).get("status", {}).get("allowed"))
 
 
 @dataclass(frozen=True, slots=True)
