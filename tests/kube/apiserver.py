@@ -122,7 +122,7 @@ class ApiServer:
     """What clients created, by uid."""
     refusals: list[tuple[str, str, int, str]] = field(default_factory=list)
     """Verb, kind, status and message: what an admission plugin would refuse."""
-    denied: set[tuple[str, str]] = field(default_factory=set)
+    denied: set[tuple[str, ...]] = field(default_factory=set)
     """Verbs and resources that access reviews deny."""
     faults: Callable[[Call], Fault | None] = lambda _: None
     before: Callable[[Call], None] = lambda _: None
@@ -197,7 +197,8 @@ class ApiServer:
             return _discovery(asked.path)
         if asked.kind is _REVIEWS:
             wanted = asked.body["spec"]["resourceAttributes"]
-            allowed = (wanted["verb"], wanted["resource"]) not in self.denied
+            right = (wanted["verb"], wanted["resource"])
+            allowed = not {right, (*right, wanted["namespace"])} & self.denied
             return {**asked.body, "status": {"allowed": allowed}}
         kind, call = asked.kind, asked.call
         key = Key(kind.api_version, kind.kind, call.namespace, call.name)

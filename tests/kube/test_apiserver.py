@@ -434,6 +434,9 @@ def test_access_reviews(server: ApiServer, process: HttpServer, tmp_path: Path) 
     api = Api(kubeconfig(process, tmp_path), "kind-netpol")
     assert api.can_i("list", "", "pods")
     assert not api.can_i("list", "", "nodes")
+    server.denied.add(("list", "pods", "shop"))
+    assert api.can_i("list", "", "pods", namespace="other")
+    assert not api.can_i("list", "", "pods", namespace="shop")
 
 
 def test_discovery_says_what_is_namespaced(client: Client) -> None:
