@@ -8,7 +8,7 @@ denied, as the policies say.
 
 from harness.audit.judging import Judging
 from harness.audit.planning import planned
-from harness.audit.probing import Pace, Prober, require_rights
+from harness.audit.probing import Pace, Prober
 from harness.audit.values import Audit, Plan, Word
 
-__all__ = ["Audit", "Judging", "Pace", "Plan", "Prober", "Word", "planned", "require_rights"]
+__all__ = ["Audit", "Judging", "Pace", "Plan", "Prober", "Word", "planned"]

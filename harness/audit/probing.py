@@ -14,7 +14,7 @@ from harness.audit.values import Audit, Pair, Plan
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.applications import survey
 from harness.cluster.kube.batch import BatchRunner, ProbeSettings
-from harness.cluster.kube.ephemeral import Guests, missing_rights
+from harness.cluster.kube.ephemeral import Guests
 from harness.cluster.kube.live import LivePod
 from harness.cluster.waiting import REAL, Clock
 from harness.errors import ClusterError
@@ -31,14 +31,6 @@ _ATTEMPTS = 3
 """So often a pair that contradicts the policies is tried."""
 _PAUSE_S = 2.0
 """How long a policy that changed may take until the next attempt."""
-
-
-def require_rights(api: Api, namespaces: Sequence[str]) -> None:
-    """Raise ClusterError that names each right to add and use containers that the user lacks."""
-    missing = [right for name in namespaces for right in missing_rights(api, name)]
-    if missing:
-        fact = f"context {api.context!r} lacks the rights to {', '.join(missing)}"
-        raise ClusterError(fact, "docs/rbac-audit.yaml has a Role with all rights that are needed")
 
 
 @dataclass(slots=True)

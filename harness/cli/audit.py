@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.audit import Audit, Judging, Pace, Prober, Word, planned, require_rights
+from harness.audit import Audit, Judging, Pace, Prober, Word, planned
 from harness.audit.formats import json_text, plan_text, text
 from harness.cli.exits import Exit
 from harness.cluster import kube
+from harness.cluster.kube import Rights, rights
 from harness.cluster.kube.batch import ProbeSettings
 from harness.cluster.profiles import profile
 from harness.errors import ClusterError, UsageError
@@ -22,7 +23,7 @@ def audit(parsed: argparse.Namespace) -> int:
     namespaces = tuple(dict.fromkeys(parsed.namespaces))
     api = kube.connected(parsed.kubeconfig, parsed.context)
     plan = planned(kube.survey(api, namespaces))
-    require_rights(api, namespaces)
+    rights.require(api, Rights.AUDIT, namespaces)
     plan = plan.without(Prober(api, plan, image, settings, pace).refusals())
     if not plan.pairs:
         hint = "\n".join((*plan.gaps, *plan.notes)) or None

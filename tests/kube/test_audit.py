@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.audit import Audit, Judging, Pace, Prober, Word, planned, require_rights
+from harness.audit import Audit, Judging, Pace, Prober, Word, planned
 from harness.audit.formats import json_text, plan_text, text
 from harness.cli import main
+from harness.cluster.kube import Rights, rights
 from harness.cluster.kube.api import Container, Heard, Output, say_nothing
 from harness.cluster.kube.applications import survey
 from harness.cluster.kube.batch import ProbeSettings
@@ -546,11 +547,11 @@ Nothing else is changed: no label, no policy, no Service.
 def test_missing_rights_are_named_before_anything_changes(shop: Shop) -> None:
     shop.server.denied = {("patch", "pods"), ("create", "pods")}
     with pytest.raises(ClusterError) as error:
-        require_rights(DirectApi(shop.server), ("shop",))
+        rights.require(DirectApi(shop.server), Rights.AUDIT, ("shop",))
     assert str(error.value) == (
         "context 'double' lacks the rights to patch pods/ephemeralcontainers in namespace shop, "
         "create pods/exec in namespace shop\n"
-        "hint: docs/rbac-audit.yaml has a Role with all rights that are needed"
+        "hint: docs/rbac-audit.yaml has a role with all rights that are needed"
     )
 
 

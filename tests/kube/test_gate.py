@@ -84,7 +84,7 @@ def test_missing_rights_close_the_gate_before_anything_is_made(
         "context 'kind-netpol' lacks the rights to list nodes, create networkpolicies "
         "(networking.k8s.io)"
     )
-    hint = "hint: docs/gate.yaml has a ClusterRole with all rights that are needed"
+    hint = "hint: docs/gate.yaml has a role with all rights that are needed"
     assert err == f"{message}\n{hint}\n"
     assert out.endswith(" s (exit status 6: no rights)\n")
     assert not any(call.is_change and call.kind == "Namespace" for call in server.calls)

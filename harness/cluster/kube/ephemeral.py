@@ -32,18 +32,6 @@ _HOPELESS = frozenset({
     "CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull",
     "ImagePullBackOff", "InvalidImageName", "RunContainerError", "StartError",
 })  # fmt: skip
-_RIGHTS = (
-    ("patch", "pods", "ephemeralcontainers"), ("get", "pods", "exec"), ("create", "pods", "exec"),
-)  # fmt: skip
-
-
-def missing_rights(api: Api, namespace: str) -> tuple[str, ...]:
-    """Return the rights in a namespace that adding and using containers takes, and that lack."""
-    return tuple(
-        f"{verb} {resource}/{part} in namespace {namespace}"
-        for verb, resource, part in _RIGHTS
-        if not api.can_i(verb, "", resource, part, namespace)
-    )
 
 
 @dataclass(frozen=True, slots=True)

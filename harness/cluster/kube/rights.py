@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.cluster.kube.api import Api
@@ -12,7 +12,7 @@ from harness.errors import NoRights
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Verbs on a resource, in every namespace; ``resource`` is like ``pods`` or ``pods/exec``."""
+    """Verbs on a resource; ``resource`` is like ``pods`` or ``pods/exec``."""
 
     resource: str
     verbs: tuple[str, ...]
@@ -46,24 +46,36 @@ class Rights(enum.Enum):
     )
     """For states that only grow, and are deleted with their namespaces."""
 
+    AUDIT = (
+        "docs/rbac-audit.yaml",
+        Right("pods/ephemeralcontainers", ("patch",)),
+        Right("pods/exec", ("get", "create")),
+    )
+    """For containers that are added to pods of a namespace, beside the rights to read it."""
+
     def __init__(self, document: str, *rights: Right) -> None:
         self.document = document
         self.rights = rights
 
 
-def require(api: Api, needed: Rights) -> None:
-    """Raise NoRights that names each right that the credentials lack, or ApiError."""
-    missing = list(_missing(api, needed))
+def require(api: Api, needed: Rights, namespaces: Sequence[str] = ("",)) -> None:
+    """Raise NoRights that names each right that the credentials lack, or ApiError.
+
+    The rights must hold in each of the namespaces; an empty name stands for all that there are.
+    """
+    missing = [right for name in namespaces for right in _missing(api, needed, name)]
     if missing:
         raise NoRights(
             f"context {api.context!r} lacks the rights to {', '.join(missing)}",
-            f"{needed.document} has a ClusterRole with all rights that are needed",
+            f"{needed.document} has a role with all rights that are needed",
         )
 
 
-def _missing(api: Api, needed: Rights) -> Iterator[str]:
+def _missing(api: Api, needed: Rights, namespace: str) -> Iterator[str]:
+    where = f" in namespace {namespace}" if namespace else ""
     for right in needed.rights:
         resource, _, subresource = right.resource.partition("/")
+        group = f" ({right.group})" if right.group else ""
         for verb in right.verbs:
-            if not api.can_i(verb, right.group, resource, subresource):
-                yield f"{verb} {right.resource}" + (f" ({right.group})" if right.group else "")
+            if not api.can_i(verb, right.group, resource, subresource, namespace):
+                yield f"{verb} {right.resource}{group}{where}"
