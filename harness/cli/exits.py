@@ -28,11 +28,11 @@ exit status:
   0    everything is as expected
   1    a cell is wrong, a denial is unproven, or an object was accepted that
        should be refused; compare: the results differ; lint: findings;
-       diff: connections do; snapshot: tables changed;
-       audit: a pair is not as the policies say
+       diff: connections differ; snapshot: tables changed; audit: a pair is
+       not as the policies say; gate: policies are not enforced
   2    usage error: an invalid option, or a missing prerequisite
-  3    no verdict: the cluster has a problem, does not enforce NetworkPolicy, or
-       lacks what all scenarios need
+  3    no verdict: the cluster has a problem, does not enforce NetworkPolicy,
+       or lacks what all scenarios need
   4    a scenario file or a manifest is invalid, or its tables contradict its
        policies
   5    gate: pods do not reach each other without policies
