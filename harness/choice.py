@@ -346,7 +346,7 @@ class ClusterChoice:
             case "current":
                 from harness.cluster import kube
 
-                return kube.clean(self._kubeconfig(), self._context(), run_id)
+                return kube.clean(kube.connect(self.kubeconfig, self.context), run_id)
             case _:
                 from harness.cluster.kube import Cleaning
 
@@ -365,39 +365,31 @@ class ClusterChoice:
         from harness.cluster.profiles import profile
 
         wanted = profile(self.cni) if self.cni else None
-        settings = self._settings(worker, f"kind-{self.kind_name}", None)
+        settings = self._settings(worker, f"kind-{self.kind_name}")
         return kind.connect(self.kind_name, wanted, settings, offline_folder())
 
     def _current(self, worker: str, purpose: Purpose) -> Cluster:
-        from harness.cluster.kube import Rights, connect
+        from harness.cluster.kube import KubeCluster, Rights, connect, rights
 
-        settings = self._settings(worker, self._context(), self._kubeconfig())
+        api = connect(self.kubeconfig, self.context)
+        settings = self._settings(worker, api.context)
         if self.cni:
             from harness.cluster.kube.profiled import with_profile
             from harness.cluster.profiles import profile
 
             settings = with_profile(settings, profile(self.cni))
-        needed = Rights.GATE if purpose is Purpose.GATE else Rights.RUN
-        return connect(settings, needed if worker == "main" else None)
+        if worker == "main":
+            rights.require(api, Rights.GATE if purpose is Purpose.GATE else Rights.RUN)
+        return KubeCluster(settings, api)
 
-    def _context(self) -> str:
-        from harness.cluster.kube import resolve_context
-
-        return resolve_context(self._kubeconfig(), self.context)
-
-    def _kubeconfig(self) -> str | None:
-        return None if self.kubeconfig is None else str(self.kubeconfig)
-
-    def _settings(self, worker: str, context: str, kubeconfig: str | None) -> KubeSettings:
+    def _settings(self, worker: str, name: str) -> KubeSettings:
         from harness.cluster.kube import KubeSettings
 
-        usual = KubeSettings(run=self.run_id, context=context)
+        usual = KubeSettings(run=self.run_id)
         return KubeSettings(
             run=self.run_id,
-            context=context,
             worker=worker,
-            kubeconfig=kubeconfig,
-            name=context,
+            name=name,
             image=self.agnhost_image or usual.image,
             image_pull_secrets=self.image_pull_secret,
             probe_timeout_s=self.probe_timeout or usual.probe_timeout_s,

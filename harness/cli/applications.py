@@ -27,7 +27,7 @@ def application_of(parsed: argparse.Namespace) -> Application:
         text = f"--context reads a cluster, so {parsed.paths[0]} cannot be read too"
         raise UsageError(text, "leave out the paths, or --context")
     from harness.cluster import kube
+    from harness.cluster.kube import applications
 
-    return kube.application_on(
-        parsed.kubeconfig, parsed.context, (parsed.only,) if parsed.only else ()
-    )
+    api = kube.connect(parsed.kubeconfig, parsed.context)
+    return applications.application(api, (parsed.only,) if parsed.only else ())

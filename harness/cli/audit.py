@@ -10,6 +10,7 @@ from harness.audit.formats import json_text, plan_text, text
 from harness.cli.exits import Exit
 from harness.cluster import kube
 from harness.cluster.kube import Rights, rights
+from harness.cluster.kube.applications import survey
 from harness.cluster.kube.batch import ProbeSettings
 from harness.cluster.profiles import profile
 from harness.errors import ClusterError, UsageError
@@ -21,8 +22,8 @@ def audit(parsed: argparse.Namespace) -> int:
     settings = ProbeSettings(timeout_s=parsed.probe_timeout)
     image, pace = parsed.agnhost_image or kube.AGNHOST_IMAGE, Pace(parsed.rate)
     namespaces = tuple(dict.fromkeys(parsed.namespaces))
-    api = kube.connected(parsed.kubeconfig, parsed.context)
-    plan = planned(kube.survey(api, namespaces))
+    api = kube.connect(parsed.kubeconfig, parsed.context)
+    plan = planned(survey(api, namespaces))
     rights.require(api, Rights.AUDIT, namespaces)
     plan = plan.without(Prober(api, plan, image, settings, pace).refusals())
     if not plan.pairs:

@@ -37,14 +37,14 @@ def made_by_kind() -> Cluster:
     from harness.cluster.kube import KubeSettings
 
     name = os.environ.get("NETPOL_KIND_NAME") or "netpol"
-    return kind.connect(name, None, KubeSettings(run=f"contract{os.getpid()}", context=""))
+    return kind.connect(name, None, KubeSettings(run=f"contract{os.getpid()}"))
 
 
 def current() -> Cluster:
-    from harness.cluster.kube import KubeCluster, KubeSettings
+    from harness.cluster import kube
 
-    context = os.environ["NETPOL_CONTRACT_CONTEXT"]
-    return KubeCluster(KubeSettings(run=f"contract{os.getpid()}", context=context))
+    api = kube.connect(None, os.environ["NETPOL_CONTRACT_CONTEXT"])
+    return kube.KubeCluster(kube.KubeSettings(run=f"contract{os.getpid()}"), api)
 
 
 CLUSTERS: dict[str, Callable[[], Cluster]] = {"netns": netns, "fake": fake}

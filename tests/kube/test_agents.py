@@ -48,8 +48,8 @@ def server() -> ApiServer:
 
 
 def connected(server: ApiServer, *names: str) -> KubeCluster:
-    settings = KubeSettings(run="r1", context="double", clock=server.clock, agents=names)
-    return KubeCluster(settings, api=DirectApi(server))
+    settings = KubeSettings(run="r1", clock=server.clock, agents=names)
+    return KubeCluster(settings, DirectApi(server))
 
 
 def uid(server: ApiServer, name: str) -> str | None:

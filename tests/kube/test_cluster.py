@@ -14,8 +14,9 @@ import yaml
 
 from harness.choice import ClusterChoice
 from harness.cli import Exit, main
-from harness.cluster import Gap, KnownCell, kind, kube
-from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights
+from harness.cluster import Gap, KnownCell, kind
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights, rights
+from harness.cluster.kube.api import Api
 from harness.cluster.kube.identity import Machine, Owner
 from harness.cluster.kube.objects import PROCESS_ANNOTATION, RUN_LABEL
 from harness.cluster.profiles import ProfileFile, parse
@@ -43,8 +44,8 @@ def cluster(server: kmock.RawHandler, kubeconfig: str) -> Iterator[KubeCluster]:
     server["get /c/api/v1/pods"] << EMPTY
     server["get /c/apis/discovery.k8s.io/v1/endpointslices"] << EMPTY
     limits = Limits(ready_s=1, gone_s=1, close_s=1)
-    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig, limits=limits)
-    cluster = KubeCluster(settings)
+    settings = KubeSettings(run="r1", limits=limits)
+    cluster = KubeCluster(settings, Api(kubeconfig, "kind-netpol"))
     yield cluster
     server["delete /c/api/v1/namespaces/*"] << {}
     cluster._prober.close()
@@ -62,9 +63,8 @@ def test_every_missing_right_is_named(
         return {"status": {"allowed": not forbidden}}
 
     server[f"post {REVIEWS}"] << answer
-    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig)
     with pytest.raises(NoRights) as caught:
-        kube.connect(settings, needed)
+        rights.require(Api(kubeconfig, "kind-netpol"), needed)
     assert str(caught.value) == (
         "context 'kind-netpol' lacks the rights to list nodes, get pods/exec, create pods/exec\n"
         f"hint: {document} has a role with all rights that are needed"
@@ -92,8 +92,8 @@ def test_a_run_on_any_cluster_begins_with_its_rights_and_its_workers_do_not(
 def test_with_all_rights_a_run_begins(server: kmock.RawHandler, kubeconfig: str) -> None:
     server["get /c/api/v1/nodes"] << {"items": [NODE]}
     server[f"post {REVIEWS}"] << {"status": {"allowed": True}}
-    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig)
-    assert kube.connect(settings, Rights.RUN)
+    choice = ClusterChoice(cluster="current", context="kind-netpol", kubeconfig=Path(kubeconfig))
+    assert choice.make("main")
 
 
 @pytest.mark.parametrize("needed", Rights)
@@ -159,7 +159,7 @@ def test_a_kind_cluster_is_known_for_what_its_profile_says(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     profile = parse(ProfileFile("mine", "mine.toml", MINE.format(0), shipped=False))
-    settings = KubeSettings(run="r1", context="kind-netpol")
+    settings = KubeSettings(run="r1")
     can = kind.connect("netpol", profile, settings).capabilities
     assert (can.cni, can.cni_version) == ("mine", "v1")
     reason = "it leaks (a/b#1; v1)"

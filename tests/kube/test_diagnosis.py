@@ -12,6 +12,7 @@ import pytest
 from harness.cluster import kind
 from harness.cluster.kind.installation import installation
 from harness.cluster.kube import KubeCluster, KubeSettings
+from harness.cluster.kube.api import Api
 from harness.cluster.profiles import profile
 
 from .conftest import refusal
@@ -51,8 +52,8 @@ def three_nodes(server: kmock.RawHandler) -> None:
 
 
 def told(kubeconfig: str, *agents: str) -> str:
-    settings = KubeSettings(run="r1", context="kind-netpol", kubeconfig=kubeconfig, agents=agents)
-    return KubeCluster(settings).describe([])
+    settings = KubeSettings(run="r1", agents=agents)
+    return KubeCluster(settings, Api(kubeconfig, "kind-netpol")).describe([])
 
 
 @pytest.mark.parametrize(
@@ -136,5 +137,5 @@ def test_a_kind_cluster_knows_its_agent_from_the_profile(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     server[f"get {APPS}/namespaces/kube-flannel/daemonsets"] << items()
-    cluster = kind.connect("netpol", flannel, KubeSettings(run="r1", context=""))
+    cluster = kind.connect("netpol", flannel, KubeSettings(run="r1"))
     assert "DaemonSet kube-flannel/kube-flannel-ds: does not exist" in cluster.describe([])

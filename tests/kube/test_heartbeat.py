@@ -187,7 +187,7 @@ def test_a_namespace_of_that_name_of_another_user_is_left_alone(
 def test_a_cluster_has_a_heartbeat_before_it_makes_anything(
     server: ApiServer, api: DirectApi
 ) -> None:
-    cluster = KubeCluster(KubeSettings(run="r1", context="x", clock=server.clock), api=api)
+    cluster = KubeCluster(KubeSettings(run="r1", clock=server.clock), api)
     assert created(server) == []
     cluster.sync(STATE)
     assert created(server) == ["r1-main-heartbeat", "heartbeat", "r1-main-s-db"]
@@ -199,7 +199,7 @@ def test_while_something_cannot_be_deleted_the_lease_stays_to_show_when_the_run_
     server: ApiServer, api: DirectApi
 ) -> None:
     before = beats()
-    cluster = KubeCluster(KubeSettings(run="r1", context="x", clock=server.clock), api=api)
+    cluster = KubeCluster(KubeSettings(run="r1", clock=server.clock), api)
     cluster.sync(STATE)
 
     def keeps(call: Call) -> Fault | None:

@@ -321,8 +321,8 @@ def test_clean_rides_out_errors_and_touches_nothing_else(
 
 def test_clean_finds_what_a_killed_run_made(server: ApiServer, api: DirectApi) -> None:
     """A run as it is, then as it looks from another boot when it is killed."""
-    settings = KubeSettings(run="r1", context="x", clock=server.clock)
-    cluster = KubeCluster(settings, api=api)
+    settings = KubeSettings(run="r1", clock=server.clock)
+    cluster = KubeCluster(settings, api)
     cluster.sync(State("s", (Namespace("db"),)))
     assert cleaned(server, api).removed == ()
     elsewhere = Machine(output=lambda *_: "", proc=HERE.proc / "none")

@@ -250,8 +250,8 @@ class SharedCluster:
 
     def run(self, trial: Trial, api: Api) -> None:
         """Run a trial and check what it promises."""
-        known = KubeSettings(run="r1", context="double", clock=self.server.clock, limits=LIMITS)
-        cluster = KubeCluster(known, api=api)
+        known = KubeSettings(run="r1", clock=self.server.clock, limits=LIMITS)
+        cluster = KubeCluster(known, api)
         self.server.faults = trial.faults.of
         self.server.before = lambda call: self._race(trial.rival, call)
         for step in trial.steps:

@@ -58,8 +58,8 @@ def cluster(server: ApiServer) -> KubeCluster:
 
 
 def connected(server: ApiServer, **changes: Any) -> KubeCluster:
-    settings = KubeSettings(run="r1", context="double", clock=server.clock, **changes)
-    return KubeCluster(settings, api=DirectApi(server))
+    settings = KubeSettings(run="r1", clock=server.clock, **changes)
+    return KubeCluster(settings, DirectApi(server))
 
 
 def failing(cluster: KubeCluster, state: State) -> str:
@@ -377,8 +377,8 @@ def test_a_moment_without_an_answer_ends_no_step(server: ApiServer) -> None:
                 raise ApiError("etcdserver: leader changed", 503)
             return super().request(method, url, **rest)
 
-    settings = KubeSettings(run="r1", context="double", clock=server.clock)
-    KubeCluster(settings, api=Flaky(server)).sync(replace(STATE, pods=(Pod("db", "a"),)))
+    settings = KubeSettings(run="r1", clock=server.clock)
+    KubeCluster(settings, Flaky(server)).sync(replace(STATE, pods=(Pod("db", "a"),)))
     assert next(failures, None) is None
 
 
@@ -400,8 +400,8 @@ class TerminatingAtFirst(DirectApi):
 
 def test_a_late_cache_of_namespaces_ends_no_step(server: ApiServer) -> None:
     api = TerminatingAtFirst(server)
-    settings = KubeSettings(run="r1", context="double", clock=server.clock)
-    KubeCluster(settings, api=api).sync(replace(STATE, pods=(Pod("db", "a"),)))
+    settings = KubeSettings(run="r1", clock=server.clock)
+    KubeCluster(settings, api).sync(replace(STATE, pods=(Pod("db", "a"),)))
     assert api.left == 0
 
 
@@ -571,9 +571,9 @@ def test_pods_that_do_not_start(server: ApiServer, reason: str, message: str, wo
                 }
             return answer
 
-    settings = KubeSettings(run="r1", context="double", clock=server.clock)
+    settings = KubeSettings(run="r1", clock=server.clock)
     assert (
-        failing(KubeCluster(settings, api=Stuck(server)), replace(STATE, pods=(Pod("db", "a"),)))
+        failing(KubeCluster(settings, Stuck(server)), replace(STATE, pods=(Pod("db", "a"),)))
         == words
     )
 

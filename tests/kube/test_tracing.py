@@ -160,8 +160,8 @@ def says(tracing: Tracing, view: View, probe: Probe) -> str:
 def test_a_cluster_whose_profile_does_not_say_how_asks_nobody() -> None:
     server = ApiServer()
     server.state.put(NODE)
-    settings = KubeSettings(run="r1", context="double", clock=server.clock)
-    cluster = KubeCluster(settings, api=DirectApi(server))
+    settings = KubeSettings(run="r1", clock=server.clock)
+    cluster = KubeCluster(settings, DirectApi(server))
     server.calls.clear()
     (trace,) = cluster.trace([PROBE])
     assert trace.says == "no way to ask the CNI of this cluster is known"
@@ -206,10 +206,8 @@ def test_a_host_network_pod_is_not_asked_about_by_hand() -> None:
 def test_a_cluster_with_a_command_for_people_gives_it() -> None:
     server = ApiServer()
     server.state.put(NODE)
-    settings = KubeSettings(
-        run="r1", context="double", clock=server.clock, trace_by_hand=("antctl", "traceflow")
-    )
-    cluster = KubeCluster(settings, api=DirectApi(server))
+    settings = KubeSettings(run="r1", clock=server.clock, trace_by_hand=("antctl", "traceflow"))
+    cluster = KubeCluster(settings, DirectApi(server))
     (trace,) = cluster.trace([PROBE])
     assert trace.says.startswith("nothing was learned: this CNI can be asked about TCP")
 

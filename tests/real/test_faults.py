@@ -27,7 +27,7 @@ from harness import canary, runner
 from harness.cluster import kind, kube
 from harness.cluster.kind import command
 from harness.cluster.kind.installation import installation
-from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights
+from harness.cluster.kube import KubeCluster, KubeSettings, Limits, Rights, rights
 from harness.cluster.kube.objects import RUN_LABEL
 from harness.cluster.profiles import Profile
 from harness.cluster.waiting import Clock
@@ -103,7 +103,7 @@ def connect(run: str, profile: Profile) -> Iterator[Connect]:
     made: list[KubeCluster] = []
 
     def make(**settings: Any) -> KubeCluster:
-        usual = KubeSettings(run=run, context="", limits=Limits(ready_s=60))
+        usual = KubeSettings(run=run, limits=Limits(ready_s=60))
         cluster = kind.connect(NAME, profile, replace(usual, **settings))
         made.append(cluster)
         return cluster
@@ -176,10 +176,10 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
         path = _kubeconfig_of_account(run, tmp_path)
         later_s = 0.0
         clock = Clock(now=lambda: time.monotonic() + later_s)
-        known = KubeSettings(run=run, context=run, kubeconfig=str(path), clock=clock)
-        with KubeCluster(known) as cluster:
+        api = kube.connect(path, run)
+        with KubeCluster(KubeSettings(run=run, clock=clock), api) as cluster:
             _until(lambda: _may_exec(account))
-            kube.connect(known, Rights.RUN)
+            rights.require(api, Rights.RUN)
             cluster.sync(OPEN)
             rest = "namespaces pods services nodes endpointslices networkpolicies"
             _apply(_role(run, *rest.split()))
@@ -188,7 +188,7 @@ def test_exec_forbidden_while_a_run_is_on(run: str, profile: Profile, tmp_path: 
             [observation] = cluster.probe([TO_FAR])
             _is_error(observation, "forbidden")
             with pytest.raises(NoRights, match="pods/exec"):
-                kube.connect(known, Rights.RUN)
+                rights.require(api, Rights.RUN)
     finally:
         for what in ("clusterrolebinding", "clusterrole", "serviceaccount"):
             command.kubectl(NAME, "delete", what, run)
@@ -288,7 +288,7 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.real.test_faults import *
 office = External("office", ("10.77.0.5",), (ContainerPort(443),), ("{run}.example.com",))
-cluster = kind.connect(NAME, None, KubeSettings(run="{run}", context=""))
+cluster = kind.connect(NAME, None, KubeSettings(run="{run}"))
 cluster.sync(replace(SHUT, externals=(office,)))
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -266,9 +266,7 @@ def test_strangers_keep_what_they_have_and_ours_goes(strangers: Strangers) -> No
 def run_trial(trial: Trial, api: FaultyApi, strangers: Strangers) -> None:
     api.faults = Faults()
     known = set(strangers.before)
-    cluster = KubeCluster(
-        KubeSettings(run=strangers.names.run, context=f"kind-{NAME}", limits=LIMITS), api=api
-    )
+    cluster = KubeCluster(KubeSettings(run=strangers.names.run, limits=LIMITS), api)
     api.faults = trial.faults
     for step in trial.steps:
         match step:

@@ -19,29 +19,31 @@ def connect(
 ) -> KubeCluster:
     """Return the kind cluster ``name`` as a Cluster with outside hosts.
 
-    ``profile`` None accepts any CNI that the cluster has. The context, the kubeconfig, the
-    name and what the CNI can do are replaced in ``settings``. Raises UsageError if there is no
+    ``profile`` None accepts any CNI that the cluster has. The name and what the CNI can do are
+    replaced in ``settings``. Raises UsageError if there is no
     such cluster, or if it has another CNI.
     """
     profile = lifecycle.require(name, profile)
     install = installation(profile)
     known = replace(
         with_profile(settings, profile, install.version),
-        context=f"kind-{name}",
-        kubeconfig=str(lifecycle.kubeconfig(name)),
         name=f"kind ({install})",
         agents=install.wait,
     )
     site = KindSite(
         name, lifecycle.kubeconfig(name).parent, install.pod_subnet, settings.image, offline
     )
-    return KubeCluster(known, Outside(site, settings.run, settings.worker))
+    return KubeCluster(known, _api(name), Outside(site, settings.run, settings.worker))
 
 
 def clean(name: str, run: str | None = None) -> Cleaning:
     """Remove what runs that are over left in the cluster and on Docker; see ``kube.clean``."""
     lifecycle.require(name, None)
-    config = lifecycle.kubeconfig(name)
-    api = Api(str(config), f"kind-{name}")
+    api = _api(name)
     known = leftovers.runs(api, run)
-    return outside.clean(name, config.parent, known) + leftovers.clean(api, known)
+    folder = lifecycle.kubeconfig(name).parent
+    return outside.clean(name, folder, known) + leftovers.clean(api, known)
+
+
+def _api(name: str) -> Api:
+    return Api(str(lifecycle.kubeconfig(name)), f"kind-{name}")

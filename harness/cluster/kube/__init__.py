@@ -20,12 +20,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from harness.application import Application
 from harness.cluster import Capabilities, Cluster, Gap, KnownCell, KnownTrait
-from harness.cluster.kube import applications, diagnosis, discovery, leftovers, rights
+from harness.cluster.kube import diagnosis, discovery, leftovers, rights
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
-from harness.cluster.kube.applications import Survey
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
 from harness.cluster.kube.gates import MISSING, Gates
 from harness.cluster.kube.heartbeat import Heartbeat
@@ -65,12 +63,9 @@ __all__ = [
     "OutsideHosts",
     "Pool",
     "Rights",
-    "application_on",
     "clean",
     "connect",
-    "connected",
-    "resolve_context",
-    "survey",
+    "rights",
 ]
 
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
@@ -83,16 +78,14 @@ _ASSUMED = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeSettings:
-    """Which cluster is used, under which names, and what is known about it.
+    """Under which names a cluster is used, and what is known about it.
 
-    ``context`` must be a name that ``resolve_context`` returned. ``features`` are those of
-    ``model.FEATURES`` that nothing shows and that are known otherwise: ``ipblock-pod-ip`` and
-    ``ipblock-node-ip``; ``gaps`` are those that the CNI is known not to support, for example
-    ``endport`` or ``hairpin``; ``known_cells`` and policies with one of
-    ``known_traits`` are those that it is known to get wrong. ``pools`` are the objects in which
-    its CNI keeps ranges of pod addresses.
-    ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside
-    the pods.
+    ``features`` are those of ``model.FEATURES`` that nothing shows and that are known
+    otherwise: ``ipblock-pod-ip`` and ``ipblock-node-ip``; ``gaps`` are those that the CNI is
+    known not to support, for example ``endport`` or ``hairpin``; ``known_cells`` and policies
+    with one of ``known_traits`` are those that it is known to get wrong. ``pools`` are the
+    objects in which its CNI keeps ranges of pod addresses.
+    ``image_pull_secrets`` are ``namespace/name`` of secrets that are copied beside the pods.
 
     ``trace`` is how the network plugin's agents are asked about a probe, or None;
     ``trace_by_hand`` is a command for people then, with placeholders (see ``tracing.by_hand``).
@@ -103,9 +96,7 @@ class KubeSettings:
     """
 
     run: str
-    context: str
     worker: str = "main"
-    kubeconfig: str | None = None
     name: str = "current"
     image: str = AGNHOST_IMAGE
     image_pull_secrets: tuple[str, ...] = ()
@@ -134,18 +125,15 @@ class KubeCluster(Cluster):
     """The part of a cluster that one run and worker uses; see ``harness.cluster.Cluster``.
 
     ``outside`` makes the outside hosts of a scenario, or is None; it is closed with the
-    cluster. ``api`` None connects to the context of the settings.
+    cluster.
     """
 
     def __init__(
-        self,
-        settings: KubeSettings,
-        outside: OutsideHosts | None = None,
-        api: Api | None = None,
+        self, settings: KubeSettings, api: Api, outside: OutsideHosts | None = None
     ) -> None:
         self._settings = settings
         self._outside = outside
-        self._api = api or Api(settings.kubeconfig, settings.context)
+        self._api = api
         naming = Naming(settings.run, settings.worker)
         owned = self._owned(naming)
         batches = BatchRunner(self._api, _probe_settings(settings), outside, settings.clock)
@@ -265,17 +253,6 @@ class KubeCluster(Cluster):
         return (*left, *self._reconciler.close())
 
 
-def connect(settings: KubeSettings, needed: Rights | None) -> KubeCluster:
-    """Return the cluster of the settings. Raises HarnessError.
-
-    First it looks whether the credentials allow everything that is ``needed``.
-    """
-    api = Api(settings.kubeconfig, settings.context)
-    if needed is not None:
-        rights.require(api, needed)
-    return KubeCluster(settings, api=api)
-
-
 def _probe_settings(settings: KubeSettings) -> ProbeSettings:
     return ProbeSettings(
         timeout_s=settings.probe_timeout_s,
@@ -286,31 +263,18 @@ def _probe_settings(settings: KubeSettings) -> ProbeSettings:
     )
 
 
-def application_on(
-    kubeconfig: Path | None, context: str, namespaces: Sequence[str] = ()
-) -> Application:
-    """Return the application that runs on a cluster, in some namespaces or in all.
+def connect(kubeconfig: Path | None, context: str | None) -> Api:
+    """Return a connection to the API server of a context; see ``resolve_context`` for None.
 
-    It only reads. Raises UsageError for names that do not exist, ClusterError otherwise.
+    Raises UsageError and ClusterError.
     """
-    return applications.application(connected(kubeconfig, context), namespaces)
-
-
-def survey(api: Api, namespaces: Sequence[str]) -> Survey:
-    """Return what runs in some namespaces, with its pods and addresses. It only reads."""
-    return applications.survey(api, namespaces)
-
-
-def connected(kubeconfig: Path | None, context: str) -> Api:
-    """Return a connection to the API server of a context. Raises UsageError and ClusterError."""
-    path = str(kubeconfig) if kubeconfig else None
+    path = None if kubeconfig is None else str(kubeconfig)
     return Api(path, resolve_context(path, context))
 
 
-def clean(kubeconfig: str | None, context: str, run: str | None = None) -> Cleaning:
+def clean(api: Api, run: str | None = None) -> Cleaning:
     """Delete the namespaces of runs that are over, or of the named run unless it is alive.
 
     Raises ClusterError if the API server does not answer.
     """
-    api = Api(kubeconfig, context)
     return leftovers.clean(api, leftovers.runs(api, run))

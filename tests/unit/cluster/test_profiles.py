@@ -338,7 +338,7 @@ def test_the_settings_of_a_cluster_take_all_that_its_profile_says() -> None:
         "[[limitations]]\nsays = 'no ranges'\nsource = 'a/b#2'\nversions = 'all'\n"
         "features = ['ipblock-pod-ip']\ntraits = ['named-port-in-egress']\n"
     )
-    before = KubeSettings(run="r1", context="c", features=frozenset({"external"}))
+    before = KubeSettings(run="r1", features=frozenset({"external"}))
     found = with_profile(before, mine(text + LEAK))
     assert found.denies_by == "reject"
     assert found.features == {"external", "ipblock-node-ip"}
@@ -410,7 +410,7 @@ import sys
 from harness.cluster.kube import KubeSettings
 from harness.cluster.kube.profiled import with_profile
 from harness.cluster.profiles import profile
-with_profile(KubeSettings(run="r1", context="c"), profile("kube-router"))
+with_profile(KubeSettings(run="r1"), profile("kube-router"))
 print([name for name in sys.modules if name.startswith("harness.cluster.kind")])
 """
 
