@@ -16,13 +16,21 @@ from harness.errors import UsageError
 
 def application_of(parsed: argparse.Namespace) -> Application:
     """Return the application of the paths, or that of the context. Raises HarnessError."""
+    found = application_on_cluster(parsed)
+    if found is None:
+        return application.read(parsed.paths, parsed.only or "default", sys.stdin.buffer)
+    return found
+
+
+def application_on_cluster(parsed: argparse.Namespace) -> Application | None:
+    """Return the application of the context, or None if paths are named. Raises HarnessError."""
     if parsed.context is None:
         if parsed.kubeconfig is not None:
             raise UsageError("--kubeconfig needs --context", "--context NAME reads a cluster")
         if not parsed.paths:
-            hint = "files or folders with manifests, - for stdin, or --context NAME for a cluster"
+            hint = "files or folders with manifests, or --context NAME for a cluster"
             raise UsageError("no application was named", hint)
-        return application.read(parsed.paths, parsed.only or "default", sys.stdin.buffer)
+        return None
     if parsed.paths:
         text = f"--context reads a cluster, so {parsed.paths[0]} cannot be read too"
         raise UsageError(text, "leave out the paths, or --context")

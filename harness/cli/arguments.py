@@ -8,11 +8,11 @@ from pathlib import Path
 from harness.choice import seconds, whole_number
 
 
-def add_application(verb: argparse.ArgumentParser) -> None:
+def add_application(
+    verb: argparse.ArgumentParser, of_paths: str = "files or folders with manifests; - is stdin"
+) -> None:
     """Add the arguments that name an application; ``harness.cli.applications`` reads them."""
-    verb.add_argument(
-        "paths", metavar="PATH", nargs="*", help="files or folders with manifests; - is stdin"
-    )
+    verb.add_argument("paths", metavar="PATH", nargs="*", help=of_paths)
     verb.add_argument(
         "-n",
         "--default-namespace",

@@ -201,20 +201,12 @@ def _add_lint_verb(verbs: Any) -> None:
 
 
 def _add_snapshot_verbs(verbs: Any) -> None:
-    text = "write scenario files for an application, from its manifests"
+    text = "write scenario files for an application"
     importing = _verb(verbs, "import", "snapshots", text)
     importing.set_defaults(verb="import_")
-    importing.add_argument(
-        "paths", metavar="PATH", nargs="+", help="files or folders with manifests"
-    )
+    add_application(importing, "files or folders with manifests, which scenarios will name")
     importing.add_argument(
         "-o", "--out", metavar="FOLDER", type=Path, required=True, help="where they are written"
-    )
-    importing.add_argument(
-        "-n",
-        "--default-namespace",
-        metavar="NAME",
-        help="the namespace of objects that name none (default)",
     )
 
     text = "compare the tables of snapshots with what the policies give now"

@@ -10,18 +10,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness import scenario
+from harness.cli.applications import application_on_cluster
 from harness.cli.exits import Exit
 from harness.cli.scenarios import count, files
 from harness.errors import ScenarioError, UsageError
-from harness.snapshot import NewFile, Refreshed, imported, refreshed
+from harness.snapshot import NewFile, Refreshed, imported, imported_from, refreshed
 
 _MOST_ENDS = 10
 
 
 def import_(parsed: argparse.Namespace) -> int:
-    """Write scenario files for an application; never overwrite one."""
+    """Write scenario files for an application, and its manifests if it is on a cluster.
+
+    No file is overwritten.
+    """
     folder: Path = parsed.out
-    made = imported(parsed.paths, folder, parsed.default_namespace, _today())
+    live = application_on_cluster(parsed)
+    made = (
+        imported(parsed.paths, folder, parsed.only, _today())
+        if live is None
+        else imported_from(parsed.context, live, folder, _today())
+    )
     try:
         there = [str(item.path) for item in made if item.path.exists()]
     except OSError as error:

@@ -1,8 +1,8 @@
 """Which files below a folder are scenarios: the command line and pytest both ask here.
 
 Every file whose name ends in ``.yaml`` or ``.yml``, in any case, except hidden ones and those
-in folders that hold something else: ``policies`` and ``fixtures``, hidden folders,
-``__pycache__``, and Python's virtual environments.
+in folders that hold something else: ``policies``, ``fixtures`` and ``manifests``, hidden
+folders, ``__pycache__``, and Python's virtual environments.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 _SUFFIXES = frozenset({".yaml", ".yml"})
-_OTHERS = frozenset({"policies", "fixtures", "__pycache__"})
+_OTHERS = frozenset({"policies", "fixtures", "manifests", "__pycache__"})
 
 
 def find(folder: Path) -> tuple[Path, ...]:

@@ -1,58 +1,32 @@
 """The scenario files of an application: pods and policies by reference, tables by the oracle.
 
-One table shows who reaches one workload. A small application is one file. A larger one has a
-fixture, and a file for each workload whose ends policies change.
+Those of an application that runs on a cluster come with its manifests, which they refer to.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import application, oracle
+from harness import application
+from harness.application import Application
 from harness.application.state import deployed
-from harness.errors import UsageError
-from harness.matrix.outside import outside
-from harness.model import External, ExternalRef, Family, Manifest, Source, State, Verdict
-from harness.oracle import selects
-from harness.policy import Direction, NetworkPolicy, parsed
+from harness.errors import Problem, ScenarioError, UsageError
 from harness.scenario import draft
-from harness.scenario.candidates import Budget, candidates
 from harness.scenario.files import Project
-from harness.scenario.networks import no_outside_host
-from harness.scenario.topology import TopologyBuilder
+from harness.scenario.shipped import MOST_PODS
 from harness.scenario.write_topology import outside_hosts
 from harness.scenario.yaml_text import Layout, Listed, Literal, Mapped, Node, document, prose
-from harness.snapshot.grid import (
-    NOT_PROBED,
-    Column,
-    Words,
-    lines,
-    rows_of_hosts,
-    rows_of_pods,
-    single,
-)
-from harness.snapshot.units import Unit, units
+from harness.snapshot.manifests import as_manifests
+from harness.snapshot.plans import NAME, Plan, Step, plans
 
-_NAME = "app"
-"""What the names of namespaces on a cluster begin with, so it is short."""
-_MOST_COLUMNS = 6
-_MOST_PAIRS = 1_000_000
-_WIDTH = 100
-_GAP = 3
-_UNLIMITED = Budget(sys.maxsize, sys.maxsize)
 _HEAD = """\
 # The tables are what the policies gave on the day of the snapshot; check that you want that.
 # After a wanted change: netpol snapshot --update {name}
 """
-_DENIALS = frozenset({str(Verdict.TIMEOUT), str(Verdict.DNS)})
-_WITHOUT = "without policies"
-_WITH = "with the policies of the manifests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +39,16 @@ class NewFile:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
-    """A step: whether it applies the policies, and its table."""
+class _Source:
+    """Manifests as they are read now: their paths, and a folder that a draft may be in.
 
-    name: str
-    applies: bool
-    lines: tuple[str, ...]
+    ``whose`` begins a sentence about what they have.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A scenario before it is known where its pods come from."""
-
-    name: str
-    title: str
-    why: str
-    steps: tuple[_Step, ...]
-    notes: tuple[str, ...] = ()
-    changes: bool = True
-    hosts: tuple[External, ...] = ()
+    paths: tuple[str, ...]
+    here: Path
+    namespace: str | None
+    whose: str
 
 
 def imported(
@@ -96,26 +61,74 @@ def imported(
     if "-" in paths:
         hint = "save the manifests in a file, like `helm template CHART > rendered.yaml`"
         raise UsageError("scenarios name the manifests, so they must be files", hint)
-    given = [*map(str, paths)]
+    given = tuple(map(str, paths))
     _require(given, folder)
     here = Path()  # the folder may not be there yet
-    read = draft(here / f"{_NAME}.yaml", _fixture(given, here, namespace))
+    return _files(_Source(given, here, namespace, "the manifests have"), given, folder, day)
+
+
+def imported_from(context: str, found: Application, folder: Path, day: str) -> tuple[NewFile, ...]:
+    """Return the files of an application that runs on a cluster: also its manifests.
+
+    Those are the first file. Raises as ``imported`` does; places in the manifests are those in
+    the file that would have been written.
+    """
+    pods = sum(len(item.pods) for item in deployed(found))
+    whose = f"context {context!r} has"
+    if pods > MOST_PODS:
+        fact = f"{whose} {pods} pods to try, and a scenario has at most {MOST_PODS}"
+        raise UsageError(fact, "-n NAME reads one namespace")
+    head = (
+        f"What ran on the cluster of context {context} on {day}, as netpol read it.",
+        "Only what decides connections is here, for netpol and not for kubectl apply.",
+    )
+    place = folder / "manifests" / f"{NAME}.yaml"
+    passed_over = {item.location for item in found.not_judged}  # a scenario says it better
+    notes = [str(note) for note in found.notes if note.location not in passed_over]
+    shipped = NewFile(place, as_manifests(found, head), tuple(notes))
+    with tempfile.TemporaryDirectory() as name:
+        here = Path(name).resolve()
+        copy = here / "manifests" / place.name
+        copy.parent.mkdir()
+        copy.write_text(shipped.text, encoding="utf-8")
+        try:
+            made = _files(_Source((str(copy),), here, None, whose), (str(place),), folder, day)
+        except ScenarioError as error:
+            found_in = [_moved(item, str(here), str(folder)) for item in error.problems]
+            raise ScenarioError(found_in) from None
+    return (shipped, *made)
+
+
+def _moved(problem: Problem, here: str, there: str) -> Problem:
+    path = problem.location.path.replace(here, there)
+    return replace(problem, location=replace(problem.location, path=path))
+
+
+def _files(source: _Source, paths: Sequence[str], folder: Path, day: str) -> tuple[NewFile, ...]:
+    """Return the files in a folder; ``paths`` are those that scenarios will have to name."""
+    given, here, namespace = source.paths, source.here, source.namespace
+    read = draft(here / f"{NAME}.yaml", _fixture(given, here, namespace))
     if not read.policies:
         hint = "`netpol matrix` shows who reaches whom"
-        raise UsageError("the manifests have no NetworkPolicy, so there is nothing to test", hint)
-    plans = _plans(read.state, read.policies, given, namespace)
-    if len(plans) == 1:
-        source = _manifests(given, folder, namespace)
-        return (_file(folder, plans[0], ("manifests", source), day),)
-    shared = folder / "fixtures" / f"{_NAME}.yaml"
-    fixture = NewFile(shared, _fixture(given, shared.parent, namespace))
-    where = ("fixture", f"fixtures/{_NAME}.yaml")
-    return (fixture, *(_file(folder, plan, where, day) for plan in plans))
+        fact = f"{source.whose} no NetworkPolicy, so there is nothing to test"
+        raise UsageError(fact, hint)
+    app = application.read(given, namespace or "default")
+    found = plans(read.state, read.policies, deployed(app))
+    if not found:
+        hint = "pods declare ports with containerPort; Services lead to them"
+        raise UsageError(f"{source.whose} no port to probe, so there is nothing to test", hint)
+    if len(found) == 1:
+        node = _manifests(paths, folder, namespace)
+        return (_file(folder, found[0], ("manifests", node), day),)
+    shared = folder / "fixtures" / f"{NAME}.yaml"
+    fixture = NewFile(shared, _fixture(paths, shared.parent, namespace))
+    where = ("fixture", f"fixtures/{NAME}.yaml")
+    return (fixture, *(_file(folder, plan, where, day) for plan in found))
 
 
 def _require(paths: Sequence[str], folder: Path) -> None:
     """Raise UsageError for paths that a scenario in the folder cannot name."""
-    project = Project.around(folder / f"{_NAME}.yaml")
+    project = Project.around(folder / f"{NAME}.yaml")
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"{path}: no such file or folder", "name files or folders")
@@ -144,7 +157,7 @@ def _fixture(paths: Sequence[str], folder: Path, namespace: str | None) -> str:
     return document(Mapped(entries, Layout.OPEN))
 
 
-def _file(folder: Path, plan: _Plan, source: tuple[str, Node], day: str) -> NewFile:
+def _file(folder: Path, plan: Plan, source: tuple[str, Node], day: str) -> NewFile:
     entries: list[tuple[str, Node]] = [
         ("scenario", plan.title),
         ("why", prose(plan.why)),
@@ -160,239 +173,8 @@ def _file(folder: Path, plan: _Plan, source: tuple[str, Node], day: str) -> NewF
     return NewFile(path, _HEAD.format(name=path.name) + text, plan.notes)
 
 
-def _written(step: _Step) -> Node:
+def _written(step: Step) -> Node:
     entries: list[tuple[str, Node]] = [("step", step.name)]
     entries += [("policies", "all")] if step.applies else []
     entries.append(("expect", Literal("|2", step.lines)))
     return Mapped(tuple(entries), Layout.OPEN)
-
-
-# ------------------------------------------------------------------ which files
-
-
-def _plans(
-    start: State, policies: Sequence[Manifest], paths: Sequence[str], namespace: str | None
-) -> list[_Plan]:
-    ports = sum(len(pod.ports) for pod in start.pods)
-    ports += sum(len(service.ports) for service in start.services)
-    if len(start.pods) * ports > _MOST_PAIRS:
-        fact = f"{len(start.pods)} pods and {ports:,} ports are too many to be judged"
-        raise UsageError(fact, "import the parts of the application on their own")
-    app = application.read(paths, namespace or "default")
-    hosts, titles = _hosts(policies, start)
-    states = (replace(start, externals=hosts), _with(start, policies, hosts))
-    before, after = (
-        Words(ends, oracle.NO_FACTS) for ends in candidates(states, (Family.V4,), _UNLIMITED)
-    )
-    found = units(deployed(app), start, (before, after))
-    every = [unit for item in found if (unit := _probed(item, before, after)).columns]
-    known = parsed(policies)
-    changed = [unit for unit in every if _differs(before, after, unit.columns)]
-    others = [unit for unit in every if unit not in changed]
-    names = _Names()
-    plans = []
-    columns = [column for unit in every for column in unit.columns]
-    if changed and len([*_pieces(columns)]) == 1:
-        plans.append(_of_units(names.new(_NAME), every, known, before, after))
-    else:
-        several = len({unit.namespace for unit in every}) > 1
-        for unit in changed:
-            name = names.new(unit.title if several else unit.title.partition("/")[2])
-            plans.append(_of_units(name, [unit], known, before, after))
-        plans += _of_others(names, others, before, after)
-    plans += _of_outside(names, every, hosts, titles, before, after)
-    return plans
-
-
-def _with(start: State, policies: Sequence[Manifest], hosts: tuple[External, ...]) -> State:
-    builder = TopologyBuilder(replace(start, externals=hosts))
-    for policy in policies:
-        builder.apply(policy)
-    return builder.state()
-
-
-def _hosts(
-    policies: Sequence[Manifest], start: State
-) -> tuple[tuple[External, ...], dict[str, str]]:
-    """Return the hosts outside that a scenario can have, and what they are."""
-    found = outside(policies)
-    pairs = [
-        (host, title)
-        for host, title in zip(found.hosts, found.titles, strict=True)
-        if no_outside_host(host.addresses[0], start.networks) is None
-    ]
-    return tuple(host for host, _ in pairs), {host.name: title for host, title in pairs}
-
-
-def _differs(
-    before: Words, after: Words, columns: Sequence[Column], sources: Sequence[Source] = ()
-) -> bool:
-    """Return whether policies change a pair in a way that can prove something."""
-    return any(
-        _proves(before.pair(source, column), after.pair(source, column))
-        for source in sources or before.candidates.pods()
-        for column in columns
-    )
-
-
-def _proves(before: str | None, after: str | None) -> bool:
-    if after in _DENIALS:
-        return True
-    return before != after and NOT_PROBED not in {before, after}
-
-
-def _probed(unit: Unit, before: Words, after: Words) -> Unit:
-    """Return the unit with the columns that have a word in both states."""
-
-    def kept(columns: Sequence[Column]) -> tuple[Column, ...]:
-        return tuple(column for column in columns if all(map(column.is_probed, (before, after))))
-
-    return replace(unit, by_pod=kept(unit.by_pod), by_service=kept(unit.by_service))
-
-
-class _Names:
-    """Names of files, each once."""
-
-    def __init__(self) -> None:
-        self._taken: set[str] = set()
-
-    def new(self, title: str) -> str:
-        base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-        name, number = base, 1
-        while name in self._taken:
-            number += 1
-            name = f"{base}-{number}"
-        self._taken.add(name)
-        return name
-
-
-# ------------------------------------------------------------------ the scenarios
-
-
-def _of_units(
-    name: str,
-    found: Sequence[Unit],
-    policies: Sequence[NetworkPolicy],
-    before: Words,
-    after: Words,
-) -> _Plan:
-    columns = [column for unit in found for column in unit.columns]
-    steps = (
-        _Step(_WITHOUT, False, _table(before, columns)),
-        _Step(_WITH, True, _table(after, columns)),
-    )
-    if len(found) > 1:
-        title, why = "Who reaches whom", "The policies decide who reaches the workloads."
-    else:
-        title, why = f"Who reaches {found[0].title}", _why(found[0], policies, after)
-    closed = [unit.title for unit in found if _is_closed(unit, after)]
-    notes = tuple(f"the policies let no pod reach {title}" for title in closed)
-    return _Plan(name, title, why, steps, notes)
-
-
-def _is_closed(unit: Unit, after: Words) -> bool:
-    """Return whether every other pod is denied; a slip in a label often shows like that."""
-    found = {after.pair(pod, column) for pod in after.candidates.pods() for column in unit.columns}
-    return bool(found & _DENIALS) and found <= {None, *_DENIALS}
-
-
-def _why(unit: Unit, policies: Sequence[NetworkPolicy], after: Words) -> str:
-    """Say which policies select the pods for ingress."""
-    pods = [pod for pod in after.candidates.state.pods if pod.ref in unit.pods]
-    selecting = [
-        f"{policy.namespace}/{policy.name}"
-        for policy in policies
-        if policy.namespace == unit.namespace
-        and Direction.INGRESS in policy.policy_types
-        and any(selects(policy.pod_selector, pod.labels) for pod in pods)
-    ]
-    if not selecting:
-        return "No policy isolates its ingress; the policies of the sources decide."
-    noun = "NetworkPolicy" if len(selecting) == 1 else "NetworkPolicies"
-    verb = "isolates" if len(selecting) == 1 else "isolate"
-    return f"{noun} {', '.join(selecting)} {verb} its ingress."
-
-
-def _of_others(
-    names: _Names, found: Sequence[Unit], before: Words, after: Words
-) -> Iterator[_Plan]:
-    """Yield the scenario of the ends that policies leave as they are."""
-    if not found:
-        return
-    columns = [column for unit in found for column in unit.columns]
-    pieces = [*_pieces(columns)]
-    steps = [_Step(_WITHOUT, False, _table(before, pieces[0]))]
-    for number, piece in enumerate(pieces, 1):
-        part = f", part {number}" if number > 1 else ""
-        steps.append(_Step(_WITH + part, number == 1, _table(after, piece)))
-    titles = [unit.title for unit in found]
-    why = f"No policy changes who reaches {_listed(titles)}."
-    title = "Ends that no policy protects"
-    yield _Plan(names.new("unchanged"), title, why, tuple(steps), changes=False)
-
-
-def _of_outside(
-    names: _Names,
-    found: Sequence[Unit],
-    hosts: Sequence[External],
-    titles: dict[str, str],
-    before: Words,
-    after: Words,
-) -> Iterator[_Plan]:
-    """Yield the scenario of the hosts outside the cluster, if policies tell them anything."""
-    ends = [
-        single(ExternalRef(host.name), port.number, port.protocol)
-        for host in hosts
-        for port in host.ports
-    ]
-    sources = [ExternalRef(host.name) for host in hosts]
-    inside = [
-        column
-        for unit in found
-        for column in unit.by_pod
-        if _differs(before, after, [column], sources)
-    ]
-    if not ends or not (inside or _differs(before, after, ends)):
-        return
-    steps = [_Step(_WITHOUT, False, _table(before, next(_pieces(ends))))]
-    tables = []
-    if _differs(before, after, ends):
-        tables += [("hosts outside", _table(after, piece)) for piece in _pieces(ends)]
-    for piece in _pieces(inside):
-        tables.append(("from outside", lines(piece, rows_of_hosts(after, piece, sources))))
-    taken = Counter[str]()
-    for number, (what, table) in enumerate(tables):
-        taken[what] += 1
-        part = f", part {taken[what]}" if taken[what] > 1 else ""
-        steps.append(_Step(f"with the policies: {what}{part}", number == 0, table))
-    inside_blocks = [titles[host.name].removeprefix("outside in ") for host in hosts[1:]]
-    why = "external/outside is in no block that the policies name"
-    why += f"; the others are in {_listed(inside_blocks)}." if inside_blocks else "."
-    name, title = names.new("outside"), "Hosts outside the cluster"
-    yield _Plan(name, title, why, tuple(steps), hosts=tuple(hosts))
-
-
-def _table(words: Words, columns: Sequence[Column]) -> tuple[str, ...]:
-    return lines(columns, rows_of_pods(words, columns))
-
-
-def _pieces(columns: Sequence[Column]) -> Iterator[Sequence[Column]]:
-    """Yield columns that fit beside each other."""
-    piece: list[Column] = []
-    for column in columns:
-        width = sum(len(item.text) + _GAP for item in (*piece, column))
-        if piece and (width > _WIDTH or len(piece) == _MOST_COLUMNS):
-            yield piece
-            piece = []
-        piece.append(column)
-    if piece:
-        yield piece
-
-
-_MOST_LISTED = 5
-
-
-def _listed(words: Sequence[str]) -> str:
-    shown = ", ".join(words[:_MOST_LISTED])
-    rest = len(words) - _MOST_LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -38,6 +38,7 @@ OTHERS = (
     "__pycache__/f.yaml",
     "build/policies/g.yaml",
     "fixtures/h.yml",
+    "manifests/k.yaml",
     "environment/i.yaml",
     "notes.txt",
     "policies/deep/j.yaml",

@@ -6,7 +6,7 @@ import pytest
 
 from harness.cli import Exit, main
 
-NEEDED = "files or folders with manifests, - for stdin, or --context NAME for a cluster"
+NEEDED = "files or folders with manifests, or --context NAME for a cluster"
 
 
 @pytest.mark.parametrize("verb", ["matrix", "lint"])

@@ -184,6 +184,11 @@ def test_what_cannot_be_imported() -> None:
         "the manifests have no NetworkPolicy, so there is nothing to test\n"
         "hint: `netpol matrix` shows who reaches whom"
     )
+    manifests(workload("web"), deny("web"))
+    assert refused(["k8s"]) == (
+        "the manifests have no port to probe, so there is nothing to test\n"
+        "hint: pods declare ports with containerPort; Services lead to them"
+    )
     assert refused(["-"]) == (
         "scenarios name the manifests, so they must be files\n"
         "hint: save the manifests in a file, like `helm template CHART > rendered.yaml`"
