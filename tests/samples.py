@@ -131,6 +131,7 @@ _SEEN = StepRecord(
         cell("shop/web", "shop/db:5432", "allowed", "allowed"),
     ),
     covers=("R01", "R07"),
+    snapshot="2026-01-31",
     full_rounds=2,
     probe_s=0.4,
     time_to_allow_s=0.0,
@@ -202,6 +203,7 @@ _OTHERS = replace(
     topology=TopologyRecord(),
     path_lines=(),
     covers=("R07",),
+    snapshot="",
     cells=(
         cell("x/a", "x/b:80", "allowed", "allowed", status=CellStatus.UNDEFINED, reason="R40"),
         cell("x/a", "x/b:80", "allowed", "allowed", family=6),

@@ -135,6 +135,7 @@ def _slowest(steps: Sequence[StepRecord]) -> Iterator[str]:
 
 
 def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
+    yield from _snapshots(steps)
     for file in dict.fromkeys(step.file for step in steps if step.weak):
         yield f"weak, no step changes any cell: {file}"
     for step in steps:
@@ -154,6 +155,16 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
     yield from _watches(steps)
     yield from _starts(steps)
     yield from excuses(cells)
+
+
+def _snapshots(steps: Sequence[StepRecord]) -> Iterator[str]:
+    """Yield how many scenarios have tables that no author wrote."""
+    days = {step.file: step.snapshot for step in steps if step.snapshot}
+    if days:
+        first, last = min(days.values()), max(days.values())
+        when = f"on {first}" if first == last else f"between {first} and {last}"
+        of = counted(len(days), "scenario")
+        yield f"snapshot, tables are what the policies gave {when}: {of}"
 
 
 def _watches(steps: Sequence[StepRecord]) -> Iterator[str]:

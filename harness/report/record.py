@@ -148,8 +148,9 @@ class StepRecord:
     ``columns`` are the destinations of the table in the order of the file; the cells are in the
     order of its rows. ``topology`` is what the cluster held; it is empty for a skipped step.
     ``shared_topology`` is only in files (see ``sharing``).
-    ``path_lines`` are the lines of the paths of all cells, each once. ``ignored`` are kinds of
-    applied objects that have no effect on this cluster. ``rebuilt`` is why the fixture was made
+    ``path_lines`` are the lines of the paths of all cells, each once. ``snapshot`` is the day on
+    which the policies gave the table; it is empty for a table of an author. ``ignored`` are kinds
+    of applied objects that have no effect on this cluster. ``rebuilt`` is why the fixture was made
     again before the first step. ``change`` is the kind of its change (see ``changes``);
     ``turned_denied`` and ``turned_allowed`` count the cells that it turned to TIMEOUT and to
     allowed.
@@ -172,6 +173,7 @@ class StepRecord:
     covers: tuple[str, ...] = ()
     catches: tuple[str, ...] = ()
     weak: bool = False
+    snapshot: str = ""
     ignored: tuple[str, ...] = ()
     rebuilt: str = ""
     full_rounds: int = 0
@@ -363,6 +365,7 @@ def _without_cells(
         covers=scenario.covers,
         catches=scenario.catches,
         weak=scenario.weak,
+        snapshot=scenario.snapshot or "",
     )
 
 

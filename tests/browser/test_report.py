@@ -64,6 +64,13 @@ def test_it_opens_without_an_error(report: WebDriver) -> None:
     assert console(report) == []
 
 
+def test_a_scenario_says_that_its_tables_are_a_snapshot(report: WebDriver) -> None:
+    _open_all(report)
+    terms = [_shown(report, f"details[data-number='{at}'] dl.measures") for at in (0, 1)]
+    said = "a snapshot: what the policies gave on 2026-01-31"
+    assert [said in " ".join(found) for found in terms] == [True, False]
+
+
 def test_a_wrong_cell_leads_to_its_page_and_has_an_address(report: WebDriver) -> None:
     _one(report, ".failed .pair").click()
     panel = _wait(report, ".cell.bad")

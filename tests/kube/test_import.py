@@ -196,9 +196,10 @@ def test_nothing_secret_is_read_or_written() -> None:
         }
         spec = {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": template}
         world.put(thing(APPS, "Deployment", name, "shop", annotations=told) | {"spec": spec})
-    item = world.policy("web")
-    item["metadata"]["annotations"] = told
-    world.put(item)
+    for name, said in (("web", told), ("db", {"team/token": HIDDEN})):
+        item = world.policy(name)
+        item["metadata"] |= {"annotations": said, "finalizers": [f"x/{HIDDEN}"]}
+        world.put(item)
     files = imported_from("double", world.read(), Path("tests"), DAY)
     assert not any(HIDDEN in file.text for file in files)
     assert files[0].text.count("annotations: {lint.netpol.harness/comment: ") == 3

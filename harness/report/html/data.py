@@ -104,6 +104,7 @@ def _scenario(
         "covers": first.covers,
         "catches": first.catches,
         "weak": first.weak,
+        "snapshot": first.snapshot,
         "steps": [_step(step, texts, things, earlier) for step in steps],
     }
 

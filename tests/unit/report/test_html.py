@@ -171,6 +171,11 @@ def test_every_cell_is_in_the_data() -> None:
                 assert found == found | _expected(step, cell)
 
 
+def test_the_day_of_a_snapshot_is_in_the_data() -> None:
+    days = [scenario["snapshot"] for scenario in _data(page(FAILED))["scenarios"]]
+    assert days[:2] == ["2026-01-31", ""]
+
+
 def test_a_wrong_cell_has_what_explains_it() -> None:
     found = _cell(_data(page(FAILED)), 0, 1, 2)
     for name in ("control", "wrong_from_s", "wrong_until_s", "reasons", "command", "raw"):

@@ -70,9 +70,8 @@ def cell(
 def step(*results: CellResult, name: str = "it is shut", **fields: object) -> StepRecord:
     table_ = TruthTable(tuple(result.cell for result in results))
     made = Step(name, Location("s.yaml", 7, 3), (Restarted(PodRef("y", "b")),), State("s"), table_)
-    scenario = Scenario(
-        "s.yaml", "Shut", "s", "because", (made,), weak=bool(fields.pop("weak", 0))
-    )
+    of_scenario = {key: fields.pop(key) for key in ("weak", "snapshot") if key in fields}
+    scenario = Scenario("s.yaml", "Shut", "s", "because", (made,), **of_scenario)  # type: ignore[arg-type]
     numbers = {"full_rounds": 2, "sync_s": 0.5, "probe_s": 1.25, **fields}
     result = StepResult(scenario, made, Reachability(results), **numbers)  # type: ignore[arg-type]
     return record(result, "fake", lambda _: "no policy admits it", lambda _: "netpol probe ...")
@@ -434,6 +433,22 @@ def test_the_summary_tells_that_a_fixture_did_not_come_back() -> None:
         f"fixture made again for s.yaml: {fact}"
     )
     assert StepRecord.from_json(spoilt.to_json()) == spoilt
+
+
+def test_tables_of_snapshots_are_told_apart() -> None:
+    mine = step(cell("a", "b", TIMEOUT, TIMEOUT))
+    first = step(cell("a", "b", TIMEOUT, TIMEOUT), snapshot="2026-01-31")
+    assert (mine.snapshot, first.snapshot) == ("", "2026-01-31")
+    first = replace(first, file="a.yaml")
+    second = replace(first, file="b.yaml", index=1)
+    said = "snapshot, tables are what the policies gave"
+    cells = "3 of 3 cells proven, in 3 steps of 3 scenarios on fake"
+    assert summary([mine, first, second]) == f"{cells}\n{said} on 2026-01-31: 2 scenarios"
+    second = replace(second, snapshot="2026-02-03")
+    assert summary([mine, first, second]) == (
+        f"{cells}\n{said} between 2026-01-31 and 2026-02-03: 2 scenarios"
+    )
+    assert StepRecord.from_json(first.to_json()) == first
 
 
 def test_the_summary_tells_what_is_worth_knowing() -> None:

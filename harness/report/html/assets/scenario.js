@@ -12,6 +12,7 @@ function renderScenario(details) {
       ["covers", scenario.covers.join(", ")],
       ["catches", scenario.catches.join(", ")],
       ["weak", scenario.weak && "no step changes any cell"],
+      ["tables", scenario.snapshot && `a snapshot: what the policies gave on ${scenario.snapshot}`],
     ]),
     ...scenario.steps.map((step, place) => renderStep(scenario, step, place)));
   applyToScenario(details);
