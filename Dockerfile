@@ -3,16 +3,18 @@
 #
 #   docker build --tag netpol:local .
 #
-# BASE is any image with Python 3.11 or newer and its module venv, as `python3`. Both stages must
-# have the same one, because the virtual environment refers to its interpreter.
+# BASE is any image with Python 3.11 or newer and its module venv, as `python3`; `make base-image`
+# makes one without a registry. Both stages must have the same one, because the virtual environment
+# refers to its interpreter.
 ARG BASE=docker.io/library/python:3.13-slim@sha256:6771159cd4fa5d9bba1258caf0b82e6b73458c694d178ad97c5e925c2d0e1a91
 
 FROM ${BASE} AS build
-# How pip finds packages: the variables that it reads itself, for example PIP_INDEX_URL. They stay
-# in this stage.
+# How pip finds packages: variables that it reads itself. They stay in this stage.
 ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 ARG PIP_FIND_LINKS
 ARG PIP_NO_INDEX
+ARG PIP_TRUSTED_HOST
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY harness harness

@@ -16,6 +16,7 @@ CONTEXT   ?=
 OFFLINE   ?= $(NETPOL_OFFLINE)
 INSTALL   ?= yes
 WHEEL     ?=
+BASE      ?=
 ARGS      ?=
 PYTHON    ?= python3
 VENV      ?= .venv
@@ -44,6 +45,7 @@ help: ## list the targets and variables
 	@echo "  OFFLINE=DIR      download nothing for clusters; DIR holds images and manifests (NETPOL_OFFLINE)"
 	@echo "  INSTALL=yes      where nft or Chromium is missing, root gets it through apt-get; no: say what to install"
 	@echo "  WHEEL=FILE       with test-wheel: this wheel instead of a new one"
+	@echo "  BASE=IMAGE       with image: this base instead of the one of the Dockerfile"
 	@echo "  ARGS=...         more arguments for pytest, e.g. ARGS='-k three-tier'"
 	@echo "  PYTHON, VENV     the Python of the virtual environment (python3), and its folder (.venv)"
 
@@ -184,6 +186,23 @@ test-wheel: nft $(DEV_STAMP) ## build the wheel (or use WHEEL), install it in an
 	"$$netpol" init; \
 	"$$netpol" check scenarios "$$examples"; \
 	"$$netpol" run scenarios
+
+# Where no image registry can be reached.
+.PHONY: base-image
+base-image: ## make netpol-base:local, a base for the image of the gate, from this machine's apt sources (root)
+	@tools/base_image.sh netpol-base:local
+
+# How pip finds packages: the environment says it, or else pip's own configuration.
+PIP_VARIABLES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST
+.PHONY: image
+image: ## build netpol:local, the image of the gate
+	@arguments=($(if $(BASE),"BASE=$(BASE)")); \
+	for name in $(PIP_VARIABLES); do \
+	  option=$${name#PIP_}; option=$${option,,}; \
+	  value=$${!name-$$($(PYTHON) -m pip config get "global.$${option//_/-}" 2>/dev/null || true)}; \
+	  [ -z "$$value" ] || arguments+=("$$name=$$value"); \
+	done; \
+	docker build --tag netpol:local "$${arguments[@]/#/--build-arg=}" .
 
 .PHONY: test-kind
 test-kind: nft $(DEV_STAMP) ## run the contract and fault tests on the kind cluster of `make up`

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +62,47 @@ def test_the_image_gets_what_the_build_reads_and_no_more() -> None:
     given = set(re.findall(r"^!(.*)$", text, re.MULTILINE))
     lines = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
     assert {word for line in lines for word in line if not word.startswith(("-", "/"))} == given
+
+
+def test_make_image_tells_the_build_how_pip_finds_packages(tmp_path: Path) -> None:
+    stubs = {
+        "docker": 'for word; do echo "$word"; done',
+        "python": "case $5 in *.trusted-host) echo mirror.invalid;; *.no-index) echo 1;; esac",
+    }
+    for name, script in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o700)
+    inherited = {
+        k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS", "PIP_"))
+    }
+    done = subprocess.run(
+        ["make", "image", "BASE=base:local", f"PYTHON={tmp_path}/python"],
+        env={
+            **inherited,
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PIP_INDEX_URL": "https://index.invalid/simple",
+            "PIP_FIND_LINKS": "https://a.invalid https://b.invalid",
+            "PIP_NO_INDEX": "",
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines() == [
+        "build",
+        "--tag",
+        "netpol:local",
+        "--build-arg=BASE=base:local",
+        "--build-arg=PIP_INDEX_URL=https://index.invalid/simple",
+        "--build-arg=PIP_FIND_LINKS=https://a.invalid https://b.invalid",
+        "--build-arg=PIP_TRUSTED_HOST=mirror.invalid",
+        ".",
+    ]
+
+
+def test_every_variable_of_pip_that_make_image_hands_on_is_an_argument_of_the_build() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (names,) = re.findall(r"^PIP_VARIABLES := (.*)$", makefile, re.MULTILINE)
+    assert names.split() == re.findall(r"^ARG (PIP_\w+)$", DOCKERFILE, re.MULTILINE)

@@ -125,6 +125,10 @@ def test_ci_runs_the_tests_first() -> None:
     commands = re.findall(r"^make .*$", text, re.MULTILINE)
     assert commands[0] == "make test"
     assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
+    # Without the image, the tests of the gate on the real cluster fail.
+    image = commands.index("make image BASE=netpol-base:local")
+    assert commands[image - 1] == "make base-image"
+    assert image < commands.index("make test-kind")
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
 
 
