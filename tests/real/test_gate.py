@@ -10,6 +10,7 @@ import pytest
 
 from harness.cluster.kind import command
 from harness.cluster.profiles import Profile
+from tests.prerequisites import missing
 
 from .conftest import NAME
 
@@ -20,9 +21,9 @@ _LIMIT_S = 300
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    """The image of the gate on each node; ``docker build --tag netpol:local .`` makes it."""
+    """The image of the gate on each node; ``make image`` makes it."""
     if command.run(["docker", "image", "inspect", IMAGE]).status:
-        pytest.skip(f"there is no image {IMAGE}: docker build --tag {IMAGE} .")
+        missing(f"there is no image {IMAGE}: `make image` builds it")
     load = f"docker save {IMAGE} | docker exec -i $0 ctr --namespace=k8s.io images import -"
     for node in command.nodes(NAME):
         command.check(["sh", "-c", load, node], deadline_s=120)

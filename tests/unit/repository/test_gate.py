@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from harness.cli.parser import parser
@@ -62,6 +65,36 @@ def test_the_image_gets_what_the_build_reads_and_no_more() -> None:
     given = set(re.findall(r"^!(.*)$", text, re.MULTILINE))
     lines = [line.split()[1:-1] for line in DOCKERFILE.splitlines() if line.startswith("COPY ")]
     assert {word for line in lines for word in line if not word.startswith(("-", "/"))} == given
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", "1 error"), ("", "1 skipped")])
+def test_without_the_image_its_tests_on_a_real_cluster_fail_in_ci_and_skip_elsewhere(
+    ci: str, outcome: str, tmp_path: Path
+) -> None:
+    mark = json.dumps({"data": {"cni": "calico", "version": "v3.31.0", "waits": ""}})
+    stubs = {"kind": "echo netpol", "docker": f"[ $1 != image ] || exit 1; echo '{mark}'"}
+    for name, script in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o700)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "CI": ci, "XDG_CACHE_HOME": str(tmp_path)}
+    own = tmp_path / "netpol" / "clusters" / "netpol" / "kubeconfig"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider"),
+            "tests/real/test_gate.py",
+            *("-k", "may_not_run_commands"),
+        ],
+        env={**os.environ, **environment, "NETPOL_KIND": "1", "NETPOL_KIND_NAME": "netpol"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "there is no image netpol:local: `make image` builds it" in done.stdout
+    assert outcome in done.stdout.splitlines()[-1]
 
 
 def test_make_image_tells_the_build_how_pip_finds_packages(tmp_path: Path) -> None:
