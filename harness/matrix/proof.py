@@ -20,13 +20,10 @@ from harness.model import (
     CellResult,
     CellStatus,
     ContainerPort,
-    NodePortRef,
     Pod,
     Probe,
     Protocol,
     Scenario,
-    Service,
-    ServiceRef,
     State,
     Step,
     TruthTable,
@@ -38,8 +35,6 @@ from harness.scenario.networks import with_outside
 from harness.settle import Timing
 
 MOST_PODS = 500
-_MOST_ENDPOINTS = 80
-"""How many Services and endpoints are made at once."""
 _HERE = Location("<application>", 1, 1)
 _OF_CLUSTER = "kube-system"
 _OPEN = {
@@ -121,18 +116,10 @@ class _Site:
         }
 
     def _run(self, expected: Mapping[Probe, Verdict]) -> dict[Probe, CellResult]:
-        """Probe in parts: each has some of the Services, and all that is behind them."""
-        found: dict[Probe, CellResult] = {}
-        for services, probes in _parts(self._state, expected):
-            state = replace(self._state, services=services)
-            found |= self._run_part(state, {probe: expected[probe] for probe in probes})
-        return found
-
-    def _run_part(
-        self, state: State, expected: Mapping[Probe, Verdict]
-    ) -> dict[Probe, CellResult]:
+        if not expected:
+            return {}
         cells = tuple(Expected(probe, verdict, _HERE) for probe, verdict in expected.items())
-        steps = with_outside([Step("policies", _HERE, (), state, TruthTable(cells))])
+        steps = with_outside([Step("policies", _HERE, (), self._state, TruthTable(cells))])
         scenario = Scenario(
             path="<application>", name="application", slug="application", why="", steps=steps
         )
@@ -183,35 +170,6 @@ def _why(seen: Seen, result: CellResult) -> str:
 
 
 # ------------------------------------------------------------------ the State of a cluster
-
-
-def _parts(
-    state: State, probes: Iterable[Probe]
-) -> Iterator[tuple[tuple[Service, ...], list[Probe]]]:
-    """Yield Services, and the probes that need no others; the first part has all other probes.
-
-    The kernel takes the rules of a node's Services in one message, and none of any length.
-    """
-    asked: dict[Service | None, list[Probe]] = {None: []}
-    for probe in probes:
-        host = probe.destination.host
-        service = None
-        if isinstance(host, ServiceRef | NodePortRef):
-            service = state.service(host.namespace, host.name)
-        asked.setdefault(service, []).append(probe)
-    services: list[Service] = []
-    part, room = asked.pop(None), _MOST_ENDPOINTS
-    for service, of_service in asked.items():
-        if service is not None:
-            size = 1 + len(state.endpoints(service)) * len(service.ports)
-            if services and size > room:
-                yield tuple(services), part
-                services, part, room = [], [], _MOST_ENDPOINTS
-            services.append(service)
-            part += of_service
-            room -= size
-    if part:
-        yield tuple(services), part
 
 
 def _placed(state: State, nodes: int, has_sctp: bool) -> State:

@@ -377,10 +377,46 @@ def test_it_has_no_api_server_that_could_reject_an_object(cluster: NetnsCluster)
     )
 
 
-def test_replacing_rules_never_changes_what_both_states_decide(cluster: NetnsCluster) -> None:
-    """Packets pass while the rules are replaced 80 times; sets and maps change each time."""
+def test_many_services_are_more_than_one_message_to_the_kernel(cluster: NetnsCluster) -> None:
+    cluster.sync(with_services(60))
+    ends = [(CLIENT, ServiceRef("x", f"many-{number}"), 80) for number in (0, 30, 59)]
+    for family in Family:
+        expect(cluster, family, dict.fromkeys(ends, ALLOWED))
+
+
+def with_services(count: int) -> State:
+    """The State with more Services, of three endpoints each."""
+    web, *others = STATE.pods
+    pods = (*(replace(web, name=name) for name in ("web", "web-2", "web-3")), *others)
+    many = (service(f"many-{n}", selector=Labels({"app": "web"})) for n in range(count))
+    return replace(STATE, pods=pods, services=(*STATE.services, *many))
+
+
+def test_many_addresses_are_more_than_one_message_to_the_kernel(cluster: NetnsCluster) -> None:
+    """The office is the last of 7,000 blocks of which no two touch, and the branch is in none."""
+    blocks = [f"10.{100 + n // 100}.{n % 100 * 2}.5/32" for n in range(7000)]
+    office, branch = STATE.externals
+    allowed = [{"ipBlock": {"cidr": block}} for block in blocks]
+    cluster.sync(
+        replace(
+            STATE,
+            externals=(replace(office, addresses=("10.169.198.5",)), branch),
+            policies=(policy(ingress=[{"from": allowed}]),),
+        )
+    )
+    expect(
+        cluster, Family.V4, {(OFFICE, WEB, 80): ALLOWED, (ExternalRef("branch"), WEB, 80): TIMEOUT}
+    )
+
+
+@pytest.mark.parametrize(("services", "times"), [(0, 80), (60, 8)], ids=["short", "long"])
+def test_replacing_rules_never_changes_what_both_states_decide(
+    cluster: NetnsCluster, services: int, times: int
+) -> None:
+    """Packets pass while the rules are replaced; sets and maps change each time."""
     web, denied = Destination(WEB, 80, UDP), PodRef("x", "denied")
-    state = replace(STATE, pods=(*STATE.pods, Pod("x", "denied", node=2)), externals=())
+    whole = with_services(services)
+    state = replace(whole, pods=(*whole.pods, Pod("x", "denied", node=2)), externals=())
     allowing = [{"podSelector": {"matchLabels": {"role": "client"}}}]
     states = [
         replace(
@@ -405,7 +441,7 @@ def test_replacing_rules_never_changes_what_both_states_decide(cluster: NetnsClu
     watchers = [threading.Thread(target=watch, args=(probe,)) for probe in rounds]
     for watcher in watchers:
         watcher.start()
-    for number in range(80):
+    for number in range(times):
         cluster.sync(states[number % 2])
     stop.set()
     for watcher in watchers:

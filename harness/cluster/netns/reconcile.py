@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -212,8 +212,13 @@ class Reconciler:
         self._believed = believed
 
     def _load(self, wanted: Iterable[tuple[int, Sequence[Table]]]) -> None:
-        """Load the tables that changed; a table that packets pass is replaced in two steps."""
-        steps: tuple[dict[int, str], dict[int, str]] = ({}, {})
+        """Build the tables that changed, then let packets enter all of them in one step.
+
+        After a failed step of that kind it is not known which tables are in force: the next load
+        removes them before it builds the new ones.
+        """
+        builds: dict[int, list[str]] = {}
+        switches: dict[int, str] = {}
         loaded: dict[tuple[int, str], tuple[Table, Slot]] = {}
         for node, all_tables in wanted:
             netns = self._network.nodes[node].netns
@@ -222,18 +227,17 @@ class Reconciler:
                 if old == table and not self._reload:
                     continue
                 slot: Slot = 0 if used else 1
-                texts = (
-                    (tables.first(table), "")
-                    if old is None
-                    else (tables.built(table, slot), tables.switched(old, table, slot))
-                )
-                for step, text in zip(steps, texts, strict=True):
-                    step[netns] = step.get(netns, "") + text
+                build = builds.setdefault(netns, [])
+                if old is None:
+                    build.append(tables.removed(table, 1))
+                build += tables.built(table, slot)
+                switches[netns] = switches.get(netns, "") + tables.switched(old, table, slot)
                 loaded[node, table.name] = (table, slot)
+        for step in _steps(builds):
+            self.parts.load(step)
         for key in loaded:
-            self._loaded.pop(key, None)  # After an error it is not known which one is in force.
-        for step in steps:
-            self.parts.load({netns: text for netns, text in step.items() if text})
+            self._loaded.pop(key, None)
+        self.parts.load(switches)
         self._loaded.update(loaded)
         self._reload = False
 
@@ -302,6 +306,13 @@ class Reconciler:
                 list_nft_counters(self._network.nodes[number].netns, tables.name_in(*found)),
             )
         )
+
+
+def _steps(builds: Mapping[int, Iterable[str]]) -> Iterator[dict[int, str]]:
+    """Yield the scripts of all nodes that are loaded at the same time."""
+    scripts = {netns: tables.joined(build) for netns, build in builds.items()}
+    for step in range(max(map(len, scripts.values()), default=0)):
+        yield {netns: each[step] for netns, each in scripts.items() if step < len(each)}
 
 
 def with_addresses(state: State, addresses: Addresses) -> State:

@@ -2,6 +2,8 @@
 
 The table ``inet services`` of a node rewrites destinations at priority -100, before policy
 is judged, and sources at 100, after it. A Service without endpoints is answered by a reject.
+Base chains look destinations up in sets and maps, so their length does not depend on the number
+of Services.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.cluster.netns.addresses import Addresses, family_of
-from harness.cluster.netns.tables import Table
+from harness.cluster.netns.tables import Block, Table, named_after
 from harness.model import (
     ExternalTrafficPolicy,
     Family,
@@ -37,28 +39,117 @@ class _ServiceEndpoint:
 class _ServiceFrontend:
     """One address and port at which a Service is reached, and its endpoints."""
 
-    match: str
-    family: Family
+    ip: str
     protocol: Protocol
+    port: int
     endpoints: tuple[_ServiceEndpoint, ...]
-    node_ip: str | None = None
-    node_port: int | None = None
+    masquerades: bool = False
+    """Whether replies must come back through the node: at a NodePort that is not Local."""
     local: bool = False
+
+    @property
+    def family(self) -> Family:
+        return family_of(self.ip)
+
+    @property
+    def key(self) -> str:
+        """The frontend as an element of a set, and as the key of a map."""
+        return f"{self.ip} . {self.protocol.lower()} . {self.port}"
+
+
+_MASQUERADED = 1
+"""The mark of packets to a NodePort, until they leave the node."""
+
+
+class _Used:
+    """The sets, maps and chains of one table.
+
+    A set or map has one name for each family, as rules write it; a family without elements has
+    none.
+    """
+
+    def __init__(self) -> None:
+        self.sets: list[Block] = []
+        self.chains: dict[str, Block] = {}
+        self.maps: list[Block] = []
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """All of them, in an order in which they can be made."""
+        return (*self.sets, *self.chains.values(), *self.maps)
+
+    def frontends(self, name: str, found: Iterable[_ServiceFrontend]) -> dict[Family, str]:
+        """Add a set of frontends."""
+        elements = _by_family((one.family, one.key) for one in found)
+        for family, items in elements.items():
+            self.sets.append(Block("set", f"{name}{family:d}", items, _type_of_keys(family)))
+        return _references(name, elements)
+
+    def pods(self, name: str, ips: Iterable[str]) -> dict[Family, str]:
+        """Add a set of pairs with the same pod at both ends."""
+        elements = _by_family((family_of(ip), f"{ip} . {ip}") for ip in ips)
+        for family, items in elements.items():
+            kind = f"type ipv{family:d}_addr . ipv{family:d}_addr"
+            self.sets.append(Block("set", f"{name}{family:d}", items, kind))
+        return _references(name, elements)
+
+    def destinations(
+        self, name: str, found: Iterable[tuple[_ServiceFrontend, Iterable[_ServiceEndpoint]]]
+    ) -> dict[Family, str]:
+        """Add a map from frontends to chains that choose one of these endpoints."""
+        elements = _by_family(
+            (one.family, f"{one.key} : goto {self._choosing(one, tuple(endpoints))}")
+            for one, endpoints in found
+        )
+        for family, items in elements.items():
+            kind = f"{_type_of_keys(family)} : verdict"
+            self.maps.append(Block("map", f"{name}{family:d}", items, kind))
+        return _references(name, elements)
+
+    def _choosing(
+        self, frontend: _ServiceFrontend, endpoints: tuple[_ServiceEndpoint, ...]
+    ) -> str:
+        to = f"dnat {_ip(frontend.family)} to {_choice(endpoints)}"
+        mark = (f"meta mark set {_MASQUERADED}",) if frontend.masquerades else ()
+        rules = (*mark, f"meta l4proto {frontend.protocol.lower()} {to}")
+        name = named_after("to", "\n".join(rules))
+        self.chains[name] = Block("chain", name, rules)
+        return name
+
+
+def _by_family(elements: Iterable[tuple[Family, str]]) -> dict[Family, tuple[str, ...]]:
+    found: dict[Family, list[str]] = {}
+    for family, element in elements:
+        found.setdefault(family, []).append(element)
+    return {family: tuple(found[family]) for family in sorted(found)}
+
+
+def _references(name: str, families: Iterable[Family]) -> dict[Family, str]:
+    return {family: f"@{name}{family:d}" for family in families}
+
+
+def _type_of_keys(family: Family) -> str:
+    return f"type ipv{family:d}_addr . inet_proto . inet_service"
 
 
 def table(state: State, addresses: Addresses, node: int) -> Table:
     """Return the table of Services of one node."""
     frontends = tuple(_frontends(state, addresses, node))
+    used = _Used()
+    rejects = tuple(_rejects(used, frontends))
     chains = {
-        "early": _chain("filter", "prerouting", -110, _drops(frontends, node)),
-        "forward": _chain("filter", "forward", -10, _rejects(frontends)),
-        "input": _chain("filter", "input", -10, _rejects(frontends)),
-        "output": _chain("filter", "output", -10, _rejects(frontends)),
-        "prerouting": _chain("nat", "prerouting", -100, _rewrites(frontends, node)),
-        "local": _chain("nat", "output", -100, _rewrites(frontends, None)),
-        "postrouting": _chain("nat", "postrouting", 100, _masquerades(frontends, addresses, node)),
+        "early": _chain("filter", "prerouting", -110, _drops(used, frontends, node)),
+        "forward": _chain("filter", "forward", -10, rejects),
+        "input": _chain("filter", "input", -10, rejects),
+        "output": _chain("filter", "output", -10, rejects),
+        "prerouting": _chain("nat", "prerouting", -100, _rewrites(used, "here", frontends, node)),
+        "local": _chain("nat", "output", -100, _rewrites(used, "all", frontends, None)),
+        "postrouting": _chain(
+            "nat", "postrouting", 100, _masquerades(used, frontends, addresses.nodes[node])
+        ),
     }
-    return Table("services", {name: f"chain {name} {text}" for name, text in chains.items()})
+    bases = {name: f"chain {name} {text}" for name, text in chains.items()}
+    return Table("services", bases, used.blocks)
 
 
 def _chain(kind: str, hook: str, priority: int, rules: Iterable[str]) -> str:
@@ -74,9 +165,7 @@ def _frontends(state: State, addresses: Addresses, node: int) -> Iterator[_Servi
         for port in service.ports:
             for ip in addresses.services[service.namespace, service.name]:
                 endpoints = tuple(_endpoints(pods, port, addresses, family_of(ip)))
-                yield _ServiceFrontend(
-                    _match(ip, port, port.number), family_of(ip), port.protocol, endpoints
-                )
+                yield _ServiceFrontend(ip, port.protocol, port.number, endpoints)
             if service.type is ServiceType.NODE_PORT:
                 yield from _node_port_frontends(service, port, pods, addresses, node)
 
@@ -86,15 +175,15 @@ def _node_port_frontends(
 ) -> Iterator[_ServiceFrontend]:
     pods = tuple(pods)
     number = addresses.node_ports[service.namespace, service.name, port.number, port.protocol]
+    local = service.external_traffic_policy is ExternalTrafficPolicy.LOCAL
     for ip in addresses.nodes[node]:
         yield _ServiceFrontend(
-            _match(ip, port, number),
-            family_of(ip),
+            ip,
             port.protocol,
+            number,
             tuple(_endpoints(pods, port, addresses, family_of(ip))),
-            node_ip=ip,
-            node_port=number,
-            local=service.external_traffic_policy is ExternalTrafficPolicy.LOCAL,
+            masquerades=not local,
+            local=local,
         )
 
 
@@ -118,8 +207,8 @@ def _target(pod: Pod, port: ServicePort) -> int | None:
     return next((n for name, p, n in named if (name, p) == (port.target, port.protocol)), None)
 
 
-def _match(ip: str, port: ServicePort, number: int) -> str:
-    return f"{_ip(family_of(ip))} daddr {ip} {port.protocol.lower()} dport {number}"
+def _key(family: Family) -> str:
+    return f"{_ip(family)} daddr . meta l4proto . th dport"
 
 
 def _ip(family: Family) -> str:
@@ -135,30 +224,31 @@ def _eligible_endpoints(
     return frontend.endpoints
 
 
-def _drops(frontends: Iterable[_ServiceFrontend], node: int) -> Iterator[str]:
+def _drops(used: _Used, frontends: Iterable[_ServiceFrontend], node: int) -> Iterator[str]:
     """Drop what comes to a Local NodePort on a node without an endpoint."""
-    for frontend in frontends:
-        if frontend.endpoints and not _eligible_endpoints(frontend, node):
-            yield f"{frontend.match} drop"
+    dropped = (f for f in frontends if f.endpoints and not _eligible_endpoints(f, node))
+    for family, name in used.frontends("elsewhere", dropped).items():
+        yield f"{_key(family)} {name} drop"
 
 
-def _rejects(frontends: Iterable[_ServiceFrontend]) -> Iterator[str]:
+def _rejects(used: _Used, frontends: Iterable[_ServiceFrontend]) -> Iterator[str]:
     """Reject connections to a Service without endpoints; TCP by a reset.
 
     An IPv6 socket that is still in connect() drops an ICMP error that comes back at once, and
     only the SYN sent again after 1 s is refused.
     """
-    for frontend in frontends:
-        if not frontend.endpoints:
-            with_reset = " with tcp reset" if frontend.protocol is Protocol.TCP else ""
-            yield f"{frontend.match} reject{with_reset}"
+    for family, name in used.frontends("none", (f for f in frontends if not f.endpoints)).items():
+        yield f"meta l4proto tcp {_key(family)} {name} reject with tcp reset"
+        yield f"{_key(family)} {name} reject"
 
 
-def _rewrites(frontends: Iterable[_ServiceFrontend], node: int | None) -> Iterator[str]:
-    for frontend in frontends:
-        endpoints = _eligible_endpoints(frontend, node)
-        if endpoints:
-            yield f"{frontend.match} dnat {_ip(frontend.family)} to {_choice(endpoints)}"
+def _rewrites(
+    used: _Used, name: str, frontends: Iterable[_ServiceFrontend], node: int | None
+) -> Iterator[str]:
+    found = ((frontend, _eligible_endpoints(frontend, node)) for frontend in frontends)
+    answered = ((frontend, endpoints) for frontend, endpoints in found if endpoints)
+    for family, at in used.destinations(name, answered).items():
+        yield f"{_key(family)} vmap {at}"
 
 
 def _choice(endpoints: tuple[_ServiceEndpoint, ...]) -> str:
@@ -171,29 +261,17 @@ def _choice(endpoints: tuple[_ServiceEndpoint, ...]) -> str:
 
 
 def _masquerades(
-    frontends: tuple[_ServiceFrontend, ...], addresses: Addresses, node: int
+    used: _Used, frontends: tuple[_ServiceFrontend, ...], node_ips: Iterable[str]
 ) -> Iterator[str]:
     """Rewrite sources where replies must come back through this node: hairpins and NodePorts.
 
     A Local NodePort keeps the client's address.
     """
-    for family, own in ((family_of(ip), ip) for ip in addresses.nodes[node]):
+    own = {family_of(ip): ip for ip in node_ips}
+    pods = {e.ip for f in frontends for e in f.endpoints if not e.host_network}
+    for family, name in used.pods("hairpins", sorted(pods)).items():
         ip = _ip(family)
-        pods = {
-            e.ip
-            for f in frontends
-            for e in f.endpoints
-            if f.family is family and not e.host_network
-        }
-        pairs = ", ".join(f"{pod} . {pod}" for pod in sorted(pods))
-        if pairs:
-            yield f"ct status dnat {ip} saddr . {ip} daddr {{ {pairs} }} snat {ip} to {own}"
-    for frontend in frontends:
-        if frontend.node_port is None or frontend.local or not frontend.endpoints:
-            continue
-        ip = _ip(frontend.family)
-        yield (
-            f"ct status dnat ct original {ip} daddr {frontend.node_ip} "
-            f"meta l4proto {frontend.protocol.lower()} ct original proto-dst {frontend.node_port} "
-            f"snat {ip} to {frontend.node_ip}"
-        )
+        yield f"ct status dnat {ip} saddr . {ip} daddr {name} snat {ip} to {own[family]}"
+    for family in sorted({f.family for f in frontends if f.masquerades and f.endpoints}):
+        to = f"snat {_ip(family)} to {own[family]}"
+        yield f"meta mark {_MASQUERADED} meta nfproto ipv{family:d} {to}"

@@ -184,18 +184,6 @@ def test_a_cluster_without_sctp() -> None:
     assert pod.ports == ()
 
 
-def test_many_services_are_probed_in_parts() -> None:
-    service = SHOP.split("---")[2].replace("app: lost", "app: web").replace("port: 9", "port: 80")
-    many = "".join(f"---{service.replace('lost', f's{number}')}" for number in range(50))
-    cluster = FakeCluster()
-    found = proof(cluster, matrix(SHOP + many))
-    assert [len(state.services) for state in cluster.synced if state.policies] == [40, 10]
-    assert {cell.packets.seen for cell in found.cells if cell.packets} == {
-        Seen.AGREES,
-        Seen.NOT_PROBED,
-    }
-
-
 def test_too_many_pods() -> None:
     one = matrix().state
     many = replace(one, pods=one.pods * MOST_PODS)

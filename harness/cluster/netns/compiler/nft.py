@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -16,7 +15,7 @@ from harness.cluster.netns.compiler.values import (
     Ranges,
     merged,
 )
-from harness.cluster.netns.tables import Table
+from harness.cluster.netns.tables import Block, Table, named_after
 from harness.model import Family, Protocol
 from harness.policy import Direction
 
@@ -30,11 +29,6 @@ PREAMBLE = (
 )
 
 
-def _hash(text: str) -> str:
-    """Return a name that depends on the content alone, whatever objects are called: 48 bits."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def _comment(text: str) -> str:
     plain = "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "?" for c in text)
     if len(plain) > COMMENT_BYTES:
@@ -42,11 +36,9 @@ def _comment(text: str) -> str:
     return f'comment "{plain}"'
 
 
-def _addresses(family: Family, ranges: Ranges) -> str:
+def _addresses(family: Family, ranges: Ranges) -> tuple[str, ...]:
     address = ipaddress.IPv4Address if family is Family.V4 else ipaddress.IPv6Address
-    return ", ".join(
-        str(address(a)) if a == b else f"{address(a)}-{address(b)}" for a, b in ranges
-    )
+    return tuple(str(address(a)) if a == b else f"{address(a)}-{address(b)}" for a, b in ranges)
 
 
 def _ports(ranges: Ranges) -> str:
@@ -58,8 +50,10 @@ class _Script:
     """The named sets and chains of one table, each once."""
 
     def __init__(self) -> None:
-        self.sets: dict[str, tuple[str, ...]] = {}
-        self.chains: dict[str, tuple[str, ...]] = {}
+        self.sets: dict[str, Block] = {}
+        self.chains: dict[str, Block] = {}
+        self.depths: dict[str, int] = {}
+        """How many chains may follow one; it must be made after those."""
 
     def match(self, end: str, peers: AddressSet | None) -> list[str]:
         """Return the matches on the peers' addresses, one for each family that has any."""
@@ -69,11 +63,9 @@ class _Script:
         for family, word, ranges in ((Family.V4, "ip", peers.v4), (Family.V6, "ip6", peers.v6)):
             if ranges:
                 elements = _addresses(family, ranges)
-                name = f"peers{family:d}_{_hash(elements)}"
-                self.sets[name] = (
-                    f"type ipv{family:d}_addr; flags interval",
-                    f"elements = {{ {elements} }}",
-                )
+                name = named_after(f"peers{family:d}", ", ".join(elements))
+                kind = f"type ipv{family:d}_addr; flags interval"
+                self.sets[name] = Block("set", name, elements, kind)
                 found.append(f"{word} {end} @{name} ")
         return found
 
@@ -104,8 +96,9 @@ class _Script:
         ]
         if following and not any(clause.matches_all for clause in layer):
             lines.append(f"goto {following}")
-        name = f"{direction.lower()}_{_hash(chr(10).join(lines))}"
-        self.chains[name] = tuple(lines)
+        name = named_after(direction.lower(), "\n".join(lines))
+        self.chains[name] = Block("chain", name, tuple(lines))
+        self.depths[name] = self.depths[following] + 1 if following else 0
         return name
 
 
@@ -149,17 +142,14 @@ def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> Table:
 def _table(
     script: _Script, maps: Mapping[str, Sequence[str]], own: Mapping[str, Iterable[str]]
 ) -> Table:
-    body = []
-    for name, definition in sorted(script.sets.items()):
-        body.append(_block(f"set {name}", definition))
+    used = [block for _, block in sorted(script.sets.items())]
     for name, pairs in own.items():
         kind = f"type {_type(name)} . {_type(name)}"
-        body.append(_block(f"set {name}", (kind, *_elements(pairs))))
+        used.append(Block("set", name, tuple(sorted(pairs)), kind))
+    in_order = sorted(script.chains, key=lambda name: (script.depths[name], name))
+    used += [script.chains[name] for name in in_order]
     for name, targets in maps.items():
-        kind = f"type {_type(name)} : verdict"
-        body.append(_block(f"map {name}", (kind, *_elements(targets))))
-    for name, lines in sorted(script.chains.items()):
-        body.append(_block(f"chain {name}", lines))
+        used.append(Block("map", name, tuple(sorted(targets)), f"type {_type(name)} : verdict"))
     forward = (
         "type filter hook forward priority filter; policy accept;",
         *PREAMBLE,
@@ -170,22 +160,16 @@ def _table(
         "ip daddr vmap @ingress4",
         "ip6 daddr vmap @ingress6",
     )
-    return policy_table("\n".join(body), {"forward": _block("chain forward", forward)})
+    text = "\n".join(("chain forward {", *(f"  {line}" for line in forward), "}"))
+    return policy_table(used, {"forward": text})
 
 
 def _type(name: str) -> str:
     return f"ipv{name[-1]}_addr"
 
 
-def _elements(items: Iterable[str]) -> tuple[str, ...]:
-    listed = ", ".join(sorted(items))
-    return (f"elements = {{ {listed} }}",) if listed else ()  # nft takes no empty list
-
-
-def _block(head: str, lines: Iterable[str]) -> str:
-    return "\n".join((f"{head} {{", *(f"  {line}" for line in lines), "}"))
-
-
-def policy_table(used: str = "", base_chains: Mapping[str, str] | None = None) -> Table:
+def policy_table(
+    used: Iterable[Block] = (), base_chains: Mapping[str, str] | None = None
+) -> Table:
     """Return a table of policies; without base chains no packet enters it."""
-    return Table("netpol", base_chains or {}, used)
+    return Table("netpol", base_chains or {}, tuple(used))

@@ -10,7 +10,7 @@ from harness.cluster.netns.compiler.nft import PREAMBLE, emit, policy_table
 from harness.cluster.netns.compiler.values import PodRules
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS
-from harness.cluster.netns.tables import Table
+from harness.cluster.netns.tables import Block, Table
 from harness.policy import Direction
 
 
@@ -58,17 +58,15 @@ def dnat_bypass(node: int, rules: Sequence[PodRules]) -> Table:
 def original_destination(node: int, rules: Sequence[PodRules]) -> Table:
     """Egress is judged by the address and port of the Service, not of the pod behind it."""
     table = emit(node, rules)
-    lines, in_egress = [], False
-    for line in table.used.splitlines():
-        if line.startswith("chain "):
-            in_egress = line.startswith("chain egress_")
-        if in_egress:
-            line = re.sub(r"\b(ip6?) daddr @", r"ct original \1 daddr @", line)
-            line = re.sub(
-                r"\b(tcp|udp|sctp) dport", r"meta l4proto \1 ct original proto-dst", line
-            )
-        lines.append(line)
-    return replace(table, used="\n".join(lines))
+    return replace(table, used=tuple(_by_service(block) for block in table.used))
+
+
+def _by_service(block: Block) -> Block:
+    if not block.name.startswith("egress_"):
+        return block
+    lines = (re.sub(r"\b(ip6?) daddr @", r"ct original \1 daddr @", x) for x in block.items)
+    words = r"\b(tcp|udp|sctp) dport", r"meta l4proto \1 ct original proto-dst"
+    return replace(block, items=tuple(re.sub(*words, line) for line in lines))
 
 
 def no_node_exception(node: int, rules: Sequence[PodRules]) -> Table:

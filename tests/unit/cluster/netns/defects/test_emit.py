@@ -41,7 +41,7 @@ STATE = with_implied(
 
 def lines(table: Table) -> frozenset[str]:
     """The lines of a table; names that depend on the content of chains and sets end in ``*``."""
-    text = "\n".join((table.used, *table.base_chains.values()))
+    text = "\n".join((*(block.text for block in table.used), *table.base_chains.values()))
     return frozenset(re.sub(r"_[0-9a-f]{12}\b", "_*", line.strip()) for line in text.splitlines())
 
 
