@@ -14,7 +14,17 @@ from harness.cli.applications import application_on_cluster
 from harness.cli.exits import Exit
 from harness.cli.scenarios import count, files
 from harness.errors import ScenarioError, UsageError
-from harness.snapshot import NewFile, Refreshed, imported, imported_from, refreshed
+from harness.snapshot import (
+    Added,
+    Gone,
+    NewFile,
+    Refreshed,
+    Snapshot,
+    imported,
+    imported_from,
+    read_snapshot,
+    refreshed,
+)
 
 _MOST_ENDS = 10
 
@@ -58,42 +68,70 @@ def _create(item: NewFile) -> None:
 
 
 def snapshot(parsed: argparse.Namespace) -> int:
-    """Compare the tables of snapshots with the policies; bring them up to date if asked for."""
-    paths = list(files(parsed.files))
-    found = []
-    status = Exit.OK
-    for path in paths:
-        try:
-            if scenario.load_fixture(path) is None:
-                found.append(refreshed(path, _today()))
-        except ScenarioError as error:
-            print(error, file=sys.stderr)
-            status = Exit.INVALID
-    snapshots = [item for item in found if item.day is not None]
-    if found and not snapshots and not status:
+    """Compare the tables of snapshots with the policies; bring them up to date if asked for.
+
+    Either all files are written or none.
+    """
+    found, status = _read(list(files(parsed.files)))
+    if not found and not status:
         fact = f"{parsed.files[0]}: no snapshot, so the tables are their author's"
         raise UsageError(fact, "a snapshot has the key `snapshot: YEAR-MONTH-DAY`")
+    snapshots, homeless = refreshed(found, _today())
     for item in snapshots:
         _print(item)
-        if item.differs and parsed.update:
-            status = max(status, _update(item))
-    _print_missing(snapshots)
     differing = [item for item in snapshots if item.differs]
-    words = count(sum(len(item.words) for item in differing), "cell")
-    of_files = f"{len(differing)} of {count(len(snapshots), 'snapshot')}"
-    if not differing:
+    changes = f"{_amount(differing)} in {len(differing)} of {count(len(snapshots), 'snapshot')}"
+    if parsed.update and differing:
+        status = max(status, _check(differing))
+        if status:
+            print(f"nothing was written: {changes} changed, and not all files would be valid")
+            return status
+        for item in differing:
+            _write(item)
+        print(f"updated: {changes}")
+    elif differing:
+        print(f"{changes} changed; `netpol snapshot --update` writes them")
+        status = max(status, Exit.WRONG)
+    elif not homeless:
         print(f"{count(len(snapshots), 'snapshot')}: the policies give these tables")
-    elif parsed.update:
-        print(f"updated: {words} in {of_files}")
-    else:
-        print(f"{words} in {of_files} changed; `netpol snapshot --update` writes them")
+    for left in homeless:
+        print(f"in no table: {_listed(left.ends)}; add this step at the end of {left.path}:")
+        print("\n".join(left.step))
         status = max(status, Exit.WRONG)
     return status
 
 
+def _read(paths: Iterable[Path]) -> tuple[list[Snapshot], Exit]:
+    """Return the snapshots among some files; print what is wrong with files."""
+    found = []
+    status = Exit.OK
+    for path in paths:
+        try:
+            item = None if scenario.load_fixture(path) else read_snapshot(path)
+        except ScenarioError as error:
+            print(error, file=sys.stderr)
+            status = Exit.INVALID
+            continue
+        found += [item] if item else []
+    return found, status
+
+
+def _amount(differing: Iterable[Refreshed]) -> str:
+    """Return how many cells changed, and how many rows and columns came and went."""
+    cells, lines = 0, 0
+    for item in differing:
+        cells += len(item.words)
+        lines += len(item.gone) + len(item.added)
+    shown = [count(cells, "cell")] if cells or not lines else []
+    if lines:
+        shown.append("1 row or column" if lines == 1 else f"{lines} rows and columns")
+    return " and ".join(shown)
+
+
 def _print(item: Refreshed) -> None:
-    for gone in item.gone:
-        print(f"{gone.location}: {gone.text}, in step {gone.step!r}")
+    lines: tuple[Gone | Added, ...] = (*item.gone, *item.added)
+    for line in lines:
+        print(f"{line.location}: {line.text}, in step {line.step!r}")
     last = None
     for word in item.words:
         print(f"{word.location}: {word.probe}: {word.new}, was {word.old}, in step {word.step!r}")
@@ -103,34 +141,30 @@ def _print(item: Refreshed) -> None:
         last = word.location
 
 
-def _print_missing(snapshots: Sequence[Refreshed]) -> None:
-    """Say which ends no table has, so that nobody takes them for tested."""
-    covered = {end for item in snapshots for end in item.covered}
-    missing = _ordered(end for item in snapshots for end in item.missing if end not in covered)
-    if missing:
-        shown = ", ".join(missing[:_MOST_ENDS])
-        more = f" and {len(missing) - _MOST_ENDS} more" if len(missing) > _MOST_ENDS else ""
-        print(f"note: in no table: {shown}{more}")
+def _listed(ends: Sequence[str]) -> str:
+    more = f" and {len(ends) - _MOST_ENDS} more" if len(ends) > _MOST_ENDS else ""
+    return ", ".join(ends[:_MOST_ENDS]) + more
 
 
-def _ordered(ends: Iterable[object]) -> list[str]:
-    return sorted({str(end) for end in ends})
+def _check(items: Iterable[Refreshed]) -> Exit:
+    """Return whether all files would be valid; print what would be wrong."""
+    status = Exit.OK
+    for item in items:
+        try:
+            scenario.check_text(item.path, item.text)
+        except ScenarioError as error:
+            print(error, file=sys.stderr)
+            status = Exit.INVALID
+    return status
 
 
-def _update(item: Refreshed) -> Exit:
-    """Write the new tables, and check the file."""
+def _write(item: Refreshed) -> None:
     beside = item.path.with_name(f".{item.path.name}.new")
     try:
         beside.write_text(item.text, encoding="utf-8", newline="")
         os.replace(beside, item.path)  # noqa: PTH105
     except OSError as error:
         raise UsageError(f"{item.path}: {error.strerror}") from None
-    try:
-        scenario.load(item.path)
-    except ScenarioError as error:
-        print(error, file=sys.stderr)
-        return Exit.INVALID
-    return Exit.OK
 
 
 def _today() -> str:

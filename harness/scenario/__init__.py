@@ -69,6 +69,7 @@ __all__ = [
     "Change",
     "Outline",
     "StepWire",
+    "check_text",
     "draft",
     "examine",
     "find",
@@ -87,14 +88,8 @@ __all__ = [
 
 
 def load(path: Path, roots: Iterable[Path] = ()) -> Scenario:
-    """Read a scenario whose tables agree with its policies, and prove something.
-
-    Raises ScenarioError with every problem.
-    """
-    scenario, problems = examine(path, roots)
-    if problems:
-        raise ScenarioError(problems)
-    return scenario
+    """Read a scenario that agrees with its policies and proves something. Raises ScenarioError."""
+    return _valid(_Reading(path, Project.around(path, roots), Problems()))
 
 
 def examine(path: Path, roots: Iterable[Path] = ()) -> tuple[Scenario, tuple[Problem, ...]]:
@@ -104,8 +99,23 @@ def examine(path: Path, roots: Iterable[Path] = ()) -> tuple[Scenario, tuple[Pro
     and as problems the words that the policies contradict, or that the tables prove nothing.
     Raises ScenarioError with every problem if the file cannot be read.
     """
+    return _examined(_Reading(path, Project.around(path, roots), Problems()))
+
+
+def check_text(path: Path, text: str) -> None:
+    """Examine a text as if it were that of the file. Raises ScenarioError with every problem."""
+    _valid(_Reading(path, Project.around(path), Problems(), text))
+
+
+def _valid(reading: _Reading) -> Scenario:
+    scenario, problems = _examined(reading)
+    if problems:
+        raise ScenarioError(problems)
+    return scenario
+
+
+def _examined(reading: _Reading) -> tuple[Scenario, tuple[Problem, ...]]:
     with _collector_paused():
-        reading = _Reading(path, Project.around(path, roots), Problems())
         scenario = judge.compare(reading.scenario(), reading.problems)
         watching.check_defined(scenario.steps, reading.problems)
         if not reading.problems.found:
@@ -172,13 +182,14 @@ class _Base:
 
 
 class _Reading:
-    """One file on its way to a Scenario."""
+    """One file on its way to a Scenario; ``given`` is a text in place of its own."""
 
-    def __init__(self, path: Path, project: Project, problems: Problems) -> None:
+    def __init__(self, path: Path, project: Project, problems: Problems, given: str = "") -> None:
         self.path = path
         self.project = project
         self.shown = display(path)
         self.problems = problems
+        self._given = given
         self._text = ""
         self._steps_at = self._proves_at = Location(self.shown, 1, 1)
 
@@ -267,7 +278,7 @@ class _Reading:
 
     def _document(self) -> Document | None:
         start = Location(self.shown, 1, 1)
-        text = read_text(self.path, start, self.problems, OWN_FOLDER)
+        text = self._given or read_text(self.path, start, self.problems, OWN_FOLDER)
         if text is None:
             return None
         self._text = text

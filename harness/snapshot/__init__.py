@@ -2,11 +2,25 @@
 
 ``importing`` writes the files of an application: ``plans`` says which scenarios it gets, ``units``
 which ends belong together, ``grid`` writes tables as people do, and ``manifests`` writes an
-application that runs on a cluster. ``refresh`` compares the tables of a file with the policies
-and brings them up to date.
+application that runs on a cluster. ``refresh`` compares files with the policies and brings
+them up to date: ``table`` one table of a file, ``additions`` what no table has, ``changes`` says
+what differs.
 """
 
+from harness.snapshot.additions import Homeless, Snapshot
+from harness.snapshot.changes import Added, Gone
 from harness.snapshot.importing import NewFile, imported, imported_from
-from harness.snapshot.refresh import Refreshed, Word, refreshed
+from harness.snapshot.refresh import Refreshed, read_snapshot, refreshed
 
-__all__ = ["NewFile", "Refreshed", "Word", "imported", "imported_from", "refreshed"]
+__all__ = [
+    "Added",
+    "Gone",
+    "Homeless",
+    "NewFile",
+    "Refreshed",
+    "Snapshot",
+    "imported",
+    "imported_from",
+    "read_snapshot",
+    "refreshed",
+]

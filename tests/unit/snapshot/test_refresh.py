@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import scenario
 from harness.cli import Exit, main
 from harness.errors import ScenarioError
-from harness.snapshot import Refreshed, refreshed
-from tests.applications import POLICY, admit, workload
+from harness.snapshot import Homeless, Refreshed, read_snapshot, refreshed
+from tests.applications import POLICY, admit, service, workload
 
 DAY = "2026-02-01"
 HEAD = """\
@@ -50,7 +51,11 @@ def pods(*names: str) -> list[str]:
 def found(manifests: list[str], table: str = TABLE, tail: str = TAIL) -> Refreshed:
     Path("app.yaml").write_text("---\n".join(manifests), "utf-8")
     Path("s.yaml").write_text(HEAD + table + tail, "utf-8")
-    return refreshed(Path("s.yaml"), DAY)
+    return brought_up_to_date("s.yaml")[0][0]
+
+
+def brought_up_to_date(*names: str) -> tuple[tuple[Refreshed, ...], tuple[Homeless, ...]]:
+    return refreshed([item for name in names if (item := read_snapshot(Path(name)))], DAY)
 
 
 def changes(item: Refreshed) -> list[str]:
@@ -81,16 +86,20 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_right_file_is_not_touched(
+def test_a_right_file_only_gets_rows_and_columns(
     name: str, examples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They have all kinds of tables."""
+    """They have all kinds of tables; their authors left out rows and columns."""
     monkeypatch.chdir(examples.parent)
     path = examples / "examples" / name
     text = path.read_text("utf-8").replace("\nwhy:", "\nsnapshot: 2026-01-31\nwhy:", 1)
     path.write_text(text, "utf-8")
-    item = refreshed(path, DAY)
-    assert (item.day, item.differs, item.text) == ("2026-01-31", False, text)
+    ((item,), homeless) = brought_up_to_date(str(path))
+    assert (item.day, item.words, item.gone) == ("2026-01-31", (), ())
+    scenario.check_text(path, item.text)
+    path.write_text(item.text, "utf-8")
+    ((again,), still) = brought_up_to_date(str(path))
+    assert (again.differs, still) == (False, homeless)
 
 
 def test_a_word_is_replaced_where_it_stands() -> None:
@@ -173,15 +182,131 @@ def test_one_word_stays_one_if_it_is_enough() -> None:
     assert "expect: |2" in item.text
 
 
-def test_what_no_table_has_is_known() -> None:
-    item = found([*pods("web", "db", "job"), workload("new", 81), POLICY])
-    assert {str(end) for end in item.missing} == {"shop/new:81"}
+def test_a_new_port_is_a_column() -> None:
+    item = found([*pods("web", "db", "job"), workload("new", 81), admit("new", "job"), POLICY])
+    assert [str(added.location) + " " + added.text for added in item.added] == [
+        "s.yaml:8:13 no column shop/new:81"
+    ]
+    assert item.text == now(
+        """\
+    expect: |2   # who
+                 shop/db:5432   shop/web:80   shop/new:81
+      # nobody, except
+      */*        TIMEOUT        allowed       TIMEOUT   # all
+      shop/web   allowed        allowed       TIMEOUT
+      shop/job   TIMEOUT        allowed       allowed
+
+"""
+    )
+    scenario.check_text(Path("s.yaml"), item.text)
+
+
+def test_pods_of_a_new_workload_are_one_column_if_they_can_be() -> None:
+    more = [workload("new", 81, replicas=2), service("new", 81)]
+    item = found([*pods("web", "db", "job"), *more, POLICY])
+    assert [added.text for added in item.added] == [
+        "no column shop/new-*:81",
+        "no column svc/shop/new:81",
+    ]
+    assert "shop/new-*:81   svc/shop/new:81\n" in item.text
+
+
+ROWS = """\
+    expect: |2
+                 shop/db:5432
+      shop/web   allowed
+      shop/job   TIMEOUT   # none
+"""
+
+
+def test_a_pod_without_a_row_gets_one() -> None:
+    """A row for all pods has those of new workloads too."""
+    item = found([*pods("web", "db", "job"), workload("new"), POLICY], ROWS, TAIL)
+    assert [str(added.location) + " " + added.text for added in item.added] == [
+        "s.yaml:8:13 no row shop/new",
+        "s.yaml:13:13 no row shop/db",
+        "s.yaml:13:13 no row shop/new",
+    ]
+    assert item.text == now(
+        """\
+    expect: |2
+                 shop/db:5432
+      shop/web   allowed
+      shop/job   TIMEOUT   # none
+      shop/new   TIMEOUT
+""",
+        TAIL.replace(" " * 15, " " * 17) + "      shop/db    allowed\n      shop/new   allowed\n",
+    )
+
+
+ABOUT_DB = TABLE.replace("   shop/web:80", "").replace("   allowed   #", "   #")
+ABOUT_DB = ABOUT_DB.replace("    allowed   allowed", "    allowed")
+
+
+def two_files(*new: str) -> tuple[tuple[Refreshed, ...], tuple[Homeless, ...]]:
+    """Return what becomes of a file about the database and one of ends that nobody protects."""
+    found([*pods("web", "db", "job"), *new, POLICY], ABOUT_DB, "")
+    rest = HEAD.replace("why: W.", "why: W.\nproves: nothing-changes")
+    table = "    expect: |2\n            shop/web:80\n      */*   allowed\n"
+    Path("unchanged.yaml").write_text(rest + table, "utf-8")
+    return brought_up_to_date("s.yaml", "unchanged.yaml")
+
+
+def test_a_new_end_goes_to_the_file_of_its_kind() -> None:
+    (first, second), homeless = two_files(workload("new", 81))
+    assert (first.differs, homeless) == (False, ())
+    assert second.text.endswith(
+        "            shop/web:80   shop/new:81\n      */*   allowed       allowed\n"
+    )
+
+
+STEP = """\
+  - step: who reaches shop/new
+    expect: |2
+            shop/new:81
+      */*   TIMEOUT
+"""
+
+
+def test_a_new_end_that_no_file_can_take_has_a_step(capsys: pytest.CaptureFixture[str]) -> None:
+    (first, second), (left,) = two_files(workload("new", 81), admit("new"))
+    assert not first.differs
+    assert not second.differs
+    assert left == Homeless(("shop/new:81",), Path("s.yaml"), tuple(STEP.splitlines()))
+    for more in ([], ["--update"]):
+        assert main(["snapshot", *more, "s.yaml", "unchanged.yaml"]) == Exit.WRONG
+        assert capsys.readouterr().out == (
+            "in no table: shop/new:81; add this step at the end of s.yaml:\n" + STEP
+        )
+    with Path("s.yaml").open("a", encoding="utf-8") as file:
+        file.write(STEP)
+    assert main(["snapshot", "s.yaml", "unchanged.yaml"]) == Exit.OK
+    assert main(["check", "s.yaml"]) == Exit.OK
+
+
+def test_a_table_of_two_steps_gets_no_column() -> None:
+    """Its words are right in both steps; those of a new column need not be."""
+    table = TABLE.replace("expect: |2", "expect: &both |2")
+    tail = "  - step: two\n    expect: *both\n"
+    item = found([*pods("web", "db", "job"), workload("new", 81), POLICY], table, tail)
+    assert (item.added, item.text) == ((), HEAD + table + tail)
+    (left,) = brought_up_to_date("s.yaml")[1]
+    assert left.ends == ("shop/new:81",)
+
+
+def test_an_end_that_another_file_has_is_not_new() -> None:
+    Path("app.yaml").write_text("---\n".join([*pods("web", "db"), POLICY]), "utf-8")
+    table = "    expect: |2\n            shop/web:80\n      */*   allowed\n"
+    Path("a.yaml").write_text(HEAD + table, "utf-8")
+    Path("b.yaml").write_text(HEAD + ABOUT_DB, "utf-8")
+    assert [item.differs for item in brought_up_to_date("a.yaml", "b.yaml")[0]] == [False] * 2
+    assert [item.differs for item in brought_up_to_date("b.yaml")[0]] == [True]
 
 
 def test_windows_line_endings_are_kept() -> None:
     Path("app.yaml").write_text("---\n".join([*pods("web", "db", "job"), admit("db")]), "utf-8")
     Path("s.yaml").write_text(HEAD + TABLE + TAIL, "utf-8", newline="\r\n")
-    text = refreshed(Path("s.yaml"), DAY).text
+    text = brought_up_to_date("s.yaml")[0][0].text
     assert text.count("\r\n") == text.count("\n") == (HEAD + TABLE + TAIL).count("\n")
 
 
@@ -216,14 +341,36 @@ def test_the_verb_shows_what_changed_and_then_writes_it(
     assert Path("s.yaml").read_text("utf-8") == before
     assert main(["snapshot", "--update", "s.yaml"]) == Exit.INVALID
     captured = capsys.readouterr()
-    assert captured.out == told + "updated: 1 cell in 1 of 1 snapshot\n"
+    assert captured.out == told + (
+        "nothing was written: 1 cell in 1 of 1 snapshot changed, and not all files would be "
+        "valid\n"
+    )
     assert captured.err == (
         "s.yaml:5:1: no step changes any cell, so the scenario passes where nothing is enforced\n"
         "    5 | steps:\n"
         "hint: deny something, or declare it: `proves: nothing-changes`\n"
     )
+    assert Path("s.yaml").read_text("utf-8") == before
+    found([*pods("web", "db", "job"), admit("db", "job")])
+    assert main(["snapshot", "--update", "s.yaml"]) == Exit.OK
+    assert capsys.readouterr().out.endswith("updated: 2 cells in 1 of 1 snapshot\n")
     assert main(["snapshot", "s.yaml"]) == Exit.OK
     assert capsys.readouterr().out == "1 snapshot: the policies give these tables\n"
+
+
+def test_if_one_file_cannot_be_written_none_is(capsys: pytest.CaptureFixture[str]) -> None:
+    found([*pods("web", "db", "job"), admit("db", "job")])
+    good = Path("s.yaml").read_text("utf-8")
+    Path("a.yaml").write_text(good, "utf-8")
+    bad = good.replace("policies: all", "policies: [shop/none]")
+    Path("z.yaml").write_text(bad, "utf-8")
+    assert main(["snapshot", "--update", "a.yaml", "z.yaml"]) == Exit.INVALID
+    captured = capsys.readouterr()
+    assert "no policy of the manifests is called 'shop/none'" in captured.err
+    assert captured.out.splitlines()[-1] == (
+        "nothing was written: 2 cells in 1 of 1 snapshot changed, and not all files would be valid"
+    )
+    assert Path("a.yaml").read_text("utf-8") == good
 
 
 def test_check_says_how_a_snapshot_is_refreshed(capsys: pytest.CaptureFixture[str]) -> None:
