@@ -110,7 +110,7 @@ class Knowledge:
     def _items(self) -> Iterator[Item]:
         for manifest in self.application.policies:
             for policy in parsed([manifest]):
-                if manifest.location is not None:
+                if isinstance(policy, NetworkPolicy) and manifest.location is not None:
                     yield Item(manifest, policy, manifest.location)
 
     def _require_few(self) -> None:

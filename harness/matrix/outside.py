@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.model import ContainerPort, External, Manifest, Protocol
-from harness.policy import NetworkPolicy, parsed, placeholder
+from harness.policy import NetworkPolicy, Policy, parsed, placeholder
+from harness.policy.tiers import PortNumbers, SelectedPods, TierPolicy
 
 MOST_BLOCKS = 8
 _ELSEWHERE = ("203.0.113.77", "198.51.100.77", "192.0.2.77", "9.9.9.9", "77.77.77.77")
@@ -45,25 +46,37 @@ def outside(policies: Sequence[Manifest], most_blocks: int = MOST_BLOCKS) -> Out
     return Outside(tuple(hosts), tuple(titles), tuple(left_out))
 
 
-def _blocks(policies: Sequence[NetworkPolicy]) -> Iterator[ipaddress.IPv4Network]:
-    for policy in policies:
-        for rule in (*policy.ingress, *policy.egress):
-            for peer in rule.peers:
-                block = peer.ip_block
-                for cidr in () if block is None else (block.cidr, *block.excepts):
-                    if placeholder(cidr) is None:
-                        found = ipaddress.ip_network(cidr, strict=False)
-                        if isinstance(found, ipaddress.IPv4Network) and found.prefixlen:
-                            yield found
+def _blocks(policies: Sequence[Policy]) -> Iterator[ipaddress.IPv4Network]:
+    for cidr in (cidr for policy in policies for cidr in policy.cidrs):
+        if placeholder(cidr) is None:
+            found = ipaddress.ip_network(cidr, strict=False)
+            if isinstance(found, ipaddress.IPv4Network) and found.prefixlen:
+                yield found
 
 
-def _ports(policies: Sequence[NetworkPolicy]) -> Iterator[tuple[int, Protocol]]:
+def _ports(policies: Sequence[Policy]) -> Iterator[tuple[int, Protocol]]:
     for policy in policies:
-        for rule in policy.egress:
-            if not rule.peers or any(peer.ip_block for peer in rule.peers):
-                for port in rule.ports:
-                    if isinstance(port.port, int):
-                        yield port.port, port.protocol
+        yield from (
+            _ports_of_blocks(policy)
+            if isinstance(policy, NetworkPolicy)
+            else _ports_of_networks(policy)
+        )
+
+
+def _ports_of_blocks(policy: NetworkPolicy) -> Iterator[tuple[int, Protocol]]:
+    for rule in policy.egress:
+        if not rule.peers or any(peer.ip_block for peer in rule.peers):
+            for port in rule.ports:
+                if isinstance(port.port, int):
+                    yield port.port, port.protocol
+
+
+def _ports_of_networks(policy: TierPolicy) -> Iterator[tuple[int, Protocol]]:
+    for rule in policy.egress:
+        if not all(isinstance(peer, SelectedPods) for peer in rule.peers):
+            for port in rule.ports:
+                if isinstance(port, PortNumbers):
+                    yield port.first, port.protocol
 
 
 def _inside(ip: str, blocks: Sequence[ipaddress.IPv4Network]) -> bool:

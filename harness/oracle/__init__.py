@@ -1,11 +1,12 @@
 """The verdicts that a probe should give, and the reasons: a pure function of State and Probe.
 
-Rulings follow the API (ids R01-R86 in ``docs/semantics.md``) and have three values: a probe is
+Rulings follow the API (the ids of ``docs/requirements.md``) and have three values: a probe is
 undefined if something that the API leaves open decides its result. Clusters must not import this
 package, because it judges them.
 
 ``topology`` finds the objects of a State by name, and describes ends as policies see them.
-``layers`` evaluates ordered clauses, and ``network_policy`` creates those of NetworkPolicies.
+``layers`` evaluates ordered clauses; ``network_policy`` creates those of NetworkPolicies, and
+``tiers`` those of the policies before and after them.
 ``path`` follows a probe through names, Services and node ports. ``rulings`` has the three values,
 ``notes`` the notes beside a verdict.
 """
@@ -16,10 +17,12 @@ from dataclasses import dataclass, replace
 
 from harness.model import ContainerPort, Pod, Probe, State
 from harness.oracle.layers import Policies
-from harness.oracle.network_policy import NetworkPolicies, selects
+from harness.oracle.network_policy import NetworkPolicies
 from harness.oracle.notes import near_labels, notes
 from harness.oracle.path import Path
 from harness.oracle.rulings import Decider, Judgement, Prediction, Ruling
+from harness.oracle.selectors import selects, subjects
+from harness.oracle.tiers import Tiers
 from harness.oracle.topology import NO_FACTS, Facts, Topology
 from harness.policy import (
     Direction,
@@ -30,6 +33,7 @@ from harness.policy import (
     effect_of,
     may_act_on,
 )
+from harness.policy.tiers import Tier
 
 __all__ = [
     "NO_FACTS",
@@ -42,6 +46,7 @@ __all__ = [
     "Ruling",
     "near_labels",
     "selects",
+    "subjects",
 ]
 
 
@@ -61,11 +66,13 @@ class Judge:
         self._topology = Topology(state, facts)
         self._network_policies = NetworkPolicies(self._topology)
         self._unknown = [m for m in state.policies if effect_of(m) is Effect.UNKNOWN]
-        self._policies = Policies([self._network_policies])
+        admin, baseline = (Tiers(self._topology, tier) for tier in (Tier.ADMIN, Tier.BASELINE))
+        self._policies = Policies([admin, self._network_policies, baseline])
+        self._tiers = Policies([admin, baseline])
 
     def predict(self, probe: Probe) -> Prediction:
         """Return the verdicts that the probe may give on a correct cluster."""
-        prediction = Path(self._topology, self._policies, probe).predict()
+        prediction = Path(self._topology, self._policies, self._tiers, probe).predict()
         unknown = self._unknown and self._not_judged(probe)
         return replace(prediction, not_judged=unknown) if unknown else prediction
 

@@ -5,7 +5,7 @@ decides: it allows, denies, or passes the connection on to the next layer. If no
 the next layer decides. A connection that no layer decides is allowed.
 
 NetworkPolicy is one layer: clauses that allow, and a last one that denies if the pod is isolated.
-A tier with priorities, whose rules may also deny and pass, is another layer.
+A tier is another layer: one rank for each priority, with the clauses of every policy that has it.
 """
 
 from __future__ import annotations
@@ -58,40 +58,83 @@ class Clause:
     by: Decider | None = None
 
 
+class Order(enum.Enum):
+    """Whether the order of the clauses of a layer says something."""
+
+    ANY = enum.auto()
+    """The clauses only add up."""
+    WRITTEN = enum.auto()
+    """An earlier clause may do something else: reasons name those that do not match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Clauses that are asked before those of the next rank.
+
+    Each entry of ``sequences`` has its own order. If clauses of several match, the API does not
+    define which of them decides, and ``tie`` says why.
+    """
+
+    sequences: tuple[tuple[Clause, ...], ...]
+    tie: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """The clauses of one kind of policy for one pod and direction, in order.
+    """The clauses of one kind of policy for one pod and direction, by rank.
 
     ``head`` begins each reason; ``otherwise`` is the reason if no clause matches.
     """
 
     head: str
-    clauses: tuple[Clause, ...]
+    ranks: tuple[Rank, ...]
     otherwise: str
+    order: Order = Order.ANY
 
 
 def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
     """Return the ruling of the layers, in order, on one end of a connection.
 
-    If the API does not define whether a clause matches, both readings are evaluated, and
-    the ruling is undefined unless they agree.
+    If the API does not define whether a clause matches, or which of several decides, every
+    reading is followed to its end, and the ruling is undefined unless all agree (T23).
     """
     if not layers:
         return Judgement(Ruling.ALLOWED)
     layer, rest = layers[0], layers[1:]
-    asked = _asked(layer, flow)
-    misses = [line for _, value, line in asked if value is False and line]
-    readings = [
-        _taken(layer.head, clause, line, misses, lambda: decide(rest, flow))
-        for clause, value, line in asked
-        if value is not False
-    ]
-    if not asked or asked[-1][1] is not True:
-        readings.append(_after(f"{layer.head} {layer.otherwise}", decide(rest, flow)))
+    readings: list[Judgement] = []
+    misses: list[str] = []
+    unsure: list[str] = []
+    decided = False
+    for rank in layer.ranks:
+        sequences = [_asked(clauses, flow) for clauses in rank.sequences]
+        misses += [line for asked in sequences for _, value, line in asked if not value and line]
+        taken = [(c, v, line) for asked in sequences for c, v, line in asked if v is not False]
+        unsure += [line for _, value, line in taken if value is None]
+        readings += [
+            _taken(layer, clause, line, misses, lambda: decide(rest, flow))
+            for clause, _, line in taken
+        ]
+        matching = [asked for asked in sequences if asked and asked[-1][1] is True]
+        if len(matching) > 1 and len({reading.ruling for reading in readings}) > 1:
+            unsure.append(rank.tie)
+        decided = bool(matching)
+        if decided:
+            break
+    if not decided:
+        why = _with_misses(layer, misses, f"{layer.head} {layer.otherwise}")
+        readings.append(_after(why, decide(rest, flow)))
+    return _agreed(layer, readings, unsure, flow)
+
+
+def _agreed(
+    layer: Layer, readings: Sequence[Judgement], unsure: Sequence[str], flow: Flow
+) -> Judgement:
+    """Return the ruling of all readings, or undefined if they differ."""
     last = readings[-1]
     if all(reading.ruling is last.ruling for reading in readings):
         return last
-    unsure = [line for _, value, line in asked if value is None]
+    if not unsure:  # a later layer is undefined in one of the readings
+        return next(found for found in readings if found.ruling is Ruling.UNDEFINED)
     reasons = (
         f"{layer.head} it cannot be decided whether a rule allows {flow}",
         *indented(unsure),
@@ -99,10 +142,10 @@ def decide(layers: Sequence[Layer], flow: Flow) -> Judgement:
     return Judgement(Ruling.UNDEFINED, reasons, unsure[0])
 
 
-def _asked(layer: Layer, flow: Flow) -> list[tuple[Clause, Tri, str]]:
+def _asked(clauses: Sequence[Clause], flow: Flow) -> list[tuple[Clause, Tri, str]]:
     """Return the clauses up to the first certain match, whether they match, and why."""
     asked: list[tuple[Clause, Tri, str]] = []
-    for clause in layer.clauses:
+    for clause in clauses:
         found = clause.match(flow)
         line = f"{clause.label}: {found.why}" if clause.label else found.why
         asked.append((clause, found.value, line))
@@ -111,28 +154,41 @@ def _asked(layer: Layer, flow: Flow) -> list[tuple[Clause, Tri, str]]:
     return asked
 
 
+def _with_misses(layer: Layer, misses: Sequence[str], reason: str) -> tuple[str, ...]:
+    """Return the reason, and below it the clauses that came before and do not match."""
+    if layer.order is Order.ANY:
+        return (reason,)
+    return (reason, *indented(f"not {line}" for line in misses))
+
+
 def _taken(
-    head: str, clause: Clause, line: str, misses: Sequence[str], pass_on: Callable[[], Judgement]
+    layer: Layer,
+    clause: Clause,
+    line: str,
+    misses: Sequence[str],
+    pass_on: Callable[[], Judgement],
 ) -> Judgement:
     """Return the ruling of the reading in which that clause matches.
 
-    ``misses`` are the reasons why earlier clauses do not match, for a denial without a label.
+    ``misses`` are the reasons why earlier clauses do not match.
     """
-    reason = f"{head} {_DONE_BY[clause.action]} {line}" if clause.label else f"{head} {line}"
+    said = f"{_DONE_BY[clause.action]} {line}" if clause.label else line
+    reasons = _with_misses(layer, misses, f"{layer.head} {said}")
     by = (clause.by,) if clause.by else ()
     match clause.action:
         case Action.ALLOW:
-            return Judgement(Ruling.ALLOWED, (reason,), by=by)
+            return Judgement(Ruling.ALLOWED, reasons, by=by)
+        case Action.DENY if not clause.label:
+            return Judgement(Ruling.DENIED, (*reasons, *indented(misses)), by=by)
         case Action.DENY:
-            why = () if clause.label else tuple(indented(misses))
-            return Judgement(Ruling.DENIED, (reason, *why), by=by)
+            return Judgement(Ruling.DENIED, reasons, by=by)
         case Action.PASS:
-            return _after(reason, pass_on())
+            return _after(reasons, pass_on())
 
 
-def _after(reason: str, judgement: Judgement) -> Judgement:
-    """Return the judgement of the next layers, preceded by the reason why they decide."""
-    return replace(judgement, reasons=(reason, *judgement.reasons))
+def _after(reasons: tuple[str, ...], judgement: Judgement) -> Judgement:
+    """Return the judgement of the next layers, preceded by the reasons why they decide."""
+    return replace(judgement, reasons=(*reasons, *judgement.reasons))
 
 
 # ------------------------------------------------------------------ connections
@@ -141,8 +197,8 @@ def _after(reason: str, judgement: Judgement) -> Judgement:
 class Layered(Protocol):
     """A kind of policy that decides on connections."""
 
-    def layer(self, direction: Direction, pod: Pod) -> Layer:
-        """Return the layer of its policies for a pod and a direction."""
+    def layer(self, direction: Direction, pod: Pod) -> Layer | None:
+        """Return the layer of its policies for a pod and a direction; None if it has no say."""
         ...
 
 
@@ -176,7 +232,8 @@ class Policies:
             return Judgement(Ruling.ALLOWED)
         key = (direction, pod.ref)
         if key not in self._layers:
-            self._layers[key] = tuple(kind.layer(direction, pod) for kind in self._kinds)
+            layers = (kind.layer(direction, pod) for kind in self._kinds)
+            self._layers[key] = tuple(layer for layer in layers if layer is not None)
         return decide(self._layers[key], flow)
 
 

@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from harness.model import ContainerPort, Family, NodeRef, Pod, PodRef
-from harness.oracle.layers import Action, Clause, Layer, Match, ends
-from harness.oracle.rulings import Decider, Ruling, Tri, all_of, any_of
-from harness.oracle.topology import AskedPort, Flow, Party, Topology
+from harness.model import ContainerPort, Family, Pod, PodRef
+from harness.oracle.addresses import contains
+from harness.oracle.layers import Action, Clause, Layer, Match, Rank, ends
+from harness.oracle.rulings import Decider, Ruling, all_of, any_of
+from harness.oracle.selectors import selects, unlike
+from harness.oracle.topology import NODE_PORTS, AskedPort, Flow, Party, Topology
 from harness.policy import (
     Direction,
-    Everybody,
     IPBlock,
-    LabelSelector,
     NetworkPolicy,
-    Operator,
     Peer,
-    Placeholder,
     PolicyPort,
-    Requirement,
     Rule,
     parsed,
-    placeholder,
 )
 
 
@@ -68,7 +64,7 @@ class NetworkPolicies:
         )
         rules = [clause for policy in isolating for clause in self._of(policy, direction)]
         isolated = Clause(Action.DENY, _no_rule, by=Decider(direction, Ruling.DENIED, names))
-        return Layer(head, (own_node, *rules, isolated), "")
+        return Layer(head, (Rank(((own_node, *rules, isolated),)),), "")
 
     def names(self, policy: NetworkPolicy, source: Party) -> bool:
         """Return whether an ingress rule selects the source as a peer."""
@@ -172,36 +168,6 @@ def _one_of(matches: Sequence[Match], unrestricted: str) -> Match:
     return Match(value, "; ".join(match.why for match in matches if match.value is value))
 
 
-# ------------------------------------------------------------------ selectors
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Return whether the labels meet all requirements of a selector (R40, R42)."""
-    return all(_holds(term, labels) for term in selector.requirements)
-
-
-def _holds(term: Requirement, labels: Mapping[str, str]) -> bool:
-    match term.operator:
-        case Operator.IN:
-            return labels.get(term.key) in term.values
-        case Operator.NOT_IN:
-            return labels.get(term.key) not in term.values
-        case Operator.EXISTS:
-            return term.key in labels
-        case Operator.DOES_NOT_EXIST:
-            return term.key not in labels
-
-
-def _unlike(selector: LabelSelector, labels: Mapping[str, str]) -> str:
-    """Return the labels that do not meet the requirements of the selector."""
-    missed = [term for term in selector.requirements if not _holds(term, labels)]
-    has = [
-        f"{term.key}={labels[term.key]}" if term.key in labels else f"no label {term.key}"
-        for term in missed
-    ]
-    return ", ".join(dict.fromkeys(has))
-
-
 # ------------------------------------------------------------------ peers
 
 
@@ -223,28 +189,18 @@ def _peer(topology: Topology, home: str, peer: Peer, end: tuple[Party, Family]) 
         return Match(False, f"{peer} ({home}), but {party.name} is in {pod.namespace}")
     labels = topology.namespace(pod.namespace).all_labels
     if selector is not None and not selects(selector, labels):
-        has = _unlike(selector, labels)
+        has = unlike(selector, labels)
         return Match(False, f"{peer}, but namespace {pod.namespace} has {has}")
     if peer.pod_selector is not None and not selects(peer.pod_selector, pod.labels):
-        has = _unlike(peer.pod_selector, pod.labels)
+        has = unlike(peer.pod_selector, pod.labels)
         return Match(False, f"{peer}, but {party.name} has {has}")
     return Match(True, str(peer))
 
 
-_DOCUMENTATION = tuple(
-    ipaddress.ip_network(cidr)
-    for cidr in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-)
-_OUTSIDE_PREFIX = {4: 16, 6: 48}
-"""A block at least this narrow with an outside host of the scenario has no pod and no node."""
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
 def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> Match:
     """Return whether an ipBlock contains the address of the other end (R31, R65)."""
-    inside = _contains(topology, block.cidr, party, family)
-    excepted = any_of(_contains(topology, cidr, party, family) for cidr in block.excepts)
+    inside = contains(topology, block.cidr, party, family)
+    excepted = any_of(contains(topology, cidr, party, family) for cidr in block.excepts)
     value = all_of((inside, None if excepted is None else not excepted))
     if value is False:
         asked = [ip for ip in party.addresses or () if ipaddress.ip_address(ip).version == family]
@@ -261,65 +217,7 @@ def _block(topology: Topology, block: IPBlock, party: Party, family: Family) -> 
     return Match(True, f"ipBlock {block}")
 
 
-def _contains(topology: Topology, cidr: str, party: Party, family: Family) -> Tri:
-    """Return whether a CIDR contains the address of the party in that family."""
-    meant = placeholder(cidr)
-    if meant is not None:
-        return meant.family is family and _stands_for(meant, party)
-    network = ipaddress.ip_network(cidr, strict=False)
-    if network.version != family:
-        return False
-    if party.addresses is not None:
-        return _within(network, party.addresses)
-    if network.prefixlen == 0:
-        return True
-    ranges = [
-        found for found in map(ipaddress.ip_network, party.ranges) if found.version == family
-    ]
-    if ranges:
-        return _contains_all(network, ranges)
-    return False if _outside(network, topology) else None
-
-
-def _stands_for(meant: Placeholder, party: Party) -> bool:
-    """Return whether a placeholder is the address of the party, or a block that holds it.
-
-    A pod on the network of its node has the node's address, not one of a pod.
-    """
-    pod = party.pod if party.node is None else None
-    match meant.of:
-        case PodRef() as ref:
-            return pod is not None and pod.ref == ref
-        case NodeRef(index):
-            return party.node == index
-        case Everybody.PODS:
-            return pod is not None
-
-
-def _contains_all(network: _Network, ranges: Sequence[_Network]) -> Tri:
-    """Return whether a network contains all addresses of the ranges; None if only some."""
-    if all(found.subnet_of(network) for found in ranges):  # type: ignore[arg-type]
-        return True
-    return None if any(found.overlaps(network) for found in ranges) else False
-
-
-def _within(network: _Network, addresses: Iterable[str]) -> bool:
-    return any(ipaddress.ip_address(address) in network for address in addresses)
-
-
-def _outside(network: _Network, topology: Topology) -> bool:
-    """Return whether the block contains only outside hosts, as the API recommends (R65)."""
-    for known in _DOCUMENTATION:
-        if network.version == known.version and network.subnet_of(known):  # type: ignore[arg-type]
-            return True
-    hosts = [ip for external in topology.state.externals for ip in external.addresses]
-    return network.prefixlen >= _OUTSIDE_PREFIX[network.version] and _within(network, hosts)
-
-
 # ------------------------------------------------------------------ ports
-
-NODE_PORTS = range(30000, 32768)
-"""The default range of node ports."""
 
 
 def _port(port: PolicyPort, flow: Flow) -> Match:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.model import Pod, PodRef, Probe
-from harness.oracle.network_policy import NetworkPolicies, selects
+from harness.oracle.network_policy import NetworkPolicies
+from harness.oracle.selectors import selects
 from harness.oracle.topology import Topology
 from harness.policy import Direction, LabelSelector, NetworkPolicy, Operator, Requirement
 from harness.suggest import closest

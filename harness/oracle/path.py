@@ -45,9 +45,13 @@ from harness.policy import Direction
 class Path:
     """The path of one probe through a State."""
 
-    def __init__(self, topology: Topology, policies: Policies, probe: Probe) -> None:
+    def __init__(
+        self, topology: Topology, policies: Policies, tiers: Policies, probe: Probe
+    ) -> None:
+        """``tiers`` are the policies that also act on a pod and itself through a Service."""
         self.topology = topology
         self.policies = policies
+        self.tiers = tiers
         self.probe = probe
         self.port = probe.destination.port
         self.protocol = probe.destination.protocol
@@ -91,14 +95,16 @@ class Path:
             case ExternalRef(name):
                 return self.topology.external(name) or f"there is no outside host {name}"
 
-    def to_end(self, source: Host, ref: PodRef | NodeRef | ExternalRef) -> Prediction:
-        """Predict a probe to an end by its address."""
+    def to_end(
+        self, source: Host, ref: PodRef | NodeRef | ExternalRef, name: str | None = None
+    ) -> Prediction:
+        """Predict a probe to an end by its address, which a lookup of ``name`` gave, if any."""
         host = self.end(ref)
         if isinstance(host, str):
             return undefined(host)
         if isinstance(host, External) and not self.addresses_of(host):
             return undefined(f"{ref} has no IPv{self.probe.family.value} address")
-        return self.directly(source, host, self.port)
+        return self.directly(source, host, self.port, name)
 
     def to_address(self, source: Host, ip: str) -> Prediction:
         """Predict a probe to a literal address."""
@@ -148,7 +154,8 @@ class Path:
                 f"the headless Service {namespace}/{name} has no pods, so its name has no address"
             )
             return without_policy({Verdict.DNS}, reason)
-        found = [(pod, self.directly(source, pod, self.port)) for pod in pods]
+        full = f"{name}.{namespace}.svc.cluster.local"
+        found = [(pod, self.directly(source, pod, self.port, full)) for pod in pods]
         return self.named(lookup, self.merged(found))
 
     def to_absolute_name(self, source: Host, name: str) -> Prediction:
@@ -161,7 +168,7 @@ class Path:
             return lookup
         for external in self.topology.state.externals:
             if name.removesuffix(".") in external.dns_names:
-                return self.named(lookup, self.to_end(source, ExternalRef(external.name)))
+                return self.named(lookup, self.to_end(source, ExternalRef(external.name), name))
         return without_policy({Verdict.DNS}, f"the name {name} does not exist")
 
     def to_node_port(self, source: Host, ref: NodePortRef) -> Prediction:
@@ -249,17 +256,30 @@ class Path:
             return self.directly(source, pod, port)
         party = self.topology.party(pod)
         flow = Flow(party, party, self.asked(port))
-        policed = both(
-            self.policies.judge_direction(Direction.EGRESS, flow),
-            self.policies.judge_direction(Direction.INGRESS, flow),
-        )
+        seen_as_node = replace(flow, source=self.topology.party(NodeRef(pod.node)))
         itself = self.policies.judge_connection(flow)
         readings = [
-            ("if it counts as a connection of the pod to itself", itself),
-            ("if it counts as any other connection", policed),
+            ("if only policies in tiers apply", self.both_ends(self.tiers, flow, flow, itself)),
+            (
+                "if only policies in tiers apply, and the pod sees its node as the source",
+                self.both_ends(self.tiers, flow, seen_as_node, itself),
+            ),
+            ("if all policies apply", self.both_ends(self.policies, flow, flow, itself)),
         ]
-        cause = f"the API does not define {pod.ref} to itself through its own Service (R46, R66)"
+        cause = (
+            f"the API does not define {pod.ref} to itself through its own Service (R46, R66, T25)"
+        )
         return self.answered(agree(readings, cause), pod, port)
+
+    def both_ends(
+        self, policies: Policies, leaving: Flow, entering: Flow, otherwise: Judgement
+    ) -> Judgement:
+        """Judge both ends as each sees the connection; ``otherwise`` if no policy applies."""
+        ends = both(
+            policies.judge_direction(Direction.EGRESS, leaving),
+            policies.judge_direction(Direction.INGRESS, entering),
+        )
+        return ends if ends.reasons else otherwise
 
     def through_node(self, source: Host, node: NodeRef, pod: Pod, port: int) -> Prediction:
         """Predict a probe through a node port, which may rewrite either address (R66)."""
@@ -314,11 +334,16 @@ class Path:
 
     # -- policies and listeners
 
-    def directly(self, source: Host, target: Host, port: int) -> Prediction:
+    def directly(
+        self, source: Host, target: Host, port: int, name: str | None = None
+    ) -> Prediction:
         """Predict a connection whose addresses are not rewritten."""
-        return self.answered(self.rule(source, target, self.asked(port)), target, port)
+        judgement = self.rule(source, target, self.asked(port), name)
+        return self.answered(judgement, target, port)
 
-    def rule(self, source: Host, target: Host, port: AskedPort) -> Judgement:
+    def rule(
+        self, source: Host, target: Host, port: AskedPort, name: str | None = None
+    ) -> Judgement:
         """Judge a connection under both readings of hostNetwork pods (R83).
 
         Each cell is judged alone. A check that a cluster follows one of the two readings in
@@ -327,7 +352,9 @@ class Path:
         readings = []
         for host_pods in HostPods:
             ends = self.seen(source, host_pods), self.seen(target, host_pods)
-            readings.append((host_pods.value, self.policies.judge_connection(Flow(*ends, port))))
+            readings.append(
+                (host_pods.value, self.policies.judge_connection(Flow(*ends, port, name)))
+            )
             if not any(isinstance(end, Pod) and end.host_network for end in (source, target)):
                 break
         cause = "the API does not define whether a hostNetwork pod is treated like its node (R83)"

@@ -93,17 +93,21 @@ class AskedPort:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A connection as policies see it."""
+    """A connection as policies see it; ``name`` is what was looked up for it, if anything."""
 
     source: Party
     destination: Party
     port: AskedPort
+    name: str | None = None
 
     def __str__(self) -> str:
         return f"{self.source.name} -> {self.destination.name} on {self.port}"
 
 
 # ------------------------------------------------------------------ the objects
+
+NODE_PORTS = range(30000, 32768)
+"""The default range of node ports."""
 
 DNS_NAMESPACE = "kube-system"
 DNS_LABELS = Labels({"k8s-app": "kube-dns"})
@@ -153,6 +157,13 @@ class Topology:
     def at(self, ip: str) -> External | PodRef | NodeRef | None:
         """Return the host that has that address, if it is known."""
         return self._hosts.get(ipaddress.ip_address(ip))
+
+    def names_of(self, party: Party) -> tuple[str, ...] | None:
+        """Return the DNS names of an outside host, or None for an address of no known host."""
+        for external in self.state.externals:
+            if party.addresses == external.addresses:
+                return external.dns_names
+        return None
 
     def concerned(self, probe: Probe) -> Iterator[Pod]:
         """Yield the pods whose policies may decide on the probe; a pod may appear twice."""

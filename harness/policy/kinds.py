@@ -6,17 +6,24 @@ To add a kind: one module with its values, ``parse`` and ``faults``, and one ent
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from harness.model import Manifest
-from harness.policy import builtin, network_policy
+from harness.policy import (
+    admin_network_policy,
+    builtin,
+    cluster_network_policy,
+    network_policy,
+)
 from harness.policy.document import Fault
 from harness.policy.network_policy import NetworkPolicy
+from harness.policy.tiers import TierPolicy
 from harness.suggest import closest
 
-Policy: TypeAlias = NetworkPolicy
+Policy: TypeAlias = NetworkPolicy | TierPolicy
 """A policy of any kind in ``KINDS``: a union to take apart with ``match``."""
 
 
@@ -31,7 +38,8 @@ class Scope(enum.Enum):
 class PolicyKind:
     """A kind of policy: its identity, and how to read it.
 
-    ``faults`` checks a document as its author wrote it, ``parse`` reads a manifest without faults.
+    ``faults`` checks a document as its author wrote it. Of one without faults, ``warnings`` has
+    what the API server accepts although the API's text forbids it, and ``parse`` is the policy.
     """
 
     api_version: str
@@ -39,11 +47,16 @@ class PolicyKind:
     scope: Scope
     parse: Callable[[Manifest], Policy]
     faults: Callable[[object], tuple[Fault, ...]]
+    warnings: Callable[[object], tuple[Fault, ...]]
 
     @property
     def group(self) -> str:
         """The API group."""
         return builtin.group_of(self.api_version)
+
+
+def _none(_: object) -> tuple[Fault, ...]:
+    return ()
 
 
 KINDS: tuple[PolicyKind, ...] = (
@@ -53,6 +66,34 @@ KINDS: tuple[PolicyKind, ...] = (
         Scope.NAMESPACED,
         network_policy.parse,
         network_policy.faults,
+        _none,
+    ),
+    *(
+        PolicyKind(
+            version,
+            cluster_network_policy.KIND,
+            Scope.CLUSTER,
+            cluster_network_policy.parse,
+            functools.partial(cluster_network_policy.faults, version),
+            cluster_network_policy.warnings,
+        )
+        for version in cluster_network_policy.API_VERSIONS
+    ),
+    PolicyKind(
+        admin_network_policy.API_VERSION,
+        admin_network_policy.ADMIN_KIND,
+        Scope.CLUSTER,
+        admin_network_policy.parse,
+        admin_network_policy.faults,
+        admin_network_policy.warnings,
+    ),
+    PolicyKind(
+        admin_network_policy.API_VERSION,
+        admin_network_policy.BASELINE_KIND,
+        Scope.CLUSTER,
+        admin_network_policy.parse,
+        admin_network_policy.baseline_faults,
+        admin_network_policy.warnings,
     ),
 )
 
@@ -112,11 +153,17 @@ def meant(api_version: object, kind: object) -> PolicyKind | None:
     """
     if not isinstance(kind, str):
         return None
+    exact = _BY_NAME.get((api_version, kind)) if isinstance(api_version, str) else None
+    if exact is not None:
+        return exact
     group = builtin.group_of(api_version) if isinstance(api_version, str) else ""
-    for entry in KINDS:
-        if group == entry.group and (kind == entry.kind or closest(kind, [entry.kind])):
-            return entry
+    if group not in {entry.group for entry in KINDS}:
         custom = "." in group and not builtin.is_builtin(group)
-        if kind == entry.kind and (not custom or closest(group, [entry.group])):
-            return entry
-    return None
+        named = [entry for entry in KINDS if kind == entry.kind]
+        return next(
+            (entry for entry in named if not custom or closest(group, [entry.group])), None
+        )
+    known = [entry for entry in KINDS if entry.group == group]
+    near = closest(kind, [entry.kind for entry in known])
+    named = [entry for entry in KINDS if entry.kind == kind]
+    return next((entry for entry in known if entry.kind in {kind, near}), *named[:1] or (None,))

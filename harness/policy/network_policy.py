@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,17 @@ class NetworkPolicy:
     def rules(self, direction: Direction) -> tuple[Rule, ...]:
         """Return the rules of that direction; ``policy_types`` says whether they count."""
         return self.ingress if direction is Direction.INGRESS else self.egress
+
+    def acts_on(self, direction: Direction) -> bool:
+        """Return whether it isolates the pods that it selects in that direction (R11)."""
+        return direction in self.policy_types
+
+    @property
+    def cidrs(self) -> Iterator[str]:
+        """The blocks that its rules name, and what they except; some are placeholders."""
+        for rule in (*self.ingress, *self.egress):
+            for block in (peer.ip_block for peer in rule.peers):
+                yield from () if block is None else (block.cidr, *block.excepts)
 
 
 # ------------------------------------------------------------------ parsing

@@ -9,7 +9,8 @@ import enum
 from collections.abc import Callable, Iterable
 
 from harness.model import Manifest
-from harness.policy.kinds import Policy, parsed
+from harness.policy.kinds import parsed
+from harness.policy.network_policy import NetworkPolicy
 from harness.policy.selectors import Direction
 
 
@@ -23,21 +24,21 @@ class Trait(enum.StrEnum):
 
 
 def traits(manifests: Iterable[Manifest]) -> frozenset[Trait]:
-    """Return the traits that at least one of the policies has."""
-    policies = parsed(manifests)
+    """Return the traits that at least one of the NetworkPolicies has."""
+    policies = [policy for policy in parsed(manifests) if isinstance(policy, NetworkPolicy)]
     return frozenset(trait for trait, has in _HAS.items() if any(map(has, policies)))
 
 
-def _rules_without_type(policy: Policy) -> bool:
+def _rules_without_type(policy: NetworkPolicy) -> bool:
     unnamed = frozenset(Direction) - policy.policy_types
     return any(policy.rules(direction) for direction in unnamed)
 
 
-def _named_port_in_egress(policy: Policy) -> bool:
+def _named_port_in_egress(policy: NetworkPolicy) -> bool:
     return any(isinstance(port.port, str) for rule in policy.egress for port in rule.ports)
 
 
-_HAS: dict[Trait, Callable[[Policy], bool]] = {
+_HAS: dict[Trait, Callable[[NetworkPolicy], bool]] = {
     Trait.RULES_WITHOUT_TYPE: _rules_without_type,
     Trait.NAMED_PORT_IN_EGRESS: _named_port_in_egress,
 }

@@ -18,8 +18,8 @@ from harness.model import (
     ServiceType,
     State,
 )
-from harness.oracle import selects
-from harness.policy import Effect, Policy, effect_of, kind_of
+from harness.oracle import subjects
+from harness.policy import Direction, Effect, Policy, effect_of, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +223,9 @@ def _object(state: State, manifest: Manifest) -> ObjectRecord:
         yaml=as_yaml(manifest),
         location=str(manifest.location) if manifest.location else "",
         selects=None if unknown else _selected(state, policy) if policy else (),
-        policy_types=tuple(sorted(map(str, policy.policy_types))) if policy else (),
+        policy_types=tuple(str(way) for way in Direction if policy and policy.acts_on(way)),
     )
 
 
 def _selected(state: State, policy: Policy) -> tuple[str, ...]:
-    return tuple(
-        str(pod.ref)
-        for pod in state.pods
-        if pod.namespace == policy.namespace and selects(policy.pod_selector, pod.labels)
-    )
+    return tuple(str(pod.ref) for pod in subjects(state, policy))

@@ -255,8 +255,11 @@ class Manifests:
         self.problems.note(source.at(()), f"Namespace {name} left out: the topology makes it")
 
     def _policy(self, source: ObjectSource, kind: PolicyKind) -> None:
-        for fault in kind.faults(source.value):
+        faults = kind.faults(source.value)
+        for fault in faults:
             source.add(self.problems, fault.path, fault.message, fault.hint)
+        for warning in () if faults else kind.warnings(source.value):
+            self.problems.note(source.at(warning.path), f"{warning.message}: {warning.hint}")
 
     def _known(self, source: ObjectSource, api_version: str, kind: str) -> None:
         wrong = no_such_kind(api_version, kind)

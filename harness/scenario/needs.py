@@ -20,7 +20,14 @@ from harness.model import (
     Step,
     StepNeeds,
 )
-from harness.policy import Everybody, builtin, kinds, parsed, placeholders
+from harness.policy import (
+    Everybody,
+    NetworkPolicy,
+    builtin,
+    kinds,
+    parsed,
+    placeholders,
+)
 
 
 def needed(
@@ -139,6 +146,8 @@ def _features_of_rules(states: Iterable[State]) -> Iterator[str]:
         if state.refused:
             yield "admission"
         for policy in parsed(state.policies):
+            if not isinstance(policy, NetworkPolicy):
+                continue
             rules = (*policy.ingress, *policy.egress)
             if any(port.end_port is not None for rule in rules for port in rule.ports):
                 yield "endport"
@@ -146,7 +155,7 @@ def _features_of_rules(states: Iterable[State]) -> Iterator[str]:
 
 def _features_of_blocks(objects: Iterable[Manifest]) -> Iterator[str]:
     for policy in objects:
-        if kinds.kind_of(policy) is not None:
+        if any(isinstance(known, NetworkPolicy) for known in parsed([policy])):
             for found in placeholders(policy):
                 yield "ipblock-node-ip" if isinstance(found.of, NodeRef) else "ipblock-pod-ip"
 

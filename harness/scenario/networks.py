@@ -98,14 +98,12 @@ def with_outside(steps: Iterable[Step]) -> tuple[Step, ...]:
 
 def _narrow_blocks(manifests: Iterable[Manifest]) -> Iterator[str]:
     for policy in parsed(manifests):
-        for rule in (*policy.ingress, *policy.egress):
-            blocks = (peer.ip_block for peer in rule.peers if peer.ip_block is not None)
-            for cidr in (cidr for block in blocks for cidr in (block.cidr, *block.excepts)):
-                if placeholder(cidr) is not None:  # It follows the cluster's ranges.
-                    continue
-                network = ipaddress.ip_network(cidr, strict=False)
-                if network.prefixlen > _NARROW:
-                    yield str(network)
+        for cidr in policy.cidrs:
+            if placeholder(cidr) is not None:  # It follows the cluster's ranges.
+                continue
+            network = ipaddress.ip_network(cidr, strict=False)
+            if network.prefixlen > _NARROW:
+                yield str(network)
 
 
 def _hosts(externals: Iterable[External]) -> Iterator[str]:

@@ -87,7 +87,7 @@ def plans(start: State, policies: Sequence[Manifest], workloads: Sequence[Deploy
     )
     found = units(workloads, start, (before, after))
     every = [unit for item in found if (unit := _probed(item, before, after)).columns]
-    known = parsed(policies)
+    known = [policy for policy in parsed(policies) if isinstance(policy, NetworkPolicy)]
     changed = [unit for unit in every if _differs(before, after, unit.columns)]
     others = [unit for unit in every if unit not in changed]
     names = _Names()

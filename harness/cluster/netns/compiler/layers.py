@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from harness.cluster.netns.addresses import Addresses
-from harness.cluster.netns.compiler.stages import STAGES, Pods, Stages
+from harness.cluster.netns.compiler.selecting import Pods
+from harness.cluster.netns.compiler.stages import STAGES, Stages
+from harness.cluster.netns.compiler.tier_stages import Ends, Node
 from harness.cluster.netns.compiler.values import (
     Action,
     AddressSet,
@@ -18,12 +20,27 @@ from harness.cluster.netns.compiler.values import (
     PodRules,
     PortRange,
 )
-from harness.model import PodRef, State
+from harness.model import Labels, PodRef, State
 from harness.policy import Direction, NetworkPolicy, Peer, Policy, Rule, parsed
+from harness.policy.tiers import Tier, TierPolicy, TierRule
 
 
-def endpoints(state: State, addresses: Addresses) -> Pods:
-    """Return the pods that policies apply to: all but those on their node's network (R83)."""
+def ends_of(state: State, addresses: Addresses) -> Ends:
+    """Return what rules can be about."""
+    nodes = tuple(
+        Node(Labels({"kubernetes.io/os": "linux"}), AddressSet.of(ips))
+        for _, ips in sorted(addresses.nodes.items())
+    )
+    names = {
+        name: AddressSet.of(external.addresses)
+        for external in state.externals
+        for name in external.dns_names
+    }
+    return Ends(_endpoints(state, addresses), nodes, names)
+
+
+def _endpoints(state: State, addresses: Addresses) -> Pods:
+    """Return the pods that policies apply to: all but those on their node's network (R83, T11)."""
     namespaces = {namespace.name: namespace.all_labels for namespace in state.namespaces}
     return tuple(
         Endpoint(
@@ -40,14 +57,15 @@ def endpoints(state: State, addresses: Addresses) -> Pods:
     )
 
 
-LayersOf = Callable[[Stages, Sequence[Policy], Direction, Pods], Mapping[PodRef, Layer]]
+LayersOf = Callable[[Stages, Sequence[Policy], Direction, Ends], Mapping[PodRef, Layer]]
 """Returns the layer that one kind of policy gives each pod; a pod that is missing has none."""
 
 
 def network_policy(
-    stages: Stages, policies: Sequence[Policy], direction: Direction, pods: Pods
+    stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
 ) -> Mapping[PodRef, Layer]:
     """Return a layer for each isolated pod: what its policies allow, and a denial of the rest."""
+    pods = ends.pods
     applied: dict[PodRef, dict[str, Layer]] = {}
     for policy in policies:
         if isinstance(policy, NetworkPolicy) and stages.isolates(policy, direction):
@@ -62,8 +80,28 @@ def network_policy(
     }
 
 
-LAYERS: tuple[LayersOf, ...] = (network_policy,)
-"""The kinds of policy in the order in which they decide."""
+def admin(
+    stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
+) -> Mapping[PodRef, Layer]:
+    """Return the rules of the Admin tier for each pod that one of its policies selects."""
+    return _tier(Tier.ADMIN, stages, policies, direction, ends)
+
+
+def baseline(
+    stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
+) -> Mapping[PodRef, Layer]:
+    """Return the rules of the Baseline tier for each pod that one of its policies selects."""
+    return _tier(Tier.BASELINE, stages, policies, direction, ends)
+
+
+LAYERS: tuple[LayersOf, ...] = (admin, network_policy, baseline)
+"""The kinds of policy in the order in which they decide (T01)."""
+
+EVERYWHERE: frozenset[LayersOf] = frozenset({admin, baseline})
+"""Those that also decide on connections that NetworkPolicies have no say in.
+
+These are a pod to its own node (R47), and to itself through a Service (R46, T25).
+"""
 
 
 def pod_rules(
@@ -73,16 +111,67 @@ def pod_rules(
     layers: Sequence[LayersOf] = LAYERS,
 ) -> tuple[PodRules, ...]:
     """Return the rules of every pod that has a layer, in every direction; in a fixed order."""
-    pods = endpoints(state, addresses)
-    policies = sorted(parsed(state.policies), key=lambda policy: (policy.namespace, policy.name))
+    ends = ends_of(state, addresses)
+    policies = sorted(parsed(state.policies), key=str)
     found = []
     for direction in Direction:
-        by_kind = [layers_of(stages, policies, direction, pods) for layers_of in layers]
-        for pod in pods:
-            own = tuple(layer[pod.ref] for layer in by_kind if pod.ref in layer)
+        by_kind = [
+            (layers_of in EVERYWHERE, layers_of(stages, policies, direction, ends))
+            for layers_of in layers
+        ]
+        for pod in ends.pods:
+            own = tuple(layer[pod.ref] for _, layer in by_kind if pod.ref in layer)
+            everywhere = tuple(
+                layer[pod.ref] for also, layer in by_kind if also and pod.ref in layer
+            )
             if own:
-                found.append(PodRules(pod, direction, own))
+                found.append(PodRules(pod, direction, own, everywhere))
     return tuple(sorted(found, key=lambda one: (str(one.pod.ref), one.direction)))
+
+
+# ------------------------------------------------------------------ tiers
+
+
+def _tier(
+    tier: Tier, stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
+) -> Mapping[PodRef, Layer]:
+    own = [policy for policy in policies if isinstance(policy, TierPolicy) and policy.tier is tier]
+    layers: dict[PodRef, list[Clause]] = {}
+    for policy in stages.tier_order(own):
+        written = [
+            (f"{policy} {direction.lower()}[{index}]", rule)
+            for index, rule in enumerate(stages.tier_rules(policy, direction))
+        ]
+        for subject in stages.tier_subjects(stages.matches, policy, ends.pods):
+            for reason, rule in written:
+                clauses = _tier_clauses(stages, reason, rule, direction, subject, ends)
+                layers.setdefault(subject.ref, []).extend(clauses)
+    return {ref: tuple(clauses) for ref, clauses in layers.items()}
+
+
+def _tier_clauses(
+    stages: Stages,
+    reason: str,
+    rule: TierRule,
+    direction: Direction,
+    subject: Endpoint,
+    ends: Ends,
+) -> Iterator[Clause]:
+    """Yield the clauses of one rule: one of its peers and one of its ports must match (T29)."""
+    action = stages.tier_action(rule)
+    peers = [stages.tier_peer(stages.matches, peer, ends) for peer in rule.peers]
+    addresses = AddressSet.union(peer.addresses for peer in peers)
+    if not rule.ports and addresses:
+        yield Clause(action, reason, addresses)
+    among = tuple(pod for peer in peers for pod in peer.pods)
+    for port in rule.ports:
+        for ports in stages.tier_ports(port, stages.destinations(direction, subject, among)):
+            at = _at(direction, addresses, ports)
+            if at:
+                yield Clause(action, reason, at, ports.protocol, ports.first, ports.last)
+
+
+# ------------------------------------------------------------------ NetworkPolicies
 
 
 def _applied(

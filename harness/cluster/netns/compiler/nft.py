@@ -69,15 +69,15 @@ class _Script:
                 found.append(f"{word} {end} @{name} ")
         return found
 
-    def chain(self, rules: PodRules, allow: str) -> str:
+    def chain(self, direction: Direction, layers: Sequence[Layer], allow: str) -> str:
         """Add one chain for each layer and return the name of the first.
 
         Pods with the same rules share their chains. A chain goes to that of the next layer
         where its own does not decide, so ``return`` leads out of all of them.
         """
         following: str | None = None
-        for layer in reversed(rules.layers):
-            following = self._layer(rules.direction, layer, following, allow)
+        for layer in reversed(layers):
+            following = self._layer(direction, layer, following, allow)
         assert following is not None  # noqa: S101 - a pod without layers has no rules
         return following
 
@@ -131,17 +131,26 @@ def emit(node: int, rules: Sequence[PodRules], allow: str = "return") -> Table:
     for one in rules:
         if one.pod.node != node or not one.layers:
             continue
-        chain = script.chain(one, allow)
+        chain = script.chain(one.direction, one.layers, allow)
+        tiers = script.chain(one.direction, one.everywhere, allow) if one.everywhere else None
         for ip in one.pod.ips:
             family = ipaddress.ip_address(ip).version
             maps[f"{one.direction.lower()}{family}"].append(f"{ip} : jump {chain}")
             own[f"self{family}"][f"{ip} . {ip}"] = None
+            if tiers:
+                name = f"tiers_{one.direction.lower()}{family}"
+                maps.setdefault(name, []).append(f"{ip} : jump {tiers}")
     return _table(script, maps, own)
 
 
 def _table(
     script: _Script, maps: Mapping[str, Sequence[str]], own: Mapping[str, Iterable[str]]
 ) -> Table:
+    """Return the table. Only tiers police a pod to itself through a Service, and its own node."""
+    to_itself, to_node = (
+        tuple(_look_up(name) for name in maps if name.startswith(word))
+        for word in ("tiers_", "tiers_egress")
+    )
     used = [block for _, block in sorted(script.sets.items())]
     for name, pairs in own.items():
         kind = f"type {_type(name)} . {_type(name)}"
@@ -150,18 +159,36 @@ def _table(
     used += [script.chains[name] for name in in_order]
     for name, targets in maps.items():
         used.append(Block("map", name, tuple(sorted(targets)), f"type {_type(name)} : verdict"))
-    forward = (
-        "type filter hook forward priority filter; policy accept;",
-        *PREAMBLE,
-        "ip saddr . ip daddr @self4 accept",  # R46
-        "ip6 saddr . ip6 daddr @self6 accept",
-        "ip saddr vmap @egress4",
-        "ip6 saddr vmap @egress6",
-        "ip daddr vmap @ingress4",
-        "ip6 daddr vmap @ingress6",
+    itself = "accept"  # R46
+    if to_itself:
+        used.append(Block("chain", "itself", (*to_itself, "accept")))  # T25
+        itself = "goto itself"
+    chains = {
+        "forward": _hook(
+            "forward",
+            f"ip saddr . ip daddr @self4 {itself}",
+            f"ip6 saddr . ip6 daddr @self6 {itself}",
+            *(_look_up(name) for name in ("egress4", "egress6", "ingress4", "ingress6")),
+        )
+    }
+    if to_node:
+        chains["input"] = _hook("input", *to_node)
+    return policy_table(used, chains)
+
+
+def _hook(name: str, *rules: str) -> str:
+    """Return the base chain of a hook."""
+    head = f"type filter hook {name} priority filter; policy accept;"
+    return "\n".join(
+        (f"chain {name} {{", *(f"  {line}" for line in (head, *PREAMBLE, *rules)), "}")
     )
-    text = "\n".join(("chain forward {", *(f"  {line}" for line in forward), "}"))
-    return policy_table(used, {"forward": text})
+
+
+def _look_up(name: str) -> str:
+    """Return the rule that leads a packet to the chain of its end."""
+    family = "ip6" if name.endswith("6") else "ip"
+    end = "saddr" if "egress" in name else "daddr"
+    return f"{family} {end} vmap @{name}"
 
 
 def _type(name: str) -> str:

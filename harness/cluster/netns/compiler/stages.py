@@ -1,6 +1,6 @@
-"""What the layer of NetworkPolicies is made with: stages, each a pure function.
+"""What the layers of policies are made with: stages, each a pure function.
 
-A defect is another function in the place of one of them.
+Those of tiers are in ``tier_stages``. A defect is another function in the place of one of them.
 """
 
 from __future__ import annotations
@@ -8,49 +8,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from harness.cluster.netns.compiler import tier_stages
+from harness.cluster.netns.compiler.selecting import Matches, Pods, matches
+from harness.cluster.netns.compiler.tier_stages import Ends, TierPeers
 from harness.cluster.netns.compiler.values import (
+    Action,
     AddressSet,
     Endpoint,
     Layer,
     PortRange,
 )
-from harness.model import Labels
 from harness.policy import (
     Direction,
     IPBlock,
-    LabelSelector,
     NetworkPolicy,
-    Operator,
     Peer,
     PolicyPort,
-    Requirement,
     Rule,
 )
+from harness.policy.tiers import TierPeer, TierPolicy, TierPort, TierRule
 
 # ------------------------------------------------------------------ select
-
-
-def meets(requirement: Requirement, labels: Labels) -> bool:
-    """A missing key satisfies NotIn and DoesNotExist (R44)."""
-    value = labels.get(requirement.key)
-    match requirement.operator:
-        case Operator.IN:
-            return value is not None and value in requirement.values
-        case Operator.NOT_IN:
-            return value is None or value not in requirement.values
-        case Operator.EXISTS:
-            return value is not None
-        case Operator.DOES_NOT_EXIST:
-            return value is None
-
-
-def matches(selector: LabelSelector, labels: Labels) -> bool:
-    """Every requirement holds; an empty selector has none (R40, R41)."""
-    return all(meets(requirement, labels) for requirement in selector.requirements)
-
-
-Matches = Callable[[LabelSelector, Labels], bool]
-Pods = tuple[Endpoint, ...]
 
 
 def subjects(matches: Matches, policy: NetworkPolicy, pods: Pods) -> Pods:
@@ -177,6 +155,12 @@ class Stages:
     block: Block = block
     peers: Callable[[Rule, Pods, PeerPods, Block], Peers] = peers
     combine: Callable[[Sequence[Layer]], Layer] = combine
+    tier_order: Callable[[Sequence[TierPolicy]], tuple[TierPolicy, ...]] = tier_stages.order
+    tier_subjects: Callable[[Matches, TierPolicy, Pods], Pods] = tier_stages.subjects
+    tier_rules: Callable[[TierPolicy, Direction], tuple[TierRule, ...]] = tier_stages.rules
+    tier_peer: Callable[[Matches, TierPeer, Ends], TierPeers] = tier_stages.peer
+    tier_ports: Callable[[TierPort, Pods], tuple[PortRange, ...]] = tier_stages.port_ranges
+    tier_action: Callable[[TierRule], Action] = tier_stages.action
 
 
 STAGES = Stages()

@@ -152,8 +152,12 @@ the next layer decides too.
 
 @dataclass(frozen=True, slots=True)
 class PodRules:
-    """The layers of one pod in one direction, in order; what no layer decides is allowed."""
+    """The layers of one pod in one direction, in order; what no layer decides is allowed.
+
+    ``everywhere`` are those that also decide where NetworkPolicies have no say.
+    """
 
     pod: Endpoint
     direction: Direction
     layers: tuple[Layer, ...]
+    everywhere: tuple[Layer, ...] = ()

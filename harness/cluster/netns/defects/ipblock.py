@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from harness.cluster.netns.compiler.layers import LAYERS, network_policy
+from harness.cluster.netns.compiler.layers import admin, baseline, network_policy
+from harness.cluster.netns.compiler.selecting import Matches, Pods
 from harness.cluster.netns.compiler.stages import (
     STAGES,
     Block,
-    Matches,
     PeerPods,
     Peers,
-    Pods,
     Stages,
     peer_pods,
     peers,
     rules,
 )
+from harness.cluster.netns.compiler.tier_stages import Ends
 from harness.cluster.netns.compiler.values import Action, AddressSet, Clause, Layer
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.parts import PARTS
@@ -77,19 +77,22 @@ def no_pod_addresses(rule: Rule, pods: Pods, peer_pods: PeerPods, block: Block) 
 
 
 def except_is_deny(
-    stages: Stages, policies: Sequence[Policy], direction: Direction, pods: Pods
+    stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
 ) -> Mapping[PodRef, Layer]:
     """What one policy excepts is denied, whatever another one allows."""
 
     def excepted(ref: PodRef) -> Iterator[Clause]:
         for policy in policies:
-            if ref not in {pod.ref for pod in stages.subjects(stages.matches, policy, pods)}:
+            if not isinstance(policy, NetworkPolicy):
+                continue
+            subjects = stages.subjects(stages.matches, policy, ends.pods)
+            if ref not in {pod.ref for pod in subjects}:
                 continue
             blocks = (p.ip_block for rule in policy.rules(direction) for p in rule.peers)
             for cidr in (cidr for block in blocks if block for cidr in block.excepts):
                 yield Clause(Action.DENY, "excepted", AddressSet.block(cidr))
 
-    found = network_policy(stages, policies, direction, pods)
+    found = network_policy(stages, policies, direction, ends)
     return {ref: (*excepted(ref), *layer) for ref, layer in found.items()}
 
 
@@ -101,5 +104,5 @@ DEFECTS = (
     Defect.in_stages("ipblock-lost-with-port", "B25", replace(STAGES, rules=lost_with_port)),
     Defect.in_stages("last-ipblock-only", "B44", replace(STAGES, rules=last_block_only)),
     Defect.in_stages("ipblock-not-pods", "B39", replace(STAGES, peers=no_pod_addresses)),
-    Defect("except-is-deny", "B42", replace(PARTS, layers=(except_is_deny, *LAYERS[1:]))),
+    Defect("except-is-deny", "B42", replace(PARTS, layers=(admin, except_is_deny, baseline))),
 )

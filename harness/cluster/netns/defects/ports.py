@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.cluster.netns.compiler.stages import STAGES, Pods, port_ranges, rules
+from harness.cluster.netns.compiler.selecting import Pods
+from harness.cluster.netns.compiler.stages import STAGES, port_ranges, rules
 from harness.cluster.netns.compiler.values import PortRange
 from harness.cluster.netns.defects.registry import Defect
 from harness.model import Protocol

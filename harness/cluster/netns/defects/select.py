@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from harness.cluster.netns.compiler.selecting import Matches, Pods, meets
 from harness.cluster.netns.compiler.stages import (
     STAGES,
     Block,
-    Matches,
     PeerPods,
     Peers,
-    Pods,
-    meets,
     peer_pods,
     peers,
     subjects,

@@ -14,7 +14,8 @@ import pytest
 from harness.cluster.netns import tables
 from harness.cluster.netns.addresses import Addresses, allocate, with_implied
 from harness.cluster.netns.compiler.layers import pod_rules
-from harness.cluster.netns.compiler.stages import STAGES, matches
+from harness.cluster.netns.compiler.selecting import matches
+from harness.cluster.netns.compiler.stages import STAGES
 from harness.cluster.netns.compiler.values import AddressSet
 from harness.cluster.netns.defects import parts_with
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot

@@ -9,7 +9,8 @@ import pytest
 
 from harness.cluster.netns.addresses import allocate, with_implied
 from harness.cluster.netns.compiler.layers import LayersOf, network_policy, pod_rules
-from harness.cluster.netns.compiler.stages import Pods, Stages
+from harness.cluster.netns.compiler.stages import Stages
+from harness.cluster.netns.compiler.tier_stages import Ends
 from harness.cluster.netns.compiler.values import Action, AddressSet, Clause, Layer
 from harness.cluster.netns.parts import PARTS, Snapshot
 from harness.model import Labels, Manifest, Namespace, Pod, PodRef, Protocol, State
@@ -44,7 +45,7 @@ def tier(*clauses: Clause) -> LayersOf:
     """A kind of policy with the same clauses in every State, for ingress of the server."""
 
     def layers_of(
-        stages: Stages, policies: Sequence[Policy], direction: Direction, pods: Pods
+        stages: Stages, policies: Sequence[Policy], direction: Direction, ends: Ends
     ) -> Mapping[PodRef, Layer]:
         return {SERVER: clauses} if direction is Direction.INGRESS else {}
 
