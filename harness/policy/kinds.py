@@ -157,13 +157,15 @@ def meant(api_version: object, kind: object) -> PolicyKind | None:
     if exact is not None:
         return exact
     group = builtin.group_of(api_version) if isinstance(api_version, str) else ""
-    if group not in {entry.group for entry in KINDS}:
-        custom = "." in group and not builtin.is_builtin(group)
-        named = [entry for entry in KINDS if kind == entry.kind]
-        return next(
-            (entry for entry in named if not custom or closest(group, [entry.group])), None
-        )
-    known = [entry for entry in KINDS if entry.group == group]
-    near = closest(kind, [entry.kind for entry in known])
-    named = [entry for entry in KINDS if entry.kind == kind]
-    return next((entry for entry in known if entry.kind in {kind, near}), *named[:1] or (None,))
+    here = [entry for entry in KINDS if entry.group == group]
+    named = [entry for entry in KINDS if entry.kind == kind and _may_be(group, entry.group)]
+    near = closest(kind, [entry.kind for entry in here])
+    found = [*(e for e in here if e.kind == kind), *named, *(e for e in here if e.kind == near)]
+    return found[0] if found else None
+
+
+def _may_be(group: str, known: str) -> bool:
+    """Return whether a group is a slip for a known one, and not another custom group."""
+    if "." not in group or builtin.is_builtin(group):
+        return True
+    return group.count(".") == known.count(".") and closest(group, [known]) is not None

@@ -167,7 +167,7 @@ class TierInspection(Inspection):
         self._size(body.get(shape.ports_key), ports, 1, shape.most_entries)
         for item, here in self.items(body.get(shape.ports_key), ports):
             self.port(item, here)
-            self._named_port_of_no_pod(item, here, body.get(peers_key))
+            self._named_port_of_no_pod(item, here, body.get("to"))
 
     def port(self, value: object, path: Path) -> None:
         """Check an entry of the ports of a rule."""

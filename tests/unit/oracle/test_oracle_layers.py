@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.model import Family, Protocol
-from harness.oracle.layers import Action, Clause, Layer, Match, decide
+from harness.oracle.layers import Action, Clause, Layer, Match, Rank, decide
 from harness.oracle.rulings import Judgement, Ruling
 from harness.oracle.topology import AskedPort, Flow, Party
 
@@ -18,7 +18,7 @@ def rule(action: Action, match: Match, label: str = "rule") -> Clause:
 
 
 def layer(*clauses: Clause, name: str = "tier") -> Layer:
-    return Layer(f"{name}:", clauses, "nothing decides")
+    return Layer(f"{name}:", (Rank((clauses,)),), "nothing decides")
 
 
 ALLOW, DENY, PASS = Action.ALLOW, Action.DENY, Action.PASS

@@ -19,12 +19,13 @@ from harness.cluster.netns.defects.together import together
 from harness.cluster.netns.parts import PARTS, PodStart, Snapshot, Start, isolated_first
 from harness.errors import UsageError
 from harness.model import Labels, Manifest, Namespace, Pod, State
-from harness.policy import Direction, IPBlock, NetworkPolicy, Policy, parsed
+from harness.policy import Direction, IPBlock, NetworkPolicy, parsed
 
 
-def policy(**spec: object) -> Policy:
+def policy(**spec: object) -> NetworkPolicy:
     text = json.dumps({"spec": {"podSelector": {}, **spec}})
     [found] = parsed((Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "p", text),))
+    assert isinstance(found, NetworkPolicy)
     return found
 
 
