@@ -155,7 +155,8 @@ def _about(peer: TierPeer, value: Tri, what: str) -> str:
 def _pods(topology: Topology, peer: SelectedPods, party: Party) -> Match:
     """Pods by labels, wherever they are (T09, T10); what is no pod never matches (T12)."""
     if party.pod is None:
-        return Match(False, f"{peer}, but {party.name} is not a pod (T12)")
+        why = f"{peer}, but {party.name} is not a pod (T12)"
+        return Match(False, why)
     if party.pod.host_network:
         why = f"{peer}, but {party.name} is on the network of its node (T11)"
         return Match(False, why)
@@ -206,7 +207,7 @@ def _port(port: TierPort, flow: Flow) -> Match:
 def _numbers(port: PortNumbers, flow: Flow) -> Match:
     asked = flow.port
     miss = Match(False, f"port {port}, but the connection is to {asked}")
-    if port.protocol is not asked.protocol:
+    if asked.protocol is not port.protocol:
         return miss
     if asked.number is None:
         if port.last < NODE_PORTS.start or port.first >= NODE_PORTS.stop:
@@ -217,8 +218,8 @@ def _numbers(port: PortNumbers, flow: Flow) -> Match:
 
 def _port_name(port: PortName, flow: Flow) -> Match:
     """A name has the number and the protocol that it has on the destination pod (T19, T20)."""
-    pod = flow.destination.pod
-    held = [item for item in (pod.ports if pod else ()) if item.name == port.name]
+    named_on = flow.destination.pod
+    held = [item for item in (named_on.ports if named_on else ()) if item.name == port.name]
     if not held:
         return Match(False, f"port {port}, which {flow.destination.name} does not have")
     meant = " and ".join(f"{item.protocol} {item.number}" for item in held)

@@ -111,10 +111,10 @@ pods = (
 manifest = Manifest("networking.k8s.io/v1", "NetworkPolicy", "x", "friends", policy)
 
 def tier(*rules):
-    def layers_of(stages, policies, direction, pods):
-        at = {pod.ref.name: pod.at for pod in pods}
+    def layers_of(stages, policies, direction, ends):
+        at = {pod.ref.name: pod.at for pod in ends.pods}
         clauses = tuple(Clause(action, "test", at[name]) for action, name in rules)
-        return {pod.ref: clauses for pod in pods if direction is Direction.INGRESS}
+        return {pod.ref: clauses for pod in ends.pods if direction is Direction.INGRESS}
     return layers_of
 
 before = tier(

@@ -398,7 +398,10 @@ MUTATIONS = {
     "named port of any protocol": (" and item.protocol is port.protocol", ""),
     "hostNetwork pods are nodes": ("host_pods is HostPods.LIKE_NODES", "True"),
     "hostNetwork pods are pods": ("host_pods is HostPods.LIKE_NODES", "False"),
-    "hairpin is exempt": ('("if it counts as any other connection", policed)', '("", itself)'),
+    "hairpin is exempt": (
+        'self.both_ends(self.policies, flow, flow, itself)',
+        "itself",
+    ),
     "node ports keep the source": ("in (origin, via)", "in (origin,)"),
     "Service port before translation": (
         "self.through_service(source, pod, port)",

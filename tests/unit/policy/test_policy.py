@@ -576,7 +576,6 @@ def test_only_policies_of_a_known_kind_are_parsed_and_in_order() -> None:
         ("projectcalico.org/v3", "NetworkPolicy", False),
         ("crd.antrea.io/v1beta1", "NetworkPolicy", False),
         ("cilium.io/v2", "CiliumNetworkPolicy", False),
-        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", False),
         ("networking.k8s.io/v1", None, False),
         ("networking.k8s.io/v1", 5, False),
     ],
@@ -596,7 +595,7 @@ def test_the_kind_that_an_author_means(api_version: object, kind: object, is_mea
         ("cert-manager.io/v1", "Certificate", kinds.Effect.HARMLESS),
         ("cilium.io/v2", "CiliumNetworkPolicy", kinds.Effect.UNKNOWN),
         ("projectcalico.org/v3", "NetworkPolicy", kinds.Effect.UNKNOWN),
-        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", kinds.Effect.UNKNOWN),
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy", kinds.Effect.JUDGED),
         ("example.com/v1", "Anything", kinds.Effect.UNKNOWN),
     ],
 )
