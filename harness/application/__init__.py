@@ -9,7 +9,7 @@ together. ``state`` gives each workload its pods, and the application as a State
 """
 
 from harness.application.files import exists
-from harness.application.reading import read, read_objects
+from harness.application.reading import INTO_FILE, read, read_objects
 from harness.application.values import (
     Application,
     AppNamespace,
@@ -27,6 +27,7 @@ from harness.application.values import (
 )
 
 __all__ = [
+    "INTO_FILE",
     "AppNamespace",
     "AppService",
     "Application",

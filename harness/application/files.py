@@ -8,6 +8,7 @@ revision.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -40,10 +41,11 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A folder that is left out, and why."""
+    """A folder that is left out, and why; ``command`` prints what can be read instead, if any."""
 
     location: Location
     why: str
+    command: str = ""
 
 
 def exists(name: str) -> bool:
@@ -157,8 +159,9 @@ def _below(
     """
     for here, folders, files in walked:
         if _CHART in files:
-            why = f"a Helm chart is left out; `helm template {shown(here)} | netpol ... -`"
-            yield LeftOut(Location(shown(here / _CHART), 1, 1), f"{why} reads it")
+            command = f"helm template {shlex.quote(revisions.without_revision(shown(here)))}"
+            place = Location(shown(here / _CHART), 1, 1)
+            yield LeftOut(place, "a Helm chart is left out", command)
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.application.files import KUSTOMIZATIONS, Text
-from harness.application.revisions import is_revision
+from harness.application.revisions import without_revision
 from harness.documents.problems import Problems
 from harness.documents.source import documents
 from harness.errors import Location
@@ -43,10 +43,8 @@ class Kustomization:
 
     @property
     def command(self) -> str:
-        """What prints its result, and has it read."""
-        _, _, of_revision = self.folder.partition(":")
-        folder = of_revision if is_revision(self.folder) else self.folder
-        return f"kubectl kustomize {shlex.quote(folder or '.')} | netpol matrix -"
+        """What prints its result."""
+        return f"kubectl kustomize {shlex.quote(without_revision(self.folder) or '.')}"
 
 
 def kustomizations(texts: Iterable[Text]) -> Iterator[Kustomization]:
@@ -79,13 +77,16 @@ def namespaces(found: Iterable[Kustomization]) -> dict[str, str]:
     return {path: next(iter(names)) for path, names in named.items() if len(names) == 1}
 
 
-def advice(found: Sequence[Kustomization], here: str) -> str:
-    """Return what renders a kustomization that is about a file, or else the first."""
+def advice(found: Sequence[Kustomization], here: str, into: str) -> str:
+    """Return what renders a kustomization that is about a file, or else the first.
+
+    ``into`` says where its output goes, as in a shell.
+    """
     used = frozenset[str]().union(*(item.objects for item in found))
     roots = [item for item in found if item.folder not in used] or list(found)
     around = [item for item in roots if here.startswith(f"{item.folder}/" if item.folder else "")]
     best = (around or roots)[0]
-    return f"or render a kustomization: `{best.command}`"
+    return f"or render a kustomization: `{best.command} {into}`"
 
 
 def listed(found: Sequence[Kustomization]) -> str:
@@ -95,14 +96,13 @@ def listed(found: Sequence[Kustomization]) -> str:
     return ", ".join(names) + (f" and {more} more" if more else "")
 
 
-def note(found: Sequence[Kustomization]) -> str:
-    """Return what a reader of folders with kustomizations should know."""
+def note(found: Sequence[Kustomization], into: str) -> str:
+    """Return what a reader of folders with kustomizations should know; ``into`` as above."""
+    command = f"`{found[0].command} {into}`"
     if len(found) == 1:
-        return f"a kustomization is not applied; `{found[0].command}` reads what it gives"
-    return (
-        f"{len(found)} kustomizations are not applied; `{found[0].command}` reads what the first "
-        f"gives: {listed(found)}"
-    )
+        return f"a kustomization is not applied; {command} renders it"
+    several = f"{len(found)} kustomizations are not applied: {listed(found)}"
+    return f"{several}; {command} renders the first"
 
 
 def _paths(folder: str, values: Iterable[object]) -> Iterator[str]:

@@ -49,6 +49,8 @@ from harness.policy import PolicyKind, kinds, selectors
 from harness.policy.builtin import group_of, is_builtin, makes_no_pods, no_such_kind
 from harness.suggest import closest
 
+INTO_FILE = "> rendered.yaml"
+"""Where the output of a program goes if only a file can be read."""
 _MOST_VALUES = 500_000
 _MOST_ENDPOINTS = 10_000_000
 """How many pairs of a workload and a Service there may be: each is looked at."""
@@ -66,37 +68,44 @@ def read(
     namespace: str = "default",
     stdin: BinaryIO | None = None,
     admits: Callable[[Path], bool] = lambda _: True,
+    into: str = INTO_FILE,
 ) -> Application:
     """Return the application that the manifests in some files and folders describe.
 
     The path ``-`` stands for ``stdin``. Objects that name no namespace are in ``namespace``.
-    Only files that ``admits`` accepts are read; others are problems.
+    Only files that ``admits`` accepts are read; others are problems. ``into`` says where the
+    output of programs that render manifests has to go, as in a shell.
     Raises ScenarioError with every problem, and UsageError for too much input.
     """
     problems = Problems()
     found = tuple(texts(paths, stdin or io.BytesIO(), problems, admits))
     if problems.found:
-        return _application(found, namespace, tuple(paths), problems)
-    return _known(found, namespace, tuple(paths))
+        return _application(found, namespace, tuple(paths), into, problems)
+    return _known(found, namespace, tuple(paths), into)
 
 
 @functools.lru_cache(maxsize=4)  # Many scenarios may name the same manifests.
 def _known(
-    found: tuple[Text | LeftOut, ...], namespace: str, paths: tuple[str, ...]
+    found: tuple[Text | LeftOut, ...], namespace: str, paths: tuple[str, ...], into: str
 ) -> Application:
-    return _application(found, namespace, paths, Problems())
+    return _application(found, namespace, paths, into, Problems())
 
 
 def _application(
-    found: Sequence[Text | LeftOut], namespace: str, paths: Sequence[str], problems: Problems
+    found: Sequence[Text | LeftOut],
+    namespace: str,
+    paths: Sequence[str],
+    into: str,
+    problems: Problems,
 ) -> Application:
     all_kustomizations = tuple(kustomizations(item for item in found if isinstance(item, Text)))
     left_out, set_by = patches(all_kustomizations), namespaces(all_kustomizations)
-    reading = _Reading(problems, all_kustomizations)
+    reading = _Reading(problems, all_kustomizations, into)
     for item in found:
         match item:
-            case LeftOut(location, why):
-                reading.notes.append(Note(why, location))
+            case LeftOut(location, why, command):
+                rendered = f"; `{command} {into}` renders it" if command else ""
+                reading.notes.append(Note(why + rendered, location))
             case Text(path, named=named) if named or path not in left_out:
                 reading.text(item, set_by.get(path, namespace))
             case _:
@@ -110,7 +119,7 @@ def read_objects(objects: Iterable[Document], notes: Sequence[Note] = ()) -> App
 
     Each document is one object, or a list of them. Raises ScenarioError with every problem.
     """
-    reading = _Reading(Problems(), ())
+    reading = _Reading(Problems())
     reading.notes.extend(notes)
     for document in objects:
         reading.document(document)
@@ -136,9 +145,15 @@ def _is_wanted(root: yaml.Node) -> bool:
 class _Reading:
     """What was read so far."""
 
-    def __init__(self, problems: Problems, found: tuple[Kustomization, ...] = ()) -> None:
+    def __init__(
+        self,
+        problems: Problems,
+        found: tuple[Kustomization, ...] = (),
+        into: str = INTO_FILE,
+    ) -> None:
         self.problems = problems
         self._kustomizations = found
+        self._into = into
         self.notes: list[Note] = []
         self._default = "default"
         self._namespaces: dict[str, AppNamespace] = {}
@@ -338,7 +353,7 @@ class _Reading:
         self._add_repeated()
         if self._kustomizations:
             place = self._kustomizations[0].location
-            self.notes.append(Note(note(self._kustomizations), place))
+            self.notes.append(Note(note(self._kustomizations, self._into), place))
         if not (self.problems.found or self._workloads or self._policies or self._services):
             fact = "there is no workload, no Service and no policy in " + ", ".join(paths)
             hint = str(self.notes[0]) if self.notes else "name files or folders with manifests"
@@ -372,7 +387,7 @@ class _Reading:
         for number, (source, fact) in enumerate(self._repeated[:_SHOWN_REPEATED], 1):
             hint = "name only one of both files"
             if found:
-                hint += f", {advice(found, source.document.path)}"
+                hint += f", {advice(found, source.document.path, self._into)}"
             if found and number == 1:
                 hint += f"; there are kustomizations in {listed(found)}"
             more = len(self._repeated) - number

@@ -36,6 +36,11 @@ def is_revision(name: str) -> bool:
     return ":" in name and not is_path and not os.path.lexists(name)
 
 
+def without_revision(name: str) -> str:
+    """Return a path as a checkout has it."""
+    return name.partition(":")[2] if is_revision(name) else name
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """A file of a revision; the content is in git under ``id``. ``is_link``: it is a link."""

@@ -18,7 +18,9 @@ def application_of(parsed: argparse.Namespace) -> Application:
     """Return the application of the paths, or that of the context. Raises HarnessError."""
     found = application_on_cluster(parsed)
     if found is None:
-        return application.read(parsed.paths, parsed.only or "default", sys.stdin.buffer)
+        into = f"| netpol {parsed.verb} -"
+        home = parsed.only or "default"
+        return application.read(parsed.paths, home, sys.stdin.buffer, into=into)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -54,11 +55,12 @@ def _both(parsed: argparse.Namespace) -> tuple[Application, ...]:
     found: list[Application] = []
     problems: list[Problem] = []
     stdin = sys.stdin.buffer if _STDIN in {parsed.old, parsed.new} else io.BytesIO()
-    for names, missing in _named((parsed.old, parsed.new), parsed.paths):
+    versions = _named((parsed.old, parsed.new), parsed.paths)
+    for (names, missing), into in zip(versions, _rendered_into(parsed), strict=True):
         notes = tuple(Note(f"there is no {name}") for name in missing)
         try:
             made = (
-                application.read(names, parsed.default_namespace, stdin)
+                application.read(names, parsed.default_namespace, stdin, into=into)
                 if names
                 else Application()
             )
@@ -69,6 +71,14 @@ def _both(parsed: argparse.Namespace) -> tuple[Application, ...]:
     if problems:
         raise ScenarioError(problems)
     return tuple(found)
+
+
+def _rendered_into(parsed: argparse.Namespace) -> tuple[str, str]:
+    """Return where the output of what renders each version has to go; only one can be stdin."""
+    if parsed.paths or not (Path(parsed.old).exists() and Path(parsed.new).exists()):
+        return application.INTO_FILE, application.INTO_FILE
+    old, new = shlex.quote(parsed.old), shlex.quote(parsed.new)
+    return f"| netpol diff - {new}", f"| netpol diff {old} -"
 
 
 def _named(versions: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:

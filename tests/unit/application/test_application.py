@@ -325,9 +325,9 @@ def test_a_folder_and_what_is_left_out(tmp_path: Path, monkeypatch: pytest.Monke
     assert [str(note) for note in found.notes] == [
         "k8s/d.yaml:1:4: this is a template, not YAML, and is left out; render it to read it",
         "k8s/chart/Chart.yaml:1:1: a Helm chart is left out; "
-        "`helm template k8s/chart | netpol ... -` reads it",
+        "`helm template k8s/chart > rendered.yaml` renders it",
         "k8s/kustomization.yaml:1:1: a kustomization is not applied; "
-        "`kubectl kustomize k8s | netpol matrix -` reads what it gives",
+        "`kubectl kustomize k8s > rendered.yaml` renders it",
         "without a manifest, and so without labels of their own: namespaces shop",
     ]
 

@@ -65,8 +65,8 @@ def test_a_patch_is_no_object(patches: str, name: str) -> None:
     assert [str(item) for item in found.workloads] == ["Deployment default/web"]
     assert found.workloads[0].replicas == 1
     assert str(found.notes[0]) == (
-        "k8s/base/kustomization.yaml:1:1: 2 kustomizations are not applied; `kubectl kustomize "
-        "k8s/base | netpol matrix -` reads what the first gives: k8s/base, k8s/overlays/prod"
+        "k8s/base/kustomization.yaml:1:1: 2 kustomizations are not applied: k8s/base, "
+        "k8s/overlays/prod; `kubectl kustomize k8s/base > rendered.yaml` renders the first"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_kustomization_of_a_git_revision() -> None:
     with pytest.raises(ScenarioError) as caught:
         read(["HEAD:k8s/prod"])
     hint = str(caught.value.problems[0].hint)
-    assert "`kubectl kustomize k8s/prod | netpol matrix -`" in hint
+    assert "`kubectl kustomize k8s/prod > rendered.yaml`" in hint
 
 
 def test_a_patch_of_one_is_an_object_of_another() -> None:
@@ -112,7 +112,7 @@ def test_an_overlay_alone_has_no_objects() -> None:
         "k8s/overlays/prod:1:1: there is no workload, no Service and no policy in "
         "k8s/overlays/prod\n"
         "hint: k8s/overlays/prod/kustomization.yaml:1:1: a kustomization is not applied; "
-        "`kubectl kustomize k8s/overlays/prod | netpol matrix -` reads what it gives"
+        "`kubectl kustomize k8s/overlays/prod > rendered.yaml` renders it"
     )
 
 
@@ -127,7 +127,7 @@ def test_objects_that_differ_name_the_kustomizations() -> None:
     written(BASE | overlay | services)
     with pytest.raises(ScenarioError) as caught:
         read(["k8s"])
-    command = "`kubectl kustomize k8s/overlays/prod | netpol matrix -`"
+    command = "`kubectl kustomize k8s/overlays/prod > rendered.yaml`"
     fact = "stands here and, with other contents, in k8s/base/services.yaml"
     hint = f"name only one of both files, or render a kustomization: {command}"
     assert [(str(p.location), p.message, p.hint) for p in caught.value.problems] == [

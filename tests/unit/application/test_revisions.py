@@ -61,7 +61,7 @@ def pods(application: Application) -> list[str]:
 def test_a_folder_of_a_revision_is_read_like_one_on_the_disk(repository: Path) -> None:
     found = read(["HEAD:k8s"])
     assert pods(found) == ["web HEAD:k8s/web.yaml:1:1", "db HEAD:k8s/sub/db.yml:1:1"]
-    chart = "a Helm chart is left out; `helm template HEAD:k8s/chart | netpol ... -` reads it"
+    chart = "a Helm chart is left out; `helm template k8s/chart > rendered.yaml` renders it"
     assert [str(note) for note in found.notes[:2]] == [
         f"HEAD:k8s/chart/Chart.yaml:1:1: {chart}",
         "HEAD:k8s/linked.yaml:1:1: a link is not followed in a revision",
