@@ -6,9 +6,11 @@ folder. Links are not followed, and nothing is fetched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import posixpath
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -238,27 +240,49 @@ class _Done:
             stdin.seek(0)
             try:
                 process = subprocess.Popen(
-                    ["git", *options, *words],
+                    ["git", *options, *words], process_group=0,
                     stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=os.environ | quiet,
                 )  # fmt: skip
             except FileNotFoundError:
                 fact = "git, which reads revisions, is not installed"
                 raise UsageError(fact, "install git, or name files and folders") from None
-            timer = threading.Timer(_TIMEOUT_S, process.kill)
+            timer = threading.Timer(_TIMEOUT_S, _kill, [process])
             timer.start()
-            with process:
-                assert process.stdout is not None  # noqa: S101 - it is a pipe
-                output = process.stdout.read(most_bytes + 1)
-                is_too_long = len(output) > most_bytes
-                if is_too_long:
-                    process.kill()
-            is_late = timer.finished.is_set()
-            timer.cancel()
-            if is_late or is_too_long:
+            try:
+                output = _output(process, most_bytes)
+                is_late = timer.finished.is_set()
+            finally:
+                timer.cancel()
+            if is_late or len(output) > most_bytes:
                 fact = f"git {words[0]} takes over {_TIMEOUT_S} s" if is_late else (
-                    f"git {words[0]} prints more than {most_bytes // 1024 // 1024} MiB"
+                    f"git {words[0]} prints more than {_size(most_bytes)}"
                 )  # fmt: skip
                 raise UsageError(fact, "name a path with fewer files")
             stderr.seek(0)
             lines = stderr.read(10_000).decode(errors="replace").splitlines()
         return cls(process.returncode, output, lines[0].removeprefix("fatal: ") if lines else "")
+
+
+def _output(process: subprocess.Popen[bytes], most_bytes: int) -> bytes:
+    """Return what a process prints until it ends. It is killed if that is too much."""
+    with process:
+        assert process.stdout is not None  # noqa: S101 - it is a pipe
+        try:
+            output = process.stdout.read(most_bytes + 1)
+        except BaseException:
+            _kill(process)
+            raise
+        if len(output) > most_bytes:
+            _kill(process)
+    return output
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and those that it started: they may hold its pipe open."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _size(number: int) -> str:
+    return f"{number // 1024 // 1024} MiB" if number >= 1024 * 1024 else f"{number} bytes"

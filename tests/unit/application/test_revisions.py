@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from harness.application import Application, read
+from harness.application import Application, read, revisions
+from harness.cli import Exit, main
 from harness.errors import HarnessError
 
 POD = """\
@@ -188,3 +191,60 @@ def test_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "git, which reads revisions, is not installed\n"
         "hint: install git, or name files and folders"
     )
+
+
+SLOW = """\
+#!/bin/sh
+case "$*" in
+  *ls-tree*) sleep 30; echo done;;
+  *) exec "GIT" "$@";;
+esac
+"""
+
+
+def test_a_git_that_does_not_answer_is_stopped(
+    repository: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also what it started itself, which holds the pipe open."""
+    place = tmp_path_factory.mktemp("bin") / "git"
+    found = next(path for folder in os.get_exec_path() if (path := Path(folder, "git")).exists())
+    place.write_text(SLOW.replace("GIT", str(found)))
+    place.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(revisions, "_TIMEOUT_S", 0.5)
+    began = time.monotonic()
+    assert main(["diff", "HEAD:k8s", "other"]) == Exit.USAGE
+    assert time.monotonic() - began < 15
+    assert capsys.readouterr() == (
+        "",
+        "git ls-tree takes over 0.5 s\nhint: name a path with fewer files\n",
+    )
+
+
+def test_a_git_that_prints_too_much_is_stopped(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(revisions, "_MOST_LISTED_BYTES", 100)
+    assert main(["diff", "HEAD:k8s", "other"]) == Exit.USAGE
+    assert capsys.readouterr() == (
+        "",
+        "git ls-tree prints more than 100 bytes\nhint: name a path with fewer files\n",
+    )
+    monkeypatch.setattr(revisions, "_MOST_LISTED_BYTES", 2**20)
+    assert main(["diff", "HEAD:k8s", "other"]) == Exit.WRONG
+
+
+def test_a_revision_with_too_many_files_is_refused(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("harness.application.files._MOST_FILES", 2)
+    assert main(["diff", "HEAD:", "other"]) == Exit.USAGE
+    assert capsys.readouterr() == ("", "the paths name over 2 files\nhint: name fewer\n")
+
+
+def test_content_is_read_in_parts(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "_MOST_READ_BYTES", 1)
+    assert pods(read(["HEAD:k8s"])) == ["web HEAD:k8s/web.yaml:1:1", "db HEAD:k8s/sub/db.yml:1:1"]

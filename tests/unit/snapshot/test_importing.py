@@ -9,7 +9,7 @@ import pytest
 from harness import scenario
 from harness.cli import Exit, main
 from harness.errors import UsageError
-from harness.snapshot import imported
+from harness.snapshot import imported, plans
 from tests.applications import POLICY, admit, deny, service, workload
 
 DAY = "2026-01-31"
@@ -170,6 +170,22 @@ def test_what_is_too_large_is_refused() -> None:
         "201 pods and 5,200 ports are too many to be judged\n"
         "hint: import the parts of the application on their own"
     )
+
+
+def test_the_limit_is_on_pairs_of_a_pod_and_a_port(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifests(*SMALL)  # 4 pods; the web has two with a port each, the database one
+    monkeypatch.setattr(plans, "_MOST_PAIRS", 11)
+    assert main(["import", "k8s", "-o", "tests"]) == Exit.USAGE
+    assert capsys.readouterr() == (
+        "",
+        "4 pods and 3 ports are too many to be judged\n"
+        "hint: import the parts of the application on their own\n",
+    )
+    assert not Path("tests").exists()
+    monkeypatch.setattr(plans, "_MOST_PAIRS", 12)
+    assert main(["import", "k8s", "-o", "tests"]) == Exit.OK
 
 
 def refused(paths: list[str]) -> str:
