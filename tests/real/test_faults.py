@@ -452,6 +452,7 @@ def _kubeconfig_of_account(name: str, folder: Path) -> Path:
     config["users"] = [{"name": name, "user": {"token": token}}]
     cluster = config["clusters"][0]["name"]
     config["contexts"] = [{"name": name, "context": {"cluster": cluster, "user": name}}]
+    config["current-context"] = name
     path = folder / "kubeconfig"
     path.write_text(yaml.safe_dump(config))
     return path
