@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 import pytest
 
@@ -14,6 +13,8 @@ from harness.cli import main
 from harness.cluster.kind import command, lifecycle
 from harness.cluster.kube import AGNHOST_IMAGE
 from harness.cluster.profiles import Profile
+
+from .breaking import all_accepted
 
 NAME = os.environ.get("NETPOL_KIND_NAME") or "netpol"
 
@@ -127,26 +128,8 @@ def test_a_node_that_enforces_nothing(
     if profile.name != "calico":
         pytest.skip("only Calico's rules are known to be passed over in this way")
     node = sorted(item for item in command.nodes(NAME) if "control-plane" not in item)[0]
-    with _all_accepted(node):
+    with all_accepted(node):
         status, wrong = _audited(namespace, capsys)
     assert status == 1
     assert f"wrongly open: {namespace}/cache -> {namespace}/db:8080 on {node}" in wrong
     assert all(line.startswith("wrongly open: ") and line.endswith(f" {node}") for line in wrong)
-
-
-@contextmanager
-def _all_accepted(node: str) -> Iterator[None]:
-    """Let a node forward every packet before it comes to the rules of policies.
-
-    Calico's agent would put its rules in front again, so it is stopped meanwhile.
-    """
-    inside = ["docker", "exec", node]
-    agent = command.check([*inside, "pgrep", "-f", "calico-node -felix"]).split()
-    rule = ["FORWARD", "-j", "ACCEPT"]
-    command.check([*inside, "kill", "-STOP", *agent])
-    try:
-        command.check([*inside, "iptables", "-I", *rule])
-        yield
-    finally:
-        command.check([*inside, "iptables", "-D", *rule])
-        command.check([*inside, "kill", "-CONT", *agent])

@@ -12,6 +12,7 @@ from harness.cluster.kind import command
 from harness.cluster.profiles import Profile
 from tests.prerequisites import missing
 
+from .breaking import all_accepted
 from .conftest import NAME
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -65,7 +66,11 @@ def answer(job: str) -> tuple[int, str]:
     raise AssertionError(kubectl("describe", "pods", *selected))
 
 
-def test_the_job_of_the_documents_passes_where_policies_are_enforced(rights: str) -> None:
+def test_the_job_of_the_documents_passes_where_policies_are_enforced(
+    rights: str, profile: Profile
+) -> None:
+    if not profile.enforces:
+        pytest.skip(f"{profile.name} enforces no policies")
     status, log = answer(rights)
     assert status == 0, log
     assert [line.split()[:3] for line in log.splitlines()[1:4]] == [
@@ -74,8 +79,42 @@ def test_the_job_of_the_documents_passes_where_policies_are_enforced(rights: str
         ["[3/3]", "deny", "passed"],
     ]
     assert log.splitlines()[-1].startswith("gate: open after ")
+    _has_left_nothing(log)
+
+
+def test_the_job_fails_where_no_policy_is_enforced(rights: str, profile: Profile) -> None:
+    if profile.enforces:
+        pytest.skip(f"{profile.name} enforces policies")
+    status, log = answer(rights)
+    assert status == 1, log
+    assert "(exit status 1: not enforced)" in log
+    assert "cluster in-cluster does not enforce NetworkPolicy: a policy that denies" in log
+    assert f"not enforced on: {', '.join(_workers())}\n" in log
+    _has_left_nothing(log)
+
+
+@pytest.mark.exclusive
+def test_the_job_names_the_node_that_enforces_nothing(rights: str, profile: Profile) -> None:
+    if profile.name != "calico":
+        pytest.skip("only Calico's rules are known to be passed over in this way")
+    node = _workers()[0]
+    with all_accepted(node):
+        status, log = answer(rights)
+    assert status == 1, log
+    assert "(exit status 1: not enforced)" in log
+    assert "cluster in-cluster enforces NetworkPolicy only in part: a policy that denies" in log
+    assert f"not enforced on: {node}\n" in log
+    _has_left_nothing(log)
+
+
+def _workers() -> list[str]:
+    return sorted(node for node in command.nodes(NAME) if "control-plane" not in node)
+
+
+def _has_left_nothing(log: str) -> None:
     left = kubectl("get", "namespaces", "-l", "netpol.harness/run", "-o", "name")
     run = log.partition(", run ")[2].partition(",")[0]
+    assert run
     assert f"namespace/{run}-" not in left
 
 
