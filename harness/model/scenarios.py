@@ -273,6 +273,8 @@ FEATURES: Mapping[str, str] = {
     "kubelet": "a kubelet that probes pods",
     "agents": "agents of the CNI that the harness can restart",
     "from-start": "pods that probe from their first moment",
+    "node-peers": "the peer nodes in policies of the tiers",
+    "domain-names": "the peer domainNames in policies of the tiers",
 }
 
 ON_REQUEST: Mapping[str, str] = {

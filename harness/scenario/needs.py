@@ -28,6 +28,7 @@ from harness.policy import (
     parsed,
     placeholders,
 )
+from harness.policy.tiers import DomainNames, Nodes, TierPolicy
 
 
 def needed(
@@ -45,6 +46,7 @@ def needed(
     objects = {manifest for state in states for manifest in state.policies}
     features = {
         *_features_of_states(states),
+        *_features_of_peers(objects),
         *_features_of_objects(objects),
         *_features_of_families(families),
         *_features_of_rules(states),
@@ -55,6 +57,9 @@ def needed(
     of_steps = {feature for step in steps for feature in step.needs.features}
     features = (features - of_steps) | (written - on_request)
     applied = {f"{manifest.api_version}/{manifest.kind}" for manifest in objects}
+    # An API server without the kind refuses such an object for another reason.
+    refused = {found for state in states for found in state.refused if kinds.kind_of(found)}
+    applied |= {f"{manifest.api_version}/{manifest.kind}" for manifest in refused}
     asked_for = frozenset(applied - (kinds.names() & builtin.names()))
     meant = {found for manifest in objects for found in placeholders(manifest)}
     named = [found.of.index for found in meant if isinstance(found.of, NodeRef)]
@@ -91,7 +96,11 @@ def _needed_by(
     step: Step, families: Iterable[Family], own: Set[str], asked_for: Set[str]
 ) -> StepNeeds:
     states, objects = [step.state], step.state.policies
-    of_state = {*_features_of_states(states), *_features_of_objects(objects)} & asked_for
+    of_state = {
+        *_features_of_states(states),
+        *_features_of_objects(objects),
+        *_features_of_peers(objects),
+    } & asked_for
     of_table = {
         *own,
         *_features_of_families(families),
@@ -127,6 +136,17 @@ def _features_of_objects(objects: Iterable[Manifest]) -> Iterator[str]:
     for manifest in objects:
         if any(found.family is Family.V6 for found in placeholders(manifest)):
             yield "ipv6"
+
+
+def _features_of_peers(objects: Iterable[Manifest]) -> Iterator[str]:
+    """Yield the peers that only the experimental definitions of the tiers have (T15, T16)."""
+    for policy in parsed(objects):
+        if isinstance(policy, TierPolicy):
+            peers = [peer for rule in policy.egress for peer in rule.peers]
+            if any(isinstance(peer, Nodes) for peer in peers):
+                yield "node-peers"
+            if any(isinstance(peer, DomainNames) for peer in peers):
+                yield "domain-names"
 
 
 # ------------------------------------------------------------------ what a table needs

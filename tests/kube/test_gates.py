@@ -42,7 +42,8 @@ def asked(
     batches = BatchRunner(execs, ProbeSettings(), None)  # type: ignore[arg-type]
     gates = Gates(api, lambda: THREE_NODES, pods, batches)  # type: ignore[arg-type]
     questions = gates.questions()
-    has = Capabilities("mine", frozenset({"sctp", "endport"}), questions=questions)
+    known = frozenset({"sctp", "endport", "node-peers", "domain-names"})
+    has = Capabilities("mine", known, questions=questions)
     return has, pods, execs
 
 
@@ -143,3 +144,41 @@ def test_a_version_that_is_none_is_an_error() -> None:
     assert caught.value.message == (
         "the API server does not say its version: {'gitVersion': 'unknown'}"
     )
+
+
+class Defined(Api):
+    """An API server with one version of the tiers, whose peers of egress have these keys."""
+
+    def __init__(self, *keys: str) -> None:
+        to: Object = {"items": {"properties": {key: {} for key in keys}}}
+        rules = {"items": {"properties": {"action": {}, "to": to}}}
+        spec = {"properties": {"egress": rules, "tier": {}}}
+        self._schemas = {"Policy": {"properties": {"spec": spec}}, "PolicyList": {}}
+
+    def request(self, method: str, url: str, **_: object) -> Object:
+        group = "policy.networking.k8s.io/v1alpha2"
+        if url == "/apis":
+            versions = [{"groupVersion": "apps/v1"}, {"groupVersion": group}]
+            return {"groups": [{"versions": [version]} for version in versions]}
+        if url == f"/openapi/v3/apis/{group}" and self._schemas:
+            return {"components": {"schemas": self._schemas}}
+        raise ApiError(f"no {method} {url}", 404)
+
+
+@pytest.mark.parametrize(
+    ("feature", "key"), [("node-peers", "nodes"), ("domain-names", "domainNames")]
+)
+def test_the_definition_of_the_kind_says_which_peers_it_has(feature: str, key: str) -> None:
+    standard, _, _ = asked(Defined("namespaces", "pods", "networks"))
+    assert standard.lacks(needing(feature)) == (
+        f"cluster mine lacks feature {feature} "
+        f"(the definition of the kind has no peer {key}; the experimental one has it)"
+    )
+    experimental, _, _ = asked(Defined("namespaces", "pods", "networks", "nodes", "domainNames"))
+    assert experimental.lacks(needing(feature)) is None
+
+
+def test_a_server_that_does_not_say_which_peers_it_has_may_have_them() -> None:
+    silent = Defined()
+    silent._schemas = {}
+    assert asked(silent)[0].lacks(needing("node-peers")) is None

@@ -71,7 +71,18 @@ __all__ = [
 AGNHOST_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.56"
 
 _ASSUMED = frozenset(
-    {"admission", "endport", "from-start", "hairpin", "hostnetwork", "kubelet", "nodeport", "sctp"}
+    {
+        "admission",
+        "domain-names",
+        "endport",
+        "from-start",
+        "hairpin",
+        "hostnetwork",
+        "kubelet",
+        "node-peers",
+        "nodeport",
+        "sctp",
+    }
 )
 """Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
 

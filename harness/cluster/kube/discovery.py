@@ -47,6 +47,26 @@ def cluster_kinds(api: Api, version: str) -> tuple[str, ...]:
     )
 
 
+def egress_peers(api: Api, version: str) -> tuple[frozenset[str], ...]:
+    """Return for each kind of one version the keys of the peers in its rules of egress.
+
+    Kinds without such rules have no entry. Raises ApiError.
+    """
+    document = api.request("get", f"/openapi/v3/apis/{version}")
+    schemas = document.get("components", {}).get("schemas", {})
+    found = (_beneath(schema, "spec", "egress", "to") for schema in schemas.values())
+    return tuple(frozenset(keys) for keys in found if keys)
+
+
+def _beneath(schema: Object, *path: str) -> Object:
+    """Return the properties of the schema at the end of a path, or of the items of a list."""
+    for key in path:
+        schema = schema.get("properties", {}).get(key, {})
+        schema = schema.get("items", schema)
+    properties: Object = schema.get("properties", {})
+    return properties
+
+
 def _resources(api: Api, version: str) -> list[Object]:
     """Return the resources of one version, without subresources."""
     url = f"/apis/{version}" if "/" in version else f"/api/{version}"

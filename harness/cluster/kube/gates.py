@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from harness.agnhost import Target
 from harness.cluster import Question
-from harness.cluster.kube.api import Api
+from harness.cluster.kube import discovery
+from harness.cluster.kube.api import Api, ApiError
 from harness.cluster.kube.batch import BatchRunner
 from harness.cluster.kube.live import LivePod, View
 from harness.cluster.kube.pods import PodFactory
 from harness.errors import ClusterError
 from harness.model import NodeRef, Protocol, Verdict
+from harness.policy.tiers import GROUP
 
 MISSING = {
     "agents": "the CNI's profile names no agents",
@@ -45,7 +47,12 @@ class Gates:
 
     def questions(self) -> tuple[Question, ...]:
         """Return what can be asked."""
-        asks = {"endport": self._endport, "sctp": self._sctp}
+        asks: dict[str, Callable[[], str | None]] = {
+            "domain-names": functools.partial(self._peer, "domainNames"),
+            "endport": self._endport,
+            "node-peers": functools.partial(self._peer, "nodes"),
+            "sctp": self._sctp,
+        }
         return tuple(
             Question(feature, functools.partial(self._once, feature, ask))
             for feature, ask in asks.items()
@@ -63,6 +70,25 @@ class Gates:
             return None
         stable, version = (".".join(map(str, numbers)) for numbers in (_ENDPORT, found))
         return f"endPort is stable since Kubernetes {stable}, and the API server is {version}"
+
+    def _peer(self, key: str) -> str | None:
+        """Return why no policy of the tiers can have that peer, or None.
+
+        None also if the API server does not say which fields its kinds have, or has none of the
+        kinds: the scenario then lacks the kind.
+        """
+        try:
+            found = [
+                peers
+                for version in discovery.versions(self.api)
+                if version.startswith(f"{GROUP}/")
+                for peers in discovery.egress_peers(self.api, version)
+            ]
+        except ApiError:
+            return None
+        if not found or any(key in peers for peers in found):
+            return None
+        return f"the definition of the kind has no peer {key}; the experimental one has it"
 
     def _sctp(self) -> str | None:
         """Return why pods cannot open SCTP sockets, or None, also if that cannot be found out.

@@ -44,6 +44,8 @@ _ALWAYS = frozenset(
         "endport",
         "ipblock-pod-ip",
         "ipblock-node-ip",
+        "node-peers",
+        "domain-names",
     }
 )
 

@@ -159,6 +159,42 @@ def test_a_cluster_may_lack_what_a_state_needs(tmp_path: Path) -> None:
     assert found.needs.features == {"external"}
 
 
+def tier(rules: str) -> str:
+    """A ClusterNetworkPolicy with these rules."""
+    return (
+        "{apiVersion: policy.networking.k8s.io/v1alpha2, kind: ClusterNetworkPolicy, "
+        "metadata: {name: p}, "
+        f"spec: {{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, {rules}}}}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("peer", "feature"),
+    [("nodes: {}", "node-peers"), ("domainNames: [a.example.org]", "domain-names")],
+)
+def test_peers_of_the_experimental_definition_are_needs_of_the_state(
+    tmp_path: Path, peer: str, feature: str
+) -> None:
+    """An API server without them refuses the policy."""
+    everybody = "{action: Deny, to: [{namespaces: {}}]}"
+    policy = tier(f"egress: [{{action: Accept, to: [{{{peer}}}]}}, {everybody}]")
+    assert feature in load(tmp_path, f"apply: [{policy}]", "TIMEOUT").needs.features
+    read = with_steps(
+        tmp_path,
+        f"needs: [{feature}]\n    apply: [{policy}]",
+        "gone\n    delete: [ClusterNetworkPolicy/p]\n    expect: allowed",
+    )
+    assert feature not in read.needs.features
+    of_state = StepNeeds(state=frozenset({feature}))
+    assert [step.needs for step in read.steps] == [StepNeeds(), of_state, StepNeeds()]
+
+
+def test_a_kind_that_must_be_refused_is_asked_for(tmp_path: Path) -> None:
+    """Without it the API server would refuse the object for another reason."""
+    read = load(tmp_path, f"refused: [{tier('ingress: [{action: Deny}]')}]", "allowed")
+    assert read.needs.kinds == {"policy.networking.k8s.io/v1alpha2/ClusterNetworkPolicy"}
+
+
 def test_a_block_of_pods_is_judged_only_where_a_step_needs_that_it_matches(tmp_path: Path) -> None:
     path = tmp_path / "judged.yaml"
     path.write_text(BLOCKS)
