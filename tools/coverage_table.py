@@ -1,9 +1,10 @@
 """Requirements and the scenarios that try them: `make coverage` writes docs/coverage.md.
 
 A hole is a requirement that connections or the API server show and that no scenario of conformance
-covers. If connections show it, its scenarios must probe over TCP and UDP, on one node and between
-nodes. If it is about something that ingress and egress rules share, they must have policies for
-both directions. The command fails if there is a hole.
+covers; these are the scenarios in ``conformance/`` and ``tiers/``. If connections show it, its
+scenarios must probe over TCP and UDP, on one node and between nodes. If it is about something that
+ingress and egress rules share, they must have policies for both directions. The command fails if
+there is a hole.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from pathlib import Path
 from harness import catalogue, scenario
 from harness.catalogue import Requirement, Status
 from harness.model import Cell, NodeRef, PodRef, Scenario, ServiceName, ServiceRef, State
-from harness.policy import Direction, NetworkPolicy, parsed
+from harness.policy import Direction, NetworkPolicy, network_policy, parsed
+from harness.policy.kinds import Policy
 from harness.report.markdown import head, row
 
 ROOT = Path(__file__).parents[1]
 SCENARIOS = ROOT / "scenarios"
 TABLE = ROOT / "docs" / "coverage.md"
+OF_CONFORMANCE = ("conformance", "tiers")
+"""The folders of scenarios of conformance; the examples are for readers."""
 
 SHOWN = frozenset({Status.DEFINED, Status.REJECTED})
 """Requirements that a run can show."""
@@ -34,9 +38,16 @@ SHARED = (
     "docs: Behavior of to and from selectors",
     "docs: Labels and Selectors",
     "docs: Targeting ",
+    "ClusterNetworkPolicySpec.",
+    "ClusterNetworkPolicyRuleAction",
+    "ClusterNetworkPolicyIngressPeer",
+    "ClusterNetworkPolicyIngressRule.",
+    "ClusterNetworkPolicyProtocol",
+    "NamespacedPod",
+    "docs: API overview, Services",
 )
 """Sources, by their beginnings, about what ingress and egress rules share."""
-INGRESS_ONLY = frozenset({"R03"})
+INGRESS_ONLY = frozenset({"R03", "T12"})
 """Requirements from such a source that are about ingress rules all the same."""
 DIRECTIONS = tuple(direction.lower() for direction in Direction)
 PROTOCOLS = ("TCP", "UDP")
@@ -63,19 +74,30 @@ class Aspects:
 
 def aspects(read: Scenario) -> Aspects:
     """Return what the steps of a scenario have."""
-    policies = [
-        policy
-        for step in read.steps
-        for policy in parsed((*step.state.policies, *step.state.refused))
-        if isinstance(policy, NetworkPolicy)
-    ]
+    policies = [policy for step in read.steps for policy in _policies(step.state)]
     cells = [(step.state, cell) for step in read.steps for cell in step.table.cells]
     return Aspects(
-        frozenset(direction.lower() for policy in policies for direction in policy.policy_types),
+        frozenset(direction.lower() for policy in policies for direction in _directions(policy)),
         frozenset(str(cell.probe.destination.protocol) for _, cell in cells),
         frozenset(word for state, cell in cells for word in _nodes(state, cell)),
         frozenset(_end(cell) for _, cell in cells),
     )
+
+
+def _policies(state: State) -> Iterator[Policy]:
+    """Yield the policies of a State, and the NetworkPolicies that must be refused in it.
+
+    Other kinds cannot be read as values if the API server must refuse them.
+    """
+    refused = [manifest for manifest in state.refused if manifest.kind == network_policy.KIND]
+    yield from parsed((*state.policies, *refused))
+
+
+def _directions(policy: Policy) -> Iterable[Direction]:
+    """Return the directions that a policy is about."""
+    if isinstance(policy, NetworkPolicy):
+        return policy.policy_types
+    return [direction for direction in Direction if policy.acts_on(direction)]
 
 
 def _nodes(state: State, cell: Cell) -> Iterator[str]:
@@ -123,8 +145,8 @@ def covering(id_: str, read: Mapping[str, Scenario]) -> tuple[str, ...]:
 
 
 def of_conformance(paths: Iterable[str]) -> list[str]:
-    """Return the scenarios of conformance; the examples are for readers."""
-    return [path for path in paths if path.startswith("conformance/")]
+    """Return the scenarios of conformance."""
+    return [path for path in paths if path.partition("/")[0] in OF_CONFORMANCE]
 
 
 def is_shared(entry: Requirement) -> bool:
@@ -161,8 +183,9 @@ def document(read: Mapping[str, Scenario]) -> str:
         (
             "# Coverage",
             "",
-            "Each requirement of the NetworkPolicy API that a run can show, with the scenarios "
-            "that try it. [requirements.md](requirements.md) has the sources, and those that no "
+            "Each requirement of the NetworkPolicy API, and of the [tiers](tiers.md) around it, "
+            "that a run can show, with the scenarios that try it. "
+            "[requirements.md](requirements.md) has the sources, and those that no "
             "connection can show; the [scoreboard](scoreboard.md) has what network plugins gave. "
             "`make coverage` writes this page, and fails if a requirement has no scenario of "
             "conformance.",
@@ -194,10 +217,9 @@ def _cells(entry: Requirement, read: Mapping[str, Scenario]) -> tuple[str, ...]:
 
 def scenarios() -> Mapping[str, Scenario]:
     """Return every scenario by its path below ``scenarios/``, conformance first."""
-    paths = sorted(
-        scenario.find(SCENARIOS), key=lambda path: ("conformance" not in str(path), path)
-    )
-    return {path.relative_to(SCENARIOS).as_posix(): scenario.load(path) for path in paths}
+    paths = {path.relative_to(SCENARIOS).as_posix(): path for path in scenario.find(SCENARIOS)}
+    ordered = sorted(paths, key=lambda path: (not of_conformance([path]), path))
+    return {path: scenario.load(paths[path]) for path in ordered}
 
 
 def main() -> int:

@@ -54,6 +54,7 @@ docs/netpol-analyzer
 :hidden:
 :caption: Reference
 docs/semantics
+docs/tiers
 docs/requirements
 docs/coverage
 docs/scoreboard

@@ -82,15 +82,22 @@ def test_an_entry_is_read_whole() -> None:
 
 
 def test_ids_and_texts_have_one_form() -> None:
-    for prefix, entries in (("R", catalogue.requirements()), ("B", catalogue.defects())):
+    for prefixes, entries in (("RT", catalogue.requirements()), ("B", catalogue.defects())):
         ids = list(entries)
         texts = [entry.text for entry in entries.values()]
         assert ids == sorted(ids)
-        assert [one for one in ids if not re.fullmatch(rf"{prefix}\d\d", one)] == []
+        assert [one for one in ids if not re.fullmatch(rf"[{prefixes}]\d\d", one)] == []
+        assert "".join(dict.fromkeys(one[0] for one in ids)) == prefixes
         assert [
-            text for text in texts if not re.fullmatch(r"[^|\n]+\.(?: \(R\d\d\))?", text)
+            text for text in texts if not re.fullmatch(r"[^|\n]+\.(?: \([RT]\d\d\))?", text)
         ] == []
         assert len(set(texts)) == len(texts)
+
+
+def test_the_requirements_of_tiers_are_a_group_of_their_own() -> None:
+    """Without a gap: T01 and those after it."""
+    found = [id_ for id_ in catalogue.requirements() if id_.startswith("T")]
+    assert found == [f"T{number:02}" for number in range(1, 32)]
 
 
 def test_every_defect_that_can_be_switched_on_is_in_the_catalogue() -> None:

@@ -262,8 +262,8 @@ def test_the_table_of_modules_has_the_order_of_the_import_contract() -> None:
 def test_every_requirement_that_a_scenario_may_name_is_in_the_semantics() -> None:
     text = (ROOT / "docs" / "semantics.md").read_text(encoding="utf-8")
     named = {
-        f"R{number:02}"
-        for first, last in re.findall(r"\bR(\d\d)(?:-R(\d\d))?", text)
+        f"{letter}{number:02}"
+        for letter, first, last in re.findall(r"\b([RT])(\d\d)(?:-[RT](\d\d))?", text)
         for number in range(int(first), int(last or first) + 1)
     }
     assert sorted(named) == list(catalogue.requirements())

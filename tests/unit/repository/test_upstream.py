@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -29,3 +30,38 @@ def test_every_case_has_scenarios_of_conformance() -> None:
     assert [case for case, found in paths.items() if not found] == []
     named = {path for found in paths.values() for path in found}
     assert sorted(path for path in named if not (ROOT / "scenarios" / path).is_file()) == []
+
+
+# ------------------------------------------------------------------ policies in tiers
+
+TIERS = TEXT.partition("## Policies in tiers")[2]
+TESTS = re.findall(r"^\| (CNP\w+) \| (.*?) \|", TIERS, re.MULTILINE)
+
+
+def test_every_conformance_test_of_the_tiers_is_there() -> None:
+    of_rules = [f"{way}{protocol}" for way in ("Egress", "Ingress") for protocol in CASES]
+    in_both = ["EgressInlineCIDRPeers", "EgressNamedPort", "EgressNodePeers", "Gress"]
+    in_both += ["IngressNamedPort", *of_rules]
+    names = {f"CNP{tier}Tier{name}" for tier in ("Admin", "Baseline") for name in in_both}
+    names |= {"CNPAdminTierIntegration", "CNPAdminTierPriorityField"}
+    assert [name for name, _ in TESTS] == sorted(names)
+    assert len(TESTS) == 24
+
+
+def test_every_conformance_test_of_the_tiers_has_scenarios() -> None:
+    found = {name: re.findall(r"\(\.\./scenarios/(.*?)\)", row) for name, row in TESTS}
+    assert [name for name, paths in found.items() if not paths] == []
+    named = re.findall(r"\(\.\./scenarios/(.*?)\)", TIERS)
+    assert [path for path in named if not path.startswith("tiers/")] == []
+    assert sorted(path for path in named if not (ROOT / "scenarios" / path).is_file()) == []
+
+
+def test_the_names_of_scenarios_of_tiers_are_names_of_no_other() -> None:
+    """Profiles of network plugins name cells by the name of the scenario alone."""
+    paths = [
+        path for path in (ROOT / "scenarios").rglob("*.yaml") if path.parent.name != "policies"
+    ]
+    names = Counter(path.stem for path in paths)
+    tiers = [path.stem for path in paths if path.parent.parent.name == "tiers"]
+    assert len(tiers) >= 30
+    assert [name for name in tiers if names[name] > 1] == []
