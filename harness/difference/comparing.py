@@ -12,6 +12,7 @@ from harness.application import Application
 from harness.difference import scope as scopes
 from harness.difference.aligned import Aligned, Asked, ColumnPair, RowPair, aligned
 from harness.difference.saying import Version, kind_of, said, version
+from harness.difference.unchanged import UnchangedEnds
 from harness.difference.values import (
     Change,
     Difference,
@@ -114,6 +115,7 @@ class _Comparison:
         self.same: Counter[Word] = Counter()
         self.old = old
         self.new = new
+        self._unchanged = UnchangedEnds(old, new)
         self._met: set[str] = set()
         self._reached: dict[str, dict[str, list[str]]] = {}
         self._reaches: dict[str, list[str]] = {}
@@ -124,8 +126,12 @@ class _Comparison:
         If all ports of a workload that no manifest declares changed alike, one stands for all.
         """
         undeclared: dict[tuple[str, Protocol], list[tuple[ColumnPair, Change | None]]] = {}
+        is_unchanged = self._unchanged.has_row(row)
         for column in columns:
-            change = self._judge(row, column)
+            is_same = is_unchanged and self._unchanged.has_column(column)
+            if is_same:
+                self._count_unchanged(row, column)
+            change = None if is_same else self._judge(row, column)
             if column.asked is Asked.DECLARED:
                 self.changes += [change] if change else []
             else:
@@ -137,6 +143,17 @@ class _Comparison:
             if len(every) == 1 and last.asked is Asked.OTHER:
                 alike = alike[-1:]
             self.changes += [change for _, change in alike if change]
+
+    def _count_unchanged(self, row: RowPair, column: ColumnPair) -> None:
+        """Count a pair of unchanged ends, about which the oracle says the same in both versions.
+
+        So it is judged once, and only if it counts.
+        """
+        self._met |= {row.title, column.title, column.owner}
+        if row.new and column.new and column.asked is Asked.DECLARED:
+            cell = cell_of(self.new.judge, row.new, column.new)
+            if cell:
+                self.same[cell.word] += 1
 
     def _judge(self, row: RowPair, column: ColumnPair) -> Change | None:
         """Judge a pair in the versions that have it."""
