@@ -32,6 +32,30 @@ steps:
            x/a:80   x/a:81
       x/b  allowed  TIMEOUT
 """
+OF_TIERS = """
+scenario: of tiers
+why: A policy of a tier with rules for egress, and one that cannot be read.
+covers: [T14]
+topology:
+  x: {labels: {ns: x}, pods: {a: {ports: [80, 80/UDP], node: 1}, b: {node: 2}}}
+steps:
+  - step: egress is denied
+    apply:
+      - &policy
+        apiVersion: policy.networking.k8s.io/v1alpha2
+        kind: ClusterNetworkPolicy
+        metadata: {name: deny}
+        spec:
+          tier: Admin
+          priority: 1
+          subject: {namespaces: {matchLabels: {ns: x}}}
+          egress: [{action: Deny, to: [{namespaces: {}}]}]
+    refused:
+      - {<<: *policy, spec: {tier: Admin, ingress: [{action: Deny}]}}
+    expect: |2
+           x/a:80   x/a:80/UDP
+      x/b  TIMEOUT  TIMEOUT
+"""
 R17 = "Ingress: where `ports` has entries, no other port is allowed."
 R44 = "`NotIn` and `DoesNotExist` hold for an object that does not have the key."
 
@@ -41,10 +65,12 @@ def every() -> Mapping[str, Scenario]:
     return coverage_table.scenarios()
 
 
-def one_sided(folder: Path, name: str = "conformance/one.yaml") -> dict[str, Scenario]:
+def one_sided(
+    folder: Path, name: str = "conformance/one.yaml", text: str = ONE_SIDED
+) -> dict[str, Scenario]:
     file = folder / name
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(ONE_SIDED, encoding="utf-8")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
     return {name: scenario.load(file)}
 
 
@@ -90,7 +116,18 @@ def test_a_requirement_that_is_covered_in_part_is_a_hole(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("id_", "shared"),
-    [("R01", True), ("R03", False), ("R17", False), ("R26", True), ("R31", True), ("R44", True)],
+    [
+        ("R01", True),
+        ("R03", False),
+        ("R17", False),
+        ("R26", True),
+        ("R31", True),
+        ("R44", True),
+        ("T02", True),
+        ("T12", False),
+        ("T13", False),
+        ("T18", True),
+    ],
 )
 def test_what_ingress_and_egress_rules_share(id_: str, shared: bool) -> None:
     assert coverage_table.is_shared(catalogue.requirements()[id_]) is shared
@@ -102,6 +139,18 @@ def test_the_aspects_of_a_scenario(tmp_path: Path) -> None:
         frozenset({"ingress"}),
         frozenset({"TCP"}),
         frozenset({"the same node"}),
+        frozenset({"pod"}),
+    )
+
+
+def test_scenarios_of_tiers_count_as_those_of_conformance(tmp_path: Path) -> None:
+    """Of their policies, those that must be refused cannot be read."""
+    read = one_sided(tmp_path, "tiers/order/one.yaml", OF_TIERS)
+    assert [line for line in coverage_table.holes(read) if line.startswith("T14")] == []
+    assert coverage_table.joined("T14", read) == Aspects(
+        frozenset({"egress"}),
+        frozenset({"TCP", "UDP"}),
+        frozenset({"different nodes"}),
         frozenset({"pod"}),
     )
 
