@@ -74,5 +74,5 @@ def _outside(network: _Network, topology: Topology) -> bool:
     for known in _DOCUMENTATION:
         if network.version == known.version and network.subnet_of(known):  # type: ignore[arg-type]
             return True
-    hosts = [ip for external in topology.state.externals for ip in external.addresses]
-    return network.prefixlen >= _OUTSIDE_PREFIX[network.version] and _within(network, hosts)
+    is_narrow = network.prefixlen >= _OUTSIDE_PREFIX[network.version]
+    return is_narrow and any(ip in network for ip in topology.outside_addresses)

@@ -124,6 +124,9 @@ class Topology:
         self._pods = {item.ref: item for item in reversed(self.state.pods)}
         self._services = {(s.namespace, s.name): s for s in reversed(self.state.services)}
         self._externals = {item.name: item for item in reversed(self.state.externals)}
+        self.outside_addresses = tuple(
+            ipaddress.ip_address(ip) for item in self.state.externals for ip in item.addresses
+        )
         self._hosts = self._by_address()
         self._served = self._by_node()
         self._endpoints: dict[tuple[str, str], tuple[Pod, ...]] = {}
