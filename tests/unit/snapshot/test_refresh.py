@@ -82,7 +82,7 @@ EXAMPLES = sorted(path.name for path in (SCENARIOS / "examples").glob("*.yaml"))
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("project") / "scenarios"
-    return shutil.copytree(SCENARIOS, copy, ignore=shutil.ignore_patterns("conformance"))
+    return shutil.copytree(SCENARIOS, copy, ignore=shutil.ignore_patterns("conformance", "tiers"))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
