@@ -199,7 +199,8 @@ class Manifest:
 
     ``json`` is the object as JSON text, ``metadata.namespace`` filled in;
     ``namespace_from_step`` says that its author wrote none, and the step's was filled in. A
-    change of ``incarnation`` alone means: delete it and create it again.
+    change of ``incarnation`` alone means: delete it and create it again. ``written_as`` is how
+    its author called it, if the cluster gets another kind of the same meaning; else empty.
     """
 
     api_version: str
@@ -210,6 +211,7 @@ class Manifest:
     location: Location | None = field(default=None, compare=False)
     incarnation: int = 0
     namespace_from_step: bool = field(default=False, compare=False)
+    written_as: str = field(default="", compare=False)
 
     @property
     def key(self) -> tuple[str, str, str, str]:

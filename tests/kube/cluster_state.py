@@ -73,6 +73,12 @@ def _kinds() -> Iterator[Kind]:
             "FelixConfiguration GlobalNetworkPolicy StagedGlobalNetworkPolicy",
         ),
         ("cilium.io/v2", True, "CiliumNetworkPolicy"),
+        ("policy.networking.k8s.io/v1alpha2", False, "ClusterNetworkPolicy"),
+        (
+            "policy.networking.k8s.io/v1alpha1",
+            False,
+            "AdminNetworkPolicy BaselineAdminNetworkPolicy",
+        ),
     ):
         for kind in kinds.split():
             yield Kind(api_version, kind, _plural(kind), namespaced)

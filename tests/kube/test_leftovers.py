@@ -271,6 +271,30 @@ def test_clean_removes_objects_of_the_whole_cluster_before_namespaces(
     assert global_policies(server) == ["alive", "theirs"]
 
 
+@pytest.mark.parametrize(
+    ("version", "kind", "name"),
+    [
+        ("v1alpha2", "ClusterNetworkPolicy", "r1-main-s-closed"),
+        ("v1alpha1", "AdminNetworkPolicy", "r1-main-s-closed"),
+        ("v1alpha1", "BaselineAdminNetworkPolicy", "default"),
+    ],
+)
+def test_clean_removes_the_policies_in_tiers_of_a_run_that_is_over(
+    server: ApiServer, api: DirectApi, version: str, kind: str, name: str
+) -> None:
+    namespace(server, "dead", DEAD)
+    labels = {RUN_LABEL: "r1", OWNER_LABEL: "netpol-harness"}
+    marks = {PROCESS_ANNOTATION: str(DEAD)}
+    version = f"policy.networking.k8s.io/{version}"
+    server.state.put(thing(version, kind, name, labels=labels, annotations=marks))
+    server.state.put(thing(version, kind, "theirs"))
+    assert cleaned(server, api).removed == (
+        Leftover(f"{kind} {name}", ENDED),
+        Leftover("namespace dead", ENDED),
+    )
+    assert [key.name for key in server.state.objects if key.kind == kind] == ["theirs"]
+
+
 def test_clean_names_the_kinds_that_it_could_not_look_at(
     server: ApiServer, api: DirectApi
 ) -> None:

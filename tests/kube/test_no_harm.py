@@ -3,7 +3,7 @@
 Random sequences of States are made true on a cluster with objects of other users. Any call may
 fail, also after the server has done it, and other users may take the names that a run uses.
 At the end each object of the others is unchanged, byte for byte, and those of the run are gone
-or named by ``close``.
+or named by ``close``. No policy of the whole cluster ever selects pods of the others.
 
 ``NETPOL_NO_HARM_SEQUENCES`` is the number of sequences, 300 by default. Up to 300 they are
 always the same; more are drawn anew each time.
@@ -53,6 +53,7 @@ SEQUENCES = int(os.environ.get("NETPOL_NO_HARM_SEQUENCES", "300"))
 OVER_HTTP = 10
 LIMITS = Limits(ready_s=15, gone_s=10, close_s=15)
 MINE = {OWNER_LABEL: "netpol-harness", RUN_LABEL: "r1", WORKER_LABEL: "main"}
+MARKS = {RUN_LABEL: "r1", WORKER_LABEL: "main"}
 NODE = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -64,6 +65,8 @@ RUNNING = {"spec": {}, "status": {"conditions": [{"type": "Ready", "status": "Tr
 NP = "networking.k8s.io/v1"
 STORAGE = "storage.k8s.io/v1"
 FELIX = "crd.projectcalico.org/v1"
+TIERS = "policy.networking.k8s.io/v1alpha2"
+ADMIN = "policy.networking.k8s.io/v1alpha1"
 
 
 def thing(version: str, kind: str, name: str, namespace: str = "", **metadata: object) -> Object:
@@ -97,6 +100,14 @@ def manifest(version: str, kind: str, namespace: str, name: str, note: str) -> M
     spec = {"podSelector": {}, "policyTypes": ["Ingress"], "note": note}
     item = thing(version, kind, name, namespace) | {"spec": spec}
     return Manifest(version, kind, namespace, name, json.dumps(item))
+
+
+def tier(version: str, kind: str, name: str, subject: object, priority: int = 1) -> Manifest:
+    """A policy of the whole cluster."""
+    rule = {"action": "Deny", "from": [{"namespaces": {}}]}
+    spec = {"tier": "Admin", "priority": priority, "subject": subject, "ingress": [rule]}
+    item = thing(version, kind, name) | {"spec": spec}
+    return Manifest(version, kind, "", name, json.dumps(item))
 
 
 def sideways(namespace: str) -> Manifest:
@@ -133,8 +144,21 @@ def of_cluster(name: str) -> list[Manifest]:
         # Of other users.
         manifest(STORAGE, "StorageClass", "", "standard", "1"),
         manifest(FELIX, "FelixConfiguration", "", "default", "1"),
+        *THE_BASELINE,
     ]
 
+
+EVERYBODY = {"namespaces": {}}
+SHOP = {"pods": {"podSelector": {}, "namespaceSelector": {"matchLabels": {"team": "shop"}}}}
+ALL_PODS = {"pods": {"podSelector": {}}}
+IN_TIERS = [
+    tier(TIERS, "ClusterNetworkPolicy", "closed", EVERYBODY),
+    tier(TIERS, "ClusterNetworkPolicy", "closed", SHOP, priority=2),
+    tier(ADMIN, "AdminNetworkPolicy", "closed", ALL_PODS),
+]
+THE_BASELINE = [
+    tier(ADMIN, "BaselineAdminNetworkPolicy", "default", subject) for subject in (EVERYBODY, SHOP)
+]
 
 # Made once: to check a strategy takes longer than to draw from it.
 SEVERAL_NAMES = st.lists(NAMES, min_size=1, max_size=3, unique=True)
@@ -165,6 +189,7 @@ def states(draw: st.DrawFn, exact_names: bool) -> State:
     few = 2 if exact else draw(FEW)
     inside = [item for name in names for item in of_namespace(name)]
     chosen = draw(st.lists(st.sampled_from(inside), max_size=4))
+    chosen += draw(st.lists(st.sampled_from(IN_TIERS), max_size=2))
     chosen += draw(st.lists(st.sampled_from(of_cluster(names[0])), max_size=few))
     policies = {(item.kind, item.namespace, item.name): item for item in chosen}
     accepted = manifest(NP, "NetworkPolicy", names[0], "no", "1")
@@ -259,6 +284,7 @@ class SharedCluster:
                 self._take(cluster, step)
             except HarnessError:
                 self.seen["failed"] += 1
+            self.check_subjects()
         left = cluster.close()
         self.server.faults, self.server.before = lambda _: None, lambda _: None
         self.check(left)
@@ -305,6 +331,18 @@ class SharedCluster:
             self._put(thing(NP, "NetworkPolicy", "deny", key.name, labels=MINE))
             self._put(thing("v1", "Pod", "p", key.name, labels=MINE) | RUNNING)
 
+    def check_subjects(self) -> None:
+        """Check that each policy of the run requires the labels of its namespaces."""
+        for uid, key in self.server.made.items():
+            found = self.server.state.found(*key)
+            if key.api_version not in {TIERS, ADMIN} or found is None:
+                continue
+            if found["metadata"]["uid"] == uid:
+                subject = found["spec"]["subject"]
+                spaces = subject.get("namespaces") or subject["pods"]["namespaceSelector"]
+                assert spaces["matchLabels"].items() >= MARKS.items()
+                self.seen["confined"] += 1
+
     def check(self, left: tuple[str, ...]) -> None:
         """Check that the objects of others are unchanged, and those of the run gone or named."""
         for key, before in self.theirs.items():
@@ -325,6 +363,8 @@ OWN_KINDS = (
     Key(STORAGE, "StorageClass", "", ""),
     Key(FELIX, "FelixConfiguration", "", ""),
     Key(FELIX, "GlobalNetworkPolicy", "", ""),
+    Key(TIERS, "ClusterNetworkPolicy", "", ""),
+    Key(ADMIN, "BaselineAdminNetworkPolicy", "", ""),
 )
 
 # A smaller seed is another one, so that a failing trial is shown as it was drawn.
@@ -353,7 +393,10 @@ def test_objects_of_other_users_stay_and_those_of_the_run_go() -> None:
     run()
     if SEQUENCES >= 300:  # else the sequences would show little
         assert seen["synced"] > SEQUENCES / 3, seen
-        assert all(seen[what] > SEQUENCES / 100 for what in ("failed", "taken", "looked", "left"))
+        assert all(
+            seen[what] > SEQUENCES / 100
+            for what in ("failed", "taken", "looked", "left", "confined")
+        )
 
 
 @pytest.fixture(scope="module")

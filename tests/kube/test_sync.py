@@ -26,7 +26,7 @@ from harness.model import (
 
 from .apiserver import ApiServer, Call, DirectApi
 from .cluster_state import Key
-from .test_no_harm import NODE, thing
+from .test_no_harm import ADMIN, EVERYBODY, NODE, SHOP, TIERS, thing, tier
 
 REAL = "r1-main-s-db"
 NP = "networking.k8s.io/v1"
@@ -71,6 +71,87 @@ def failing(cluster: KubeCluster, state: State) -> str:
 
 def changes(server: ApiServer) -> list[Call]:
     return [call for call in server.calls if call.is_change]
+
+
+# ------------------------------------------------------------------ policies of the cluster
+
+CLOSED = tier(TIERS, "ClusterNetworkPolicy", "closed", EVERYBODY)
+BASELINE = tier(ADMIN, "BaselineAdminNetworkPolicy", "default", EVERYBODY)
+
+
+def test_a_policy_in_a_tier_goes_with_its_step_and_with_its_scenario(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    real = Key(TIERS, "ClusterNetworkPolicy", "", "r1-main-s-closed")
+    cluster.sync(replace(STATE, policies=(CLOSED,)))
+    first = server.state.found(*real)
+    assert first
+    changed = tier(TIERS, "ClusterNetworkPolicy", "closed", SHOP)
+    cluster.sync(replace(STATE, policies=(changed,)))
+    second = server.state.found(*real)
+    assert second
+    assert second["metadata"]["uid"] == first["metadata"]["uid"]
+    assert "pods" in second["spec"]["subject"]
+    cluster.sync(STATE)
+    assert server.state.found(*real) is None
+    cluster.sync(replace(STATE, policies=(CLOSED,)))
+    cluster.sync(replace(STATE, scope="t"))
+    assert server.state.found(*real) is None
+    cluster.sync(replace(STATE, policies=(CLOSED,)))
+    assert cluster.close() == ()
+    assert server.state.found(*real) is None
+
+
+def test_the_namespaces_have_their_labels_before_a_policy_selects_them(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    cluster.sync(replace(STATE, policies=(CLOSED,)))
+    made = [call.kind for call in changes(server) if call.verb == "create"]
+    assert made.index("ClusterNetworkPolicy") > max(
+        place for place, kind in enumerate(made) if kind == "Namespace"
+    )
+
+
+def test_the_baseline_policy_of_somebody_else_is_left_alone(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    theirs = thing(ADMIN, "BaselineAdminNetworkPolicy", "default") | {"spec": {"subject": {}}}
+    before = json.dumps(server.state.put(theirs))
+    state = replace(STATE, policies=(BASELINE,), exact_names=True)
+    assert failing(cluster, state) == (
+        "BaselineAdminNetworkPolicy default already exists and was not created by this run\n"
+        "hint: netpol never changes objects that it did not create: delete it yourself, "
+        "or choose another name"
+    )
+    assert cluster.close() == ()
+    key = Key(ADMIN, "BaselineAdminNetworkPolicy", "", "default")
+    assert json.dumps(server.state.found(*key)) == before
+
+
+def test_rights_on_policies_of_the_cluster_are_asked_for_when_a_scenario_has_one(
+    cluster: KubeCluster, server: ApiServer
+) -> None:
+    server.denied.add(("create", "clusternetworkpolicies"))
+    server.denied.add(("delete", "clusternetworkpolicies"))
+    cluster.sync(STATE)
+    sent = changes(server)
+    assert failing(cluster, replace(STATE, policies=(CLOSED,))) == (
+        "context 'double' lacks the rights to create clusternetworkpolicies "
+        "(policy.networking.k8s.io), delete clusternetworkpolicies (policy.networking.k8s.io)\n"
+        "hint: docs/rbac.yaml has a role with all rights that are needed"
+    )
+    asked = changes(server)[len(sent) :]
+    assert {call.kind for call in asked} == {"SelfSubjectAccessReview"}
+
+
+def test_a_description_has_the_policies_of_the_cluster_by_the_names_of_the_scenario(
+    cluster: KubeCluster,
+) -> None:
+    cluster.sync(replace(STATE, policies=(CLOSED,)))
+    lines = cluster.describe([]).splitlines()
+    place = lines.index("policies of the whole cluster:")
+    assert lines[place + 1].startswith('  ClusterNetworkPolicy closed: {"ingress": ')
+    assert lines[place + 1].endswith(", as ClusterNetworkPolicy r1-main-s-closed")
 
 
 # ------------------------------------------------------------------ refusals

@@ -25,6 +25,7 @@ from harness.cluster.kube import diagnosis, discovery, leftovers, rights
 from harness.cluster.kube.agents import Agents
 from harness.cluster.kube.api import Api
 from harness.cluster.kube.batch import BatchRunner, OutsideHosts, ProbeSettings
+from harness.cluster.kube.confinement import confines
 from harness.cluster.kube.gates import MISSING, Gates
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.identity import Machine
@@ -40,7 +41,7 @@ from harness.cluster.kube.reconcile import Reconciler
 from harness.cluster.kube.rights import Rights
 from harness.cluster.kube.starts import Starts
 from harness.cluster.kube.tracing import AgentCommand, Tracing, by_hand
-from harness.cluster.waiting import REAL, Clock
+from harness.cluster.waiting import REAL, Clock, Wait
 from harness.errors import ClusterError
 from harness.model import (
     DeniesBy,
@@ -85,6 +86,7 @@ _ASSUMED = frozenset(
     }
 )
 """Features that a cluster has unless its profile, or an answer of the cluster, says otherwise."""
+_RIGHTS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,12 +162,23 @@ class KubeCluster(Cluster):
         self._reconciler = Reconciler(
             owned, naming, self._inventory, factory, settings.limits, heartbeat
         )
+        self._allowed: set[tuple[str, str]] = set()
+        """The kinds of policies of the whole cluster that the credentials allow."""
         self._gates = Gates(self._api, lambda: self._reconciler.view, factory, batches)
 
     def _owned(self, naming: Naming) -> Owned:
         settings = self._settings
         process = str(settings.machine.this_process())
         return Owned(self._api, naming.labels, process, settings.clock)
+
+    def _may_apply(self, api_version: str, kind: str) -> None:
+        """Raise NoRights if the credentials do not allow policies of a kind, once for each."""
+        if (api_version, kind) not in self._allowed:
+            Wait(_RIGHTS_S, clock=self._settings.clock).value(
+                lambda: rights.require_for(self._api, api_version, kind),
+                f"whether {kind} may be applied",
+            )
+            self._allowed.add((api_version, kind))
 
     @cached_property
     def _networks(self) -> Networks:
@@ -213,6 +226,8 @@ class KubeCluster(Cluster):
                     "this cluster has no outside hosts", "write 'needs: [external]'"
                 )
             self._outside.sync(state.externals)
+        for kind in {(item.api_version, item.kind) for item in state.policies if confines(item)}:
+            self._may_apply(*kind)
         restarts = state.restarts_agents(self._reconciler.view.state)
         deleted = self._agents.restart() if restarts else frozenset()
         self._reconciler.sync(state, lambda: self._networks, self._starts.counting)

@@ -42,6 +42,7 @@ def describe(
         _part("pods", lambda: _pods(inventory, view, refs)),
         *([_part("services", lambda: _services(inventory))] if view.state.services else []),
         *(_part(f"policies in {name}", partial(_policies, api, name)) for name in names),
+        _part("policies of the whole cluster", lambda: _confined(api, view)),
         *(_part(f"events in {name}", partial(_events, api, name)) for name in names),
         _part("kube-system pods that are not ready", lambda: _unready(api)),
     ]
@@ -101,6 +102,17 @@ def _services(inventory: Inventory) -> Iterable[str]:
 def _policies(api: Api, namespace: str) -> Iterable[str]:
     for item in api.find("networking.k8s.io/v1", "NetworkPolicy", namespace=namespace):
         yield f"{item['metadata']['name']}: {json.dumps(item.get('spec'), sort_keys=True)}"
+
+
+def _confined(api: Api, view: View) -> Iterable[str]:
+    for real, item in view.confined.items():
+        found = api.get(item.api_version, item.kind, real)
+        called = item.written_as or str(item)
+        if found is None:
+            yield f"{called}: does not exist, as {item.kind} {real}"
+            continue
+        spec = json.dumps(found.get("spec"), sort_keys=True)
+        yield f"{called}: {spec}, as {item.kind} {real}"
 
 
 def _events(api: Api, namespace: str) -> Iterable[str]:

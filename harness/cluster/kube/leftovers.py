@@ -1,10 +1,10 @@
 """Decide which runs are over, and remove what they left behind.
 
-That is namespaces with all that is in them, and objects of the whole cluster, which only a run
-with exact names creates. Each names the process that created it (``identity``). On the same
-machine a run is over when that process has ended. Seen from another machine, container or boot,
-it is over only when its heartbeat stopped ten minutes ago. Without a heartbeat nothing is known,
-and what the run created is kept.
+That is namespaces with all that is in them, and objects of the whole cluster: policies in tiers,
+and what runs with exact names create. Each names the process that created it (``identity``). On
+the same machine a run is over when that process has ended. Seen from another machine, container
+or boot, it is over only when its heartbeat stopped ten minutes ago. Without a heartbeat nothing
+is known, and what the run created is kept.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _of_the_whole_cluster(
 ) -> tuple[list[tuple[str, str, Object]], Cleaning]:
     """Return the other objects that belong to no namespace, and what could not be listed.
 
-    A run with exact names may have created such objects, of any kind.
+    A run may have created policies in tiers, with exact names objects of any kind.
     """
     versions = wait.value(partial(discovery.versions, api), "the APIs to be listed")
     kinds, unread = _answers(

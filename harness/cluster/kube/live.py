@@ -16,6 +16,7 @@ from harness.model import (
     ContainerPort,
     Destination,
     Family,
+    Manifest,
     Networks,
     NodePortRef,
     NodeRef,
@@ -94,6 +95,8 @@ class View:
     services: Mapping[tuple[str, str], LiveService] = field(default_factory=dict)
     nodes: tuple[LiveNode, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)  # of namespaces, logical to real
+    confined: Mapping[str, Manifest] = field(default_factory=dict)
+    """The policies of the whole cluster, by their real names."""
 
     def node(self, index: int) -> LiveNode:
         """Return node ``index``, counted from 1; after the last node follows the first."""
@@ -106,6 +109,12 @@ class View:
             Placement(ServiceRef(*key), "", live.addresses) for key, live in self.services.items()
         ]
         return (*pods, *services)
+
+    def as_written(self, text: str) -> str:
+        """Return a text in which policies of the whole cluster have their authors' names."""
+        for real, item in self.confined.items():
+            text = text.replace(real, item.name)
+        return text
 
     def meant_by(self, placeholder: Placeholder, networks: Callable[[], Networks]) -> str:
         """Return the address, or the block of all pods, that a placeholder stands for.

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cluster.kube import servers
+from harness.cluster.kube import confinement, selection, servers
 from harness.errors import ClusterError
 from harness.model import (
     CompletedPod,
@@ -46,9 +46,8 @@ FIRST = "first"  # the container that probes from the first moment of its pod
 FIRST_FOLDER = "/first"
 
 _NAME_LIMIT = 63  # of a DNS label, and of a label's value
+_OBJECT_NAME_LIMIT = 253  # of a DNS subdomain
 _PSA_LABEL = "pod-security.kubernetes.io/enforce"
-_NAME_KEYS = ("kubernetes.io/metadata.name", "io.kubernetes.pod.namespace")
-_NAME_WORDS = (*_NAME_KEYS, "projectcalico.org/name", "projectcalico.org/namespace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +68,34 @@ class Naming:
         return {OWNER_LABEL: OWNER, RUN_LABEL: self.run, WORKER_LABEL: self.worker}
 
     @property
+    def marks(self) -> dict[str, str]:
+        """The labels that nothing but the objects of this run and worker has."""
+        return {RUN_LABEL: self.run, WORKER_LABEL: self.worker}
+
+    @property
     def selector(self) -> str:
         """The label selector of the objects that this run and worker created."""
         return f"{RUN_LABEL}={self.run},{WORKER_LABEL}={self.worker}"
 
     def namespace(self, name: str) -> str:
         """Return the real name of a scenario's namespace. A long scope is shortened."""
+        return self._prefixed("namespace", name, _NAME_LIMIT)
+
+    def cluster_wide(self, kind: str, name: str) -> str:
+        """Return the real name of an object that is in no namespace, as ``namespace`` does."""
+        return self._prefixed(kind, name, _OBJECT_NAME_LIMIT)
+
+    def _prefixed(self, kind: str, name: str, most: int) -> str:
         if self.exact:
             return name
-        room = _NAME_LIMIT - len(f"{self.run}-{self.worker}--{name}")
+        room = most - len(f"{self.run}-{self.worker}--{name}")
         scope = self.scope
         if len(scope) > room:
             digest = hashlib.sha256(scope.encode()).hexdigest()[:6]
             if room < len(digest):
                 raise ClusterError(
-                    f"namespace {name!r} is too long: with the run's name it exceeds "
-                    f"{_NAME_LIMIT} characters",
+                    f"{kind} {name!r} is too long: with the run's name it exceeds "
+                    f"{most} characters",
                     f"shorten it by {len(digest) - room}, or write 'exact names: true'",
                 )
             scope = f"{scope[: room - len(digest) - 1].rstrip('-')}-{digest}".lstrip("-")
@@ -361,7 +372,10 @@ class Scope(enum.Enum):
 
 
 def manifest(item: Manifest, naming: Naming, scope: Scope) -> Object:
-    """Return an object of the scenario under real names. Raises ClusterError if impossible."""
+    """Return an object of the scenario under real names. Raises ClusterError if impossible.
+
+    A policy of the whole cluster is confined to the pods of this run and worker.
+    """
     found: Object = json.loads(item.json)
     metadata = found.setdefault("metadata", {})
     if scope is Scope.NAMESPACED:
@@ -371,52 +385,36 @@ def manifest(item: Manifest, naming: Naming, scope: Scope) -> Object:
                 "set metadata.namespace",
             )
         metadata["namespace"] = naming.namespace(item.namespace)
-    elif naming.exact:
-        metadata.pop("namespace", None)
     else:
+        metadata.pop("namespace", None)
+        metadata["name"] = _cluster_wide_name(item, naming)
+    metadata["labels"] = {**naming.labels, **(metadata.get("labels") or {})}
+    rest = {key: value for key, value in found.items() if key != "metadata"}
+    if not naming.exact:
+        rest = selection.translated(rest, naming.selected, str(item))
+    if confinement.confines(item):
+        rest = confinement.confined(rest, naming.marks)
+    return {**rest, "metadata": metadata}
+
+
+def _cluster_wide_name(item: Manifest, naming: Naming) -> str:
+    if naming.exact:
+        return item.name
+    if not confinement.confines(item):
         raise ClusterError(
             f"{item} is cluster-scoped, and others may use the cluster{_place(item)}",
             "write 'exact names: true' in the scenario, "
             "and run it on a cluster that nobody else uses",
         )
-    metadata["labels"] = {**naming.labels, **(metadata.get("labels") or {})}
-    if naming.exact:
-        return found
-    rest = {key: value for key, value in found.items() if key != "metadata"}
-    return {**_translated(rest, naming, item), "metadata": metadata}
+    if not confinement.is_only_one(item):
+        return naming.cluster_wide(item.kind, item.name)
+    if item.written_as:
+        return item.name
+    raise ClusterError(
+        f"a cluster has only one {item.kind}, and others may use the cluster{_place(item)}",
+        "write 'exact names: true' in the scenario, or write a ClusterNetworkPolicy",
+    )
 
 
 def _place(item: Manifest) -> str:
     return f" ({item.location})" if item.location else ""
-
-
-def _translated(value: Any, naming: Naming, item: Manifest) -> Any:
-    match value:
-        case {"key": str(key), "values": [*names]} if _selects_names(key):
-            return {**value, "values": [naming.selected(str(name)) for name in names]}
-        case {"serviceName": str(), "namespace": str(name)}:  # Cilium's toServices
-            return {**value, "namespace": naming.selected(name)}
-        case dict():
-            return {key: _entry(key, entry, naming, item) for key, entry in value.items()}
-        case list():
-            return [_translated(entry, naming, item) for entry in value]
-        case str() if any(word in value for word in _NAME_WORDS):
-            raise ClusterError(
-                f"{item} selects namespaces by name in a way that cannot be translated: {value!r}",
-                "select them by your own labels, or write 'exact names: true'",
-            )
-    return value
-
-
-def _entry(key: str, value: Any, naming: Naming, item: Manifest) -> Any:
-    if isinstance(value, str) and _selects_names(key):
-        return naming.selected(value)
-    return _translated(value, naming, item)
-
-
-def _selects_names(key: str) -> bool:
-    """Whether a label key stands for a namespace's name, with or without Cilium's prefixes."""
-    return any(
-        key == name or key.endswith((f":{name}", f".{name}", f"labels.{name}"))
-        for name in _NAME_KEYS
-    )

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from harness.cluster.kube import live, objects
 from harness.cluster.kube.api import ApiError
+from harness.cluster.kube.confinement import confines
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, LiveService, View
@@ -104,6 +105,11 @@ class Reconciler:
             state=state,
             pods=self._remaining_pods(state),
             names={item.name: naming.namespace(item.name) for item in state.namespaces},
+            confined={
+                wanted[item.key]["metadata"]["name"]: item
+                for item in state.policies
+                if confines(item)
+            },
         )
         self._heartbeat.start()
         self._make_namespaces(state)

@@ -19,6 +19,9 @@ class Right:
     group: str = ""
 
 
+_APPLYING = ("get", "create", "update", "delete")
+
+
 class Rights(enum.Enum):
     """The rights for one use of a cluster, and the document that grants them."""
 
@@ -63,7 +66,21 @@ def require(api: Api, needed: Rights, namespaces: Sequence[str] = ("",)) -> None
 
     The rights must hold in each of the namespaces; an empty name stands for all that there are.
     """
-    missing = [right for name in namespaces for right in _missing(api, needed, name)]
+    missing = [right for name in namespaces for right in _missing(api, needed.rights, name)]
+    _refuse(api, missing, needed)
+
+
+def require_for(api: Api, api_version: str, kind: str) -> None:
+    """Raise NoRights if the credentials do not allow to apply and delete objects of a kind.
+
+    Scenarios apply kinds that are not in ``Rights.RUN``. Raises ApiError if there is no such kind.
+    """
+    plural = api.resource(api_version, kind).plural
+    right = Right(plural, _APPLYING, api_version.rpartition("/")[0])
+    _refuse(api, list(_missing(api, [right], "")), Rights.RUN)
+
+
+def _refuse(api: Api, missing: Sequence[str], needed: Rights) -> None:
     if missing:
         raise NoRights(
             f"context {api.context!r} lacks the rights to {', '.join(missing)}",
@@ -71,9 +88,9 @@ def require(api: Api, needed: Rights, namespaces: Sequence[str] = ("",)) -> None
         )
 
 
-def _missing(api: Api, needed: Rights, namespace: str) -> Iterator[str]:
+def _missing(api: Api, rights: Sequence[Right], namespace: str) -> Iterator[str]:
     where = f" in namespace {namespace}" if namespace else ""
-    for right in needed.rights:
+    for right in rights:
         resource, _, subresource = right.resource.partition("/")
         group = f" ({right.group})" if right.group else ""
         for verb in right.verbs:

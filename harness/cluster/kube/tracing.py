@@ -91,11 +91,11 @@ class Tracing:
         if not pods:
             return Trace(probe, "nothing was learned: no end has a network of its own")
         try:
-            return self._asked(probe, pods, deadline)
+            return self._asked(view, probe, pods, deadline)
         except (ClusterError, KeyError, TypeError, ValueError) as error:
             return Trace(probe, f"nothing was learned: {error}")
 
-    def _asked(self, probe: Probe, pods: Sequence[LivePod], deadline: float) -> Trace:
+    def _asked(self, view: View, probe: Probe, pods: Sequence[LivePod], deadline: float) -> Trace:
         nodes = tuple(dict.fromkeys(pod.node for pod in pods))
         agents = {node: self._agent(node) for node in nodes}
         before = self._listings(agents, deadline)
@@ -112,7 +112,7 @@ class Tracing:
         lines = [f"{node}: {met.text}" for node, met in found]
         if silent:
             lines.append(f"nothing was learned on {', '.join(silent)}: {reader.silence}")
-        says = "\n".join(lines) or reader.nothing
+        says = view.as_written("\n".join(lines)) or reader.nothing
         return Trace(probe, says, "; ".join(_command(self.how, agents[node]) for node in nodes))
 
     def _agent(self, node: str) -> Container:
