@@ -15,6 +15,7 @@ from harness.cli.scenarios import one_file
 from harness.cluster import Cluster
 from harness.errors import ClusterError
 from harness.model import Family, Observation, Probe, Scenario, Step, Verdict
+from harness.variants import variant
 
 
 def probe(parsed: argparse.Namespace) -> int:
@@ -35,11 +36,11 @@ def probe_step(cluster: Cluster, found: Scenario, step: Step, probe: Probe) -> E
     It never restarts the agents of the CNI.
     """
     last = found.steps.index(step)
-    skips = cluster.capabilities.skips(found)
-    lack = skips[last]
+    ours = variant(found, cluster.capabilities)
+    lack = ours.skips[last]
     if lack:
         raise ClusterError(lack)
-    for each, skip in zip(found.steps[: last + 1], skips, strict=False):
+    for each, skip in zip(ours.scenario.steps[: last + 1], ours.skips, strict=False):
         print(f"step '{each.name}'", file=sys.stderr)
         state = each.state_if_skipped if skip else each.state
         cluster.sync(replace(state, agent_restarts=0))

@@ -36,6 +36,11 @@ class ClusterHolder:
                 raise
         return self._cluster
 
+    @property
+    def kinds(self) -> frozenset[str] | None:
+        """The kinds of the Cluster, or None as long as it was not needed."""
+        return None if self._cluster is None else self._cluster.capabilities.kinds
+
     def _make(self) -> Cluster:
         made: Cluster | None = self._config.hook.pytest_netpol_make_cluster(
             config=self._config, worker=worker_name(self._config)

@@ -21,6 +21,7 @@ from harness.plugin import options
 from harness.plugin.clusters import cluster_holder
 from harness.plugin.progress import progress_line
 from harness.runner import ScenarioRun
+from harness.variants import Variant, variant
 
 _TRACED = 2
 """So many wrong cells of a step are traced, and shown on a page of their own."""
@@ -153,10 +154,20 @@ class ScenarioFile(pytest.File):
             holder = cluster_holder(self.config)
             waits = options.timing(self.config)
             self._run = ScenarioRun(
-                holder.cluster(), self.scenario, waits, to_come, holder.predecessor, line.tell
+                holder.cluster(),
+                self.variant.scenario,
+                waits,
+                to_come,
+                holder.predecessor,
+                line.tell,
             )
         with line.of(self.scenario.name, self.scenario.steps[index].name):
             return self._run.run(index)
+
+    @functools.cached_property
+    def variant(self) -> Variant:
+        """The scenario as the Cluster of this process runs it. Raises HarnessError."""
+        return variant(self.scenario, cluster_holder(self.config).cluster().capabilities)
 
     def take_rebuilt(self) -> str:
         """Return why the fixture was made again, to the first step that asks."""
@@ -202,8 +213,7 @@ class ScenarioStep(pytest.Item):
         try:
             cluster = cluster_holder(self.config).cluster()
             needs = self.file.scenario.needs
-            skips = cluster.capabilities.skips(self.file.scenario)
-            lack = options.excluded(self.config, needs) or skips[self.index]
+            lack = options.excluded(self.config, needs) or self.file.variant.skips[self.index]
             if lack:
                 self._note(report.Outcome.SKIPPED, lack)
                 pytest.skip(lack)

@@ -16,6 +16,8 @@ from harness import scenario
 from harness.errors import HarnessError
 from harness.model import Scenario
 from harness.plugin import folders, options
+from harness.plugin.clusters import cluster_holder
+from harness.variants import has_baseline, has_only_one_baseline
 
 
 def scenario_file(nodeid: str) -> str | None:
@@ -54,10 +56,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ScenarioScheduling(LoadScopeScheduling):  # type: ignore[misc]
         """Groups steps by file; files with exact names are one group.
 
-        A worker gets files of the fixture that it has, as long as some are waiting. Most others
-        run scenarios that make their own pods meanwhile. Scenarios that need the same address
-        outside the cluster run one after the other if possible. Disruptive scenarios come
-        last: all workers but one end, and then that one runs them.
+        So are those that use the only BaselineAdminNetworkPolicy of the cluster. A worker gets
+        files of the fixture that it has, as long as some are waiting. Most others run scenarios
+        that make their own pods meanwhile. Scenarios that need the same address outside the
+        cluster run one after the other if possible. Disruptive scenarios come last: all workers
+        but one end, and then that one runs them.
         """
 
         def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -133,8 +136,23 @@ def _group(nodeid: str, config: pytest.Config) -> str:
     file = scenario_file(nodeid)
     if file is None:
         return nodeid
-    exact = not _is_alone(file, config) and _wants_exact_names(file, config.rootpath)
+    if _is_alone(file, config):
+        return file
+    exact = _wants_exact_names(file, config.rootpath) or _uses_the_baseline(file, config)
     return "exact names" if exact else file
+
+
+def _uses_the_baseline(file: str, config: pytest.Config) -> bool:
+    """Return whether a file needs the object of which the cluster has only one."""
+    kinds = cluster_holder(config).kinds
+    one = kinds is None or has_only_one_baseline(kinds)
+    return one and _has_baseline(file, config.rootpath)
+
+
+@functools.cache
+def _has_baseline(file: str, root: Path) -> bool:
+    found = _read(file, root, "Baseline", ".yaml", ".yml", "manifests")
+    return found is not None and has_baseline(found)
 
 
 def _is_alone(file: str, config: pytest.Config) -> bool:

@@ -143,6 +143,8 @@ def _notes(steps: Sequence[StepRecord]) -> Iterator[str]:
             yield f"fixture made again for {step.file}: {step.rebuilt}"
     for (cluster, kinds), files in _ignored(steps).items():
         yield f"no effect on {cluster}: {', '.join(kinds)}, applied by {', '.join(files)}"
+    for line, number in Counter(line for step in steps for line in step.applied_as).items():
+        yield f"applied in {counted(number, 'step')}: {line}"
     cells = [cell for step in steps for cell in step.cells]
     if rejected := sum(cell.rejected for cell in cells):
         yield (

@@ -13,6 +13,7 @@ from harness.model import (
     Cell,
     CellResult,
     CellStatus,
+    Manifest,
     Observation,
     Placement,
     Probe,
@@ -150,7 +151,8 @@ class StepRecord:
     ``shared_topology`` is only in files (see ``sharing``).
     ``path_lines`` are the lines of the paths of all cells, each once. ``snapshot`` is the day on
     which the policies gave the table; it is empty for a table of an author. ``ignored`` are kinds
-    of applied objects that have no effect on this cluster. ``rebuilt`` is why the fixture was made
+    of applied objects that have no effect on this cluster, ``applied_as`` are kinds in whose place
+    it got others of the same meaning. ``rebuilt`` is why the fixture was made
     again before the first step. ``change`` is the kind of its change (see ``changes``);
     ``turned_denied`` and ``turned_allowed`` count the cells that it turned to TIMEOUT and to
     allowed.
@@ -175,6 +177,7 @@ class StepRecord:
     weak: bool = False
     snapshot: str = ""
     ignored: tuple[str, ...] = ()
+    applied_as: tuple[str, ...] = ()
     rebuilt: str = ""
     full_rounds: int = 0
     sync_s: float = 0.0
@@ -281,6 +284,7 @@ def record(
         topology=topology_record(result.step.state, background.placements),
         path_lines=path_lines,
         cells=cells,
+        applied_as=_applied_as(result.step.state.policies),
         full_rounds=result.full_rounds,
         sync_s=rounded(result.sync_s),
         probe_s=rounded(result.probe_s),
@@ -293,6 +297,15 @@ def record(
         started=tuple(map(start_record, result.started)),
         duration_s=rounded(result.duration_s),
     )
+
+
+def _applied_as(manifests: Iterable[Manifest]) -> tuple[str, ...]:
+    found = {
+        f"{item.written_as.split()[0]} as {item.api_version} {item.kind}"
+        for item in manifests
+        if item.written_as
+    }
+    return tuple(sorted(found))
 
 
 def _with_background(

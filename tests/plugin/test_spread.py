@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.plugin.spread import next_scope, not_waiting, scenario_file
-from tests.plugin.conftest import CONFTEST, SCENARIO, RunScenarios, write
+from tests.plugin.conftest import CONFTEST, LACKING, SCENARIO, RunScenarios, write
 
 pytest_plugins = ["pytester"]
 
@@ -48,6 +48,40 @@ def test_a_file_stays_on_one_worker_and_exact_names_run_one_after_the_other(
             where.setdefault(group, set()).add(worker)
     assert len(where) == 4
     assert {len(workers) for workers in where.values()} == {1}
+
+
+POLICY = """
+      - apiVersion: policy.networking.k8s.io/v1alpha2
+        kind: ClusterNetworkPolicy
+        metadata: {name: p}
+        spec: {tier: TIER, priority: 1, subject: {namespaces: {matchLabels: {team: b}}}}
+"""
+OLD = """
+    "policy.networking.k8s.io/v1alpha1/AdminNetworkPolicy",
+    "policy.networking.k8s.io/v1alpha1/BaselineAdminNetworkPolicy",
+"""
+NEW = '"policy.networking.k8s.io/v1alpha2/ClusterNetworkPolicy",'
+
+
+@pytest.mark.parametrize(("kinds", "together"), [(OLD, True), (NEW, False)])
+def test_scenarios_that_use_the_only_baseline_policy_run_one_after_the_other(
+    pytester: pytest.Pytester, run_scenarios: RunScenarios, kinds: str, together: bool
+) -> None:
+    for name, tier in (("a", "Admin"), ("b", "Admin"), ("c", "Baseline"), ("d", "Baseline")):
+        policy = POLICY.replace("TIER", tier)
+        assert "    apply:\n" in SCENARIO
+        text = SCENARIO.replace("    apply:\n", f"    apply:{policy}", 1)
+        write(pytester, f"scenarios/{tier.lower()}-{name}.yaml", text)
+    has = f"nodes=2, kinds=frozenset({{{kinds}}})"
+    conftest = LACKING.replace("nodes=0", has) + TOLD
+    result = run_scenarios("scenarios", "-n", "4", "-s", conftest=conftest)
+    where: dict[str, set[str]] = {}
+    for line in result.outlines:
+        if line.lstrip(".").startswith("ran "):
+            _, file, worker = line.lstrip(".").split()
+            where.setdefault(file, set()).add(worker)
+    used = where["scenarios/baseline-c.yaml"] | where["scenarios/baseline-d.yaml"]
+    assert (len(used) == 1) is together
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -143,6 +143,7 @@ def _step(
         "message": step.message,
         "actions": step.actions,
         "ignored": step.ignored,
+        "applied_as": step.applied_as,
         "rebuilt": step.rebuilt,
         "rounds": step.full_rounds,
         "sync_s": step.sync_s,

@@ -30,6 +30,7 @@ function renderStep(scenario, step, place) {
     step.actions.length ? el("ul", { class: "actions" }, step.actions.map((action) => el("li", {}, action))) : null,
     step.message && el("pre", {}, step.message),
     measures(step),
+    step.applied_as.length > 0 && el("p", { class: "why" }, `applied: ${step.applied_as.join(", ")}`),
     step.rebuilt && el("p", { class: "why" }, `the fixture was made again: ${step.rebuilt}`),
     step.ignored.length ? el("p", { class: "why" }, `no effect on this cluster: ${step.ignored.join(", ")}`) : null,
     step.cells.length ? table(scenario, step) : null,
