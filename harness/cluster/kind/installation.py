@@ -60,6 +60,23 @@ class PublishedManifest:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class Definitions:
+    """Definitions of kinds that the plugin uses and does not bring; applied before its manifest.
+
+    ``project`` and ``version`` are where the ``file`` is in an offline folder.
+    """
+
+    project: _FileName
+    version: _FileName
+    file: _FileName
+    url: Url
+    sha256: _Sha256
+
+    def __str__(self) -> str:
+        return f"{self.project} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class Chart:
     """A Helm chart that is rendered where no manifest is published.
 
@@ -88,7 +105,8 @@ class Edit:
 class Installation:
     """A network plugin at one version, and how kind gets it.
 
-    ``name`` is the profile's. ``wait`` names the workloads that must be ready, as
+    ``name`` is the profile's; ``project`` is its name in an offline folder, where that is another
+    one. ``wait`` names the workloads that must be ready, as
     ``Kind/namespace/name``.
     """
 
@@ -98,6 +116,8 @@ class Installation:
     wait: Annotated[
         tuple[Annotated[str, AfterValidator(_workload)], ...], AfterValidator(not_empty)
     ]
+    project: _FileName | None = None
+    definitions: tuple[Definitions, ...] = ()
     manifest: PublishedManifest | None = None
     chart: Chart | None = None
     edit: tuple[Edit, ...] = ()
@@ -107,6 +127,11 @@ class Installation:
         """The name of its manifest in an offline folder."""
         source = self.manifest or self.chart
         return source.file if source else ""
+
+    @property
+    def offline_name(self) -> str:
+        """Its name in an offline folder."""
+        return self.project or self.name
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"

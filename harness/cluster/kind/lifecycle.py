@@ -7,6 +7,7 @@ nodes and the plugin's manifest is applied while kubeadm still joins the workers
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -270,9 +271,12 @@ def _nodes_with_containerd(making: _Making) -> tuple[str, ...] | None:
 
 
 def _install(making: _Making) -> None:
-    """Apply the CNI's manifest as soon as the API server answers."""
+    """Apply the CNI's manifest, and what it needs, as soon as the API server answers."""
     text = manifest.manifest(making.install, making.needed.offline)
+    definitions = manifest.definitions(making.install, making.needed.offline)
     _until(making, lambda: _api_answers(making.name), "the API server")
+    for item in definitions:
+        _until(making, functools.partial(_applied, making.name, item), "the definitions of kinds")
     done = _until(making, lambda: _applied(making.name, text), "the CNI's manifest")
     _until(making, lambda: resolver.prepare(making.name) or None, "CoreDNS")
     making.progress(f"applied {making.install.file} ({len(done.splitlines())} objects)")

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from harness.cluster.kind import command
-from harness.cluster.kind.installation import Chart, Installation, PublishedManifest
+from harness.cluster.kind.installation import Chart, Installation
 from harness.errors import ClusterError, UsageError
 
 KUBERNETES = "v1.34.0"
@@ -37,19 +37,37 @@ def manifest(install: Installation, offline: Path | None) -> str:
     ClusterError.
     """
     if offline is not None:
-        path = offline / "manifests" / install.name / install.version / install.file
-        if not path.is_file():
-            raise UsageError(
-                f"no manifest for {install} at {path}",
-                "an offline folder holds manifests/CNI/VERSION/FILE",
-            )
-        text = path.read_text(encoding="utf-8")
+        folder = Path(install.offline_name) / install.version
+        text = _offline(offline, folder / install.file, f"manifest for {install}")
     elif install.manifest is not None:
-        text = _downloaded(install, install.manifest)
+        source = install.manifest
+        folder = Path(install.name) / install.version
+        text = _downloaded(folder, source.file, source.url, source.sha256, install)
     else:
         assert install.chart is not None  # noqa: S101 - an installation has one of the two
         text = _rendered(install, install.chart)
     return edited(text, install)
+
+
+def definitions(install: Installation, offline: Path | None) -> tuple[str, ...]:
+    """Return the YAML of the definitions that are applied first; see ``manifest``."""
+    found = []
+    for item in install.definitions:
+        folder = Path(item.project) / item.version
+        if offline is not None:
+            found.append(_offline(offline, folder / item.file, f"definitions of {item}"))
+        else:
+            found.append(_downloaded(folder, item.file, item.url, item.sha256, item))
+    return tuple(found)
+
+
+def _offline(offline: Path, file: Path, what: str) -> str:
+    path = offline / "manifests" / file
+    if not path.is_file():
+        raise UsageError(
+            f"no {what} at {path}", "an offline folder holds manifests/CNI/VERSION/FILE"
+        )
+    return path.read_text(encoding="utf-8")
 
 
 def edited(text: str, install: Installation) -> str:
@@ -71,14 +89,14 @@ def digest(text: str) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _downloaded(install: Installation, source: PublishedManifest) -> str:
-    kept = cache() / "manifests" / install.name / install.version / source.file
-    if kept.is_file() and checksum(kept.read_bytes()) == source.sha256:
+def _downloaded(folder: Path, file: str, url: str, sha256: str, of: object) -> str:
+    kept = cache() / "manifests" / folder / file
+    if kept.is_file() and checksum(kept.read_bytes()) == sha256:
         return kept.read_text(encoding="utf-8")
-    data = fetch(source.url, f"the manifest of {install}")
-    if (found := checksum(data)) != source.sha256:
+    data = fetch(url, f"the manifest of {of}")
+    if (found := checksum(data)) != sha256:
         raise ClusterError(
-            f"{source.url} has checksum {found}, and the profile pins {source.sha256}",
+            f"{url} has checksum {found}, and the profile pins {sha256}",
             "the file changed after the profile was written; nothing was installed",
         )
     kept.parent.mkdir(parents=True, exist_ok=True)

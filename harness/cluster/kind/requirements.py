@@ -44,7 +44,7 @@ def needs(install: Installation, offline: Path | None) -> Needed:
             "load it with `docker load`",
         )
     archives = (
-        offline / "images" / f"{install.name}-{install.version}.tar",
+        offline / "images" / f"{install.offline_name}-{install.version}.tar",
         *sorted((offline / "images").glob("agnhost-*.tar")),
     )
     missing = [str(path) for path in archives if not path.is_file()]
@@ -54,6 +54,7 @@ def needs(install: Installation, offline: Path | None) -> Needed:
             "make it with `docker save`, or use another --cni",
         )
     manifest.manifest(install, offline)
+    manifest.definitions(install, offline)
     return Needed(image, archives, offline)
 
 

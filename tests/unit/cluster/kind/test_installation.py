@@ -216,6 +216,52 @@ def test_a_cached_manifest_is_used_only_with_its_checksum(
         manifest.manifest(mine(text), None)
 
 
+DEFINITIONS = f"""
+[[install.definitions]]
+project = "policy-api"
+version = "v0.3.0"
+file = "kinds.yaml"
+url = "https://127.0.0.1:1/kinds.yaml"
+sha256 = "{hashlib.sha256(b"kind: A").hexdigest()}"
+"""
+
+
+def test_definitions_of_kinds_are_read_from_the_folder_of_their_project(tmp_path: Path) -> None:
+    place = tmp_path / "manifests" / "policy-api" / "v0.3.0" / "kinds.yaml"
+    install = mine(SMALLEST + DEFINITIONS)
+    with pytest.raises(UsageError) as error:
+        manifest.definitions(install, tmp_path)
+    assert str(error.value) == (
+        f"no definitions of policy-api v0.3.0 at {place}\n"
+        "hint: an offline folder holds manifests/CNI/VERSION/FILE"
+    )
+    place.parent.mkdir(parents=True)
+    place.write_text("kind: A", encoding="utf-8")
+    assert manifest.definitions(install, tmp_path) == ("kind: A",)
+    assert manifest.definitions(mine(SMALLEST), tmp_path) == ()
+
+
+def test_definitions_are_downloaded_once_and_compared_with_their_checksum(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "netpol" / "manifests" / "policy-api" / "v0.3.0" / "kinds.yaml"
+    install = mine(SMALLEST + DEFINITIONS)
+    with pytest.raises(ClusterError, match=r"^cannot download the manifest of policy-api v0\.3"):
+        manifest.definitions(install, None)
+    kept.parent.mkdir(parents=True)
+    kept.write_text("kind: A", encoding="utf-8")
+    assert manifest.definitions(install, None) == ("kind: A",)
+
+
+def test_a_plugin_may_have_another_name_in_an_offline_folder(tmp_path: Path) -> None:
+    install = mine(SMALLEST.replace("[install]", '[install]\nproject = "agent"'))
+    place = tmp_path / "manifests" / "agent" / "v1.0" / "a.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text("kind: A\n", encoding="utf-8")
+    assert manifest.manifest(install, tmp_path) == "kind: A\n"
+
+
 def test_the_digest_of_a_rendered_manifest_ignores_layout_and_order() -> None:
     one = manifest.digest("kind: A\nspec: {a: 1, b: 2}\n---\nkind: B\n")
     assert one == manifest.digest(
