@@ -9,6 +9,7 @@ import pytest
 
 from harness.cluster.kind.installation import (
     Chart,
+    Definitions,
     Edit,
     Installation,
     PublishedManifest,
@@ -69,7 +70,7 @@ def test_every_key_of_a_profile_is_explained() -> None:
     assert keys(install) == fields(Installation, without=("name",))
     nested = fields(AddressPool, KnownLimitation, LimitedCell)
     assert [key for key in sorted(nested) if f"`{key}`" not in known] == []
-    nested = fields(PublishedManifest, Chart, Edit)
+    nested = fields(PublishedManifest, Chart, Edit, Definitions)
     assert [key for key in sorted(nested) if f"`{key}`" not in install] == []
 
 

@@ -135,7 +135,7 @@ def test_a_profile_without_install_is_for_clusters_that_exist(
         (
             SMALLEST.replace('version = "v1.0"', 'version = "v1.0"\nname = "x"'),
             "mine.toml: unknown key 'name' in install\nhint: keys are version, pod_subnet, wait,"
-            " manifest, chart, edit",
+            " project, definitions, manifest, chart, edit",
         ),
         (
             SMALLEST.replace('"v1.0"', '"v2.1"'),
