@@ -16,6 +16,7 @@ from harness.errors import ClusterError, Location
 from harness.model import Labels, Manifest
 from harness.oracle.selectors import selects
 from harness.policy import parsed
+from harness.policy.tiers import TierPolicy
 
 NAMING = Naming("r1", "gw0", "demo")
 EXACT = replace(NAMING, exact=True)
@@ -192,4 +193,5 @@ def test_no_subject_ever_selects_a_namespace_without_the_labels_of_the_run(
         written = replace(written, written_as="ClusterNetworkPolicy closed")
     made = objects.manifest(written, EXACT if exact else NAMING, Scope.CLUSTER)
     [real] = parsed([replace(written, json=json.dumps(made))])
+    assert isinstance(real, TierPolicy)
     assert not selects(real.subject.namespaces, Labels(labels))

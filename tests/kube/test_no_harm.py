@@ -148,9 +148,11 @@ def of_cluster(name: str) -> list[Manifest]:
     ]
 
 
-EVERYBODY = {"namespaces": {}}
-SHOP = {"pods": {"podSelector": {}, "namespaceSelector": {"matchLabels": {"team": "shop"}}}}
-ALL_PODS = {"pods": {"podSelector": {}}}
+EVERYBODY: Object = {"namespaces": {}}
+SHOP: Object = {
+    "pods": {"podSelector": {}, "namespaceSelector": {"matchLabels": {"team": "shop"}}}
+}
+ALL_PODS: Object = {"pods": {"podSelector": {}}}
 IN_TIERS = [
     tier(TIERS, "ClusterNetworkPolicy", "closed", EVERYBODY),
     tier(TIERS, "ClusterNetworkPolicy", "closed", SHOP, priority=2),
