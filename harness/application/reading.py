@@ -400,7 +400,7 @@ class _Reading:
         used = {item.namespace for item in self._workloads}
         used |= {item.namespace for item in self._services}
         used |= {item.namespace for item in self._policies}
-        missing = sorted(used - self._namespaces.keys())
+        missing = sorted(used - {"", *self._namespaces})  # a policy in a tier has no namespace
         for name in missing:
             self._namespaces[name] = AppNamespace(name)
         if missing:

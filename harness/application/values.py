@@ -187,9 +187,10 @@ class Remark:
 class Application:
     """All that the manifests say about connections, in the order in which they were read.
 
-    ``policies`` are NetworkPolicies in which nothing is wrong. ``not_judged`` are policies of
-    kinds whose meaning is not known here. ``written`` has the place of each part of a namespace,
-    a workload, a Service or a policy, by the location of the object.
+    ``policies`` are those of known kinds, also in tiers, in which nothing is wrong.
+    ``not_judged`` are policies of kinds whose meaning is not known here. ``written`` has the
+    place of each part of a namespace, a workload, a Service or a policy, by the location of the
+    object.
     """
 
     namespaces: tuple[AppNamespace, ...] = ()

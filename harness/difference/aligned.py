@@ -152,7 +152,7 @@ class _Alignment:
         self.old: list[Deployed] = []
         self.new: list[Deployed] = []
         self.changes: list[EndChange] = []
-        self._policies = (old.policies, new.policies)
+        self._versions = (old, new)
         self._scope = scope
         self._egress = (*named_by_egress(old.policies), *named_by_egress(new.policies))
         self._every = ({_key(w) for w in old.workloads}, {_key(w) for w in new.workloads})
@@ -186,7 +186,7 @@ class _Alignment:
 
     def _named(self, old: Deployed, new: Deployed) -> Iterable[Port]:
         """Return the ports that policies of either version name for a workload, and all others."""
-        before, after = self._policies
+        before, after = self._versions
         named = (*named_for(old, before), *named_for(new, after), *self._egress)
         return dict.fromkeys((*named, *self._scope.others()))
 

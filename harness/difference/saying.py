@@ -13,6 +13,8 @@ from harness.errors import Location
 from harness.matrix import Cell, Word
 from harness.model import External, State
 from harness.oracle import Decider, Ruling
+from harness.policy import Direction, parsed
+from harness.policy.tiers import TierPolicy
 
 _UNCERTAIN = frozenset({Word.UNDEFINED, Word.DIFFERS, Word.NOT_JUDGED})
 
@@ -53,7 +55,7 @@ def said(own: Version, cell: Cell | None, other: Cell | None) -> Said:
         return Said(cell.word, why=tuple(line.strip() for line in why), cell=cell)
     known = other.by if other else ()
     by = tuple(_named(own, item) for item in _deciding(cell) if item not in known)
-    return Said(cell.word, by, tuple(_absent(cell, other)), cell)
+    return Said(cell.word, by, tuple(_absent(own, cell, other)), cell)
 
 
 def _deciding(cell: Cell) -> Iterator[Decider]:
@@ -62,14 +64,22 @@ def _deciding(cell: Cell) -> Iterator[Decider]:
     return (item for item in cell.by if item.ruling is ruling)
 
 
-def _absent(cell: Cell, other: Cell | None) -> Iterator[str]:
+def _absent(own: Version, cell: Cell, other: Cell | None) -> Iterator[str]:
     """Yield the directions in which the other version has a policy that decides, and this none."""
     having = {item.direction for item in cell.by}
     deciding = _deciding(other) if other else ()
     missing = [item.direction for item in deciding if item.direction not in having]
-    yield from (f"no policy for {direction.lower()}" for direction in missing)
+    for direction in missing:
+        verb = "decides for" if _has_tier(own, direction) else "for"
+        yield f"no policy {verb} {direction.lower()}"
     if not missing and not having:
-        yield "no policy"
+        yield "no policy decides" if any(_has_tier(own, way) for way in Direction) else "no policy"
+
+
+def _has_tier(own: Version, direction: Direction) -> bool:
+    """Return whether policies in tiers have rules that may not match, or pass on."""
+    policies = (item for item in parsed(own.state.policies) if isinstance(item, TierPolicy))
+    return any(item.acts_on(direction) for item in policies)
 
 
 def _named(own: Version, item: Decider) -> By:

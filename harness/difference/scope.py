@@ -14,9 +14,26 @@ from harness.application import Application
 from harness.application.state import Deployed
 from harness.matrix.ends import Column, port_suffix
 from harness.matrix.outside import Outside, outside
-from harness.model import ContainerPort, Destination, ExternalRef, Manifest, Protocol
-from harness.oracle import selects
-from harness.policy import Direction, NetworkPolicy, PolicyPort, parsed
+from harness.model import (
+    ContainerPort,
+    Destination,
+    ExternalRef,
+    Manifest,
+    Namespace,
+    Protocol,
+    State,
+)
+from harness.oracle import subjects
+from harness.policy import Direction, NetworkPolicy, Policy, PolicyPort, Rule, parsed
+from harness.policy.tiers import (
+    Networks,
+    PortName,
+    PortNumbers,
+    SelectedPods,
+    TierPolicy,
+    TierPort,
+    TierRule,
+)
 
 _MOST_BLOCKS = 200
 _OTHERS = range(61_000, 65_536)
@@ -60,11 +77,11 @@ class Scope:
 def common(old: Application, new: Application) -> Scope:
     """Return the scope of a comparison."""
     policies = (*old.policies, *new.policies)
-    known = _known(policies)
+    known = parsed(policies)
     rules = [rule for policy in known for way in Direction for rule in policy.rules(way)]
     written = [port for rule in rules for port in rule.ports]
     used = {number for port in written for number, _ in _edges(port)}
-    protocols = {port.protocol for port in written}
+    protocols = {port.protocol for port in written if not isinstance(port, PortName)}
     for application in (old, new):
         declared = [port for item in application.workloads for port in item.ports]
         used |= {port.number for port in declared}
@@ -72,14 +89,14 @@ def common(old: Application, new: Application) -> Scope:
         forwards = [port for item in application.services for port in item.ports]
         used |= {port.target for port in forwards if isinstance(port.target, int)}
     free = [number for number in _OTHERS if number not in used]
-    ranges = [port for port in written if port.end_port is not None]
-    other = next((number for number in free if not _within(number, ranges)), free[0])
+    ranges = [found for port in written if (found := _numbers(port)) and len(found) > 1]
+    other = next((n for n in free if not any(n in found for found in ranges)), free[0])
     asked = sorted({Protocol.TCP, Protocol.UDP} | protocols)
     to_addresses = [
         port
         for policy in known
         for rule in policy.egress
-        if not rule.peers or any(peer.ip_block for peer in rule.peers)
+        if _leads_to_addresses(rule)
         for port in rule.ports
     ]
     hosts = outside(policies, _MOST_BLOCKS)
@@ -94,26 +111,51 @@ def common(old: Application, new: Application) -> Scope:
     return Scope(replace(hosts, hosts=wider), other, tuple(asked))
 
 
-def named_for(item: Deployed, policies: Sequence[Manifest]) -> Iterator[Port]:
-    """Yield the ports that ingress rules about a workload name."""
-    for policy in _known(policies):
-        if (
-            policy.namespace == item.workload.namespace
-            and Direction.INGRESS in policy.policy_types
-            and any(selects(policy.pod_selector, pod.labels) for pod in item.pods)
-        ):
+def named_for(item: Deployed, application: Application) -> Iterator[Port]:
+    """Yield the ports that ingress rules about a workload of an application name."""
+    home = application.namespace(item.workload.namespace)
+    spaces = (Namespace(home.name, home.labels),) if home else ()
+    alone = State("application", spaces, item.pods)
+    for policy in parsed(application.policies):
+        if _acts_on_ingress(policy) and subjects(alone, policy):
             for rule in policy.ingress:
                 for port in rule.ports:
                     yield from _edges(port)
 
 
+def _acts_on_ingress(policy: Policy) -> bool:
+    match policy:
+        case NetworkPolicy():
+            return Direction.INGRESS in policy.policy_types
+        case TierPolicy():
+            return policy.acts_on(Direction.INGRESS)
+
+
 def named_by_egress(policies: Sequence[Manifest]) -> Iterator[Port]:
     """Yield the ports that egress rules name which may reach pods."""
-    for policy in _known(policies):
+    for policy in parsed(policies):
         for rule in policy.egress:
-            if not rule.peers or any(peer.ip_block is None for peer in rule.peers):
+            if _leads_to_pods(rule):
                 for port in rule.ports:
                     yield from _edges(port)
+
+
+def _leads_to_addresses(rule: Rule | TierRule) -> bool:
+    """Return whether a rule of egress is about hosts outside."""
+    match rule:
+        case Rule():
+            return not rule.peers or any(peer.ip_block for peer in rule.peers)
+        case TierRule():
+            return any(not isinstance(peer, SelectedPods) for peer in rule.peers)
+
+
+def _leads_to_pods(rule: Rule | TierRule) -> bool:
+    """Return whether a rule of egress may be about pods; ``networks`` are, too (T13)."""
+    match rule:
+        case Rule():
+            return not rule.peers or any(peer.ip_block is None for peer in rule.peers)
+        case TierRule():
+            return any(isinstance(peer, SelectedPods | Networks) for peer in rule.peers)
 
 
 def wider(item: Deployed, ports: Iterable[Port]) -> Deployed:
@@ -132,23 +174,22 @@ def _missing(
     return (port for port in added if (port.number, port.protocol) not in known)
 
 
-def _known(policies: Sequence[Manifest]) -> list[NetworkPolicy]:
-    return [policy for policy in parsed(policies) if isinstance(policy, NetworkPolicy)]
-
-
-def _edges(port: PolicyPort) -> Iterator[Port]:
+def _edges(port: PolicyPort | TierPort) -> Iterator[Port]:
     """Yield the numbers at which a rule begins or ends to match: those of ranges on both sides."""
-    if isinstance(port.port, int):
-        numbers = {port.port}
-        if port.end_port is not None:
-            numbers |= {port.port - 1, port.end_port, port.end_port + 1}
-        for number in sorted(numbers):
-            if number in _PORTS:
-                yield number, port.protocol
+    found = _numbers(port)
+    if found and not isinstance(port, PortName):
+        numbers = {found.start}
+        if len(found) > 1 or (isinstance(port, PolicyPort) and port.end_port is not None):
+            numbers |= {found.start - 1, found.stop - 1, found.stop}
+        yield from ((number, port.protocol) for number in sorted(numbers) if number in _PORTS)
 
 
-def _within(number: int, ranges: Iterable[PolicyPort]) -> bool:
-    return any(
-        isinstance(port.port, int) and port.port <= number <= (port.end_port or port.port)
-        for port in ranges
-    )
+def _numbers(port: PolicyPort | TierPort) -> range | None:
+    """Return the numbers that an entry of the ports matches; None for a name or all ports."""
+    match port:
+        case PolicyPort(_, int() as number):
+            return range(number, (port.end_port or number) + 1)
+        case PortNumbers():
+            return range(port.first, port.last + 1)
+        case _:
+            return None

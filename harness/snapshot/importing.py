@@ -110,7 +110,7 @@ def _files(source: _Source, paths: Sequence[str], folder: Path, day: str) -> tup
     read = draft(here / f"{NAME}.yaml", _fixture(given, here, namespace))
     if not read.policies:
         hint = "`netpol matrix` shows who reaches whom"
-        fact = f"{source.whose} no NetworkPolicy, so there is nothing to test"
+        fact = f"{source.whose} no policy, so there is nothing to test"
         raise UsageError(fact, hint)
     app = application.read(given, namespace or "default")
     found = plans(read.state, read.policies, deployed(app))

@@ -17,8 +17,8 @@ from harness.application.state import Deployed
 from harness.errors import UsageError
 from harness.matrix.outside import outside
 from harness.model import External, ExternalRef, Family, Manifest, Source, State, Verdict
-from harness.oracle import selects
-from harness.policy import Direction, NetworkPolicy, parsed
+from harness.policy import Direction, NetworkPolicy, Policy, parsed
+from harness.policy.tiers import TierPolicy
 from harness.scenario.candidates import Budget, candidates
 from harness.scenario.networks import no_outside_host
 from harness.scenario.topology import TopologyBuilder
@@ -87,7 +87,7 @@ def plans(start: State, policies: Sequence[Manifest], workloads: Sequence[Deploy
     )
     found = units(workloads, start, (before, after))
     every = [unit for item in found if (unit := _probed(item, before, after)).columns]
-    known = [policy for policy in parsed(policies) if isinstance(policy, NetworkPolicy)]
+    known = parsed(policies)
     changed = [unit for unit in every if _differs(before, after, unit.columns)]
     others = [unit for unit in every if unit not in changed]
     names = _Names()
@@ -173,7 +173,7 @@ class _Names:
 def _of_units(
     name: str,
     found: Sequence[Unit],
-    policies: Sequence[NetworkPolicy],
+    policies: Sequence[Policy],
     before: Words,
     after: Words,
 ) -> Plan:
@@ -197,21 +197,39 @@ def _is_closed(unit: Unit, after: Words) -> bool:
     return bool(found & _DENIALS) and found <= {None, *_DENIALS}
 
 
-def _why(unit: Unit, policies: Sequence[NetworkPolicy], after: Words) -> str:
+def _why(unit: Unit, policies: Sequence[Policy], after: Words) -> str:
     """Say which policies select the pods for ingress."""
-    pods = [pod for pod in after.candidates.state.pods if pod.ref in unit.pods]
-    selecting = [
+    pods = tuple(pod for pod in after.candidates.state.pods if pod.ref in unit.pods)
+    alone = replace(after.candidates.state, pods=pods)
+    acting = [policy for policy in policies if _acts(policy) and oracle.subjects(alone, policy)]
+    isolating = [
         f"{policy.namespace}/{policy.name}"
-        for policy in policies
-        if policy.namespace == unit.namespace
-        and Direction.INGRESS in policy.policy_types
-        and any(selects(policy.pod_selector, pod.labels) for pod in pods)
+        for policy in acting
+        if isinstance(policy, NetworkPolicy)
     ]
-    if not selecting:
-        return "No policy isolates its ingress; the policies of the sources decide."
-    noun = "NetworkPolicy" if len(selecting) == 1 else "NetworkPolicies"
-    verb = "isolates" if len(selecting) == 1 else "isolate"
-    return f"{noun} {', '.join(selecting)} {verb} its ingress."
+    tiers = [str(policy) for policy in acting if isinstance(policy, TierPolicy)]
+    if not isolating:
+        first = "No NetworkPolicy" if tiers else "No policy"
+        said = [f"{first} isolates its ingress"]
+    else:
+        noun = "NetworkPolicy" if len(isolating) == 1 else "NetworkPolicies"
+        verb = "isolates" if len(isolating) == 1 else "isolate"
+        said = [f"{noun} {', '.join(isolating)} {verb} its ingress"]
+    if tiers:
+        verb = "has" if len(tiers) == 1 else "have"
+        said.append(f"{_listed(tiers)} {verb} rules for it")
+    elif not isolating:
+        said.append("the policies of the sources decide")
+    return "; ".join(said) + "."
+
+
+def _acts(policy: Policy) -> bool:
+    """Return whether a policy is about ingress."""
+    match policy:
+        case NetworkPolicy():
+            return Direction.INGRESS in policy.policy_types
+        case TierPolicy():
+            return policy.acts_on(Direction.INGRESS)
 
 
 def _of_others(

@@ -24,6 +24,10 @@ from .serving import kubeconfig, serving
 
 RBAC = Path(__file__).parents[2] / "docs" / "rbac-read.yaml"
 
+TIER_GROUP = "policy.networking.k8s.io"
+TIERS = frozenset({
+    "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy",
+})  # fmt: skip
 NP = "networking.k8s.io/v1"
 APPS = "apps/v1"
 
@@ -195,7 +199,7 @@ def test_one_namespace_takes_only_rights_in_it(world: World) -> None:
     assert names(asked) == ["Pod shop/bare"]
     assert asked.policies == ()
     assert notes(asked) == ["only shop was read: other pods are no ends"]
-    of_cluster = {"Namespace", "GlobalNetworkPolicy"}
+    of_cluster = {"Namespace", "GlobalNetworkPolicy", *TIERS}
     calls = {call for call in world.server.calls if call.verb != "discover"}
     assert {call.verb for call in calls} == {"get", "list"}
     assert {call.namespace for call in calls if call.kind not in of_cluster} == {"shop"}
@@ -243,6 +247,45 @@ def test_the_service_of_the_api_server_is_left_out(world: World) -> None:
     world.put(thing("v1", "Service", "kubernetes", "default") | ports)
     world.put(thing("v1", "Service", "kubernetes", "shop") | ports)
     assert [str(item) for item in world.read().services] == ["Service shop/kubernetes"]
+
+
+def test_policies_in_tiers_are_judged(world: World) -> None:
+    world.put(world.pod("bare", {"app": "bare"}))
+    everybody: Object = {"namespaces": {}}
+    deny = {"action": "Deny", "from": [everybody]}
+    admin = {"priority": 5, "subject": everybody, "ingress": [{**deny, "action": "Pass"}]}
+    for version, kind, name, spec in (
+        (f"{TIER_GROUP}/v1alpha2", "ClusterNetworkPolicy", "c", {"tier": "Admin", **admin}),
+        (f"{TIER_GROUP}/v1alpha1", "AdminNetworkPolicy", "a", admin),
+        (
+            f"{TIER_GROUP}/v1alpha1",
+            "BaselineAdminNetworkPolicy",
+            "default",
+            {"subject": everybody, "ingress": [deny]},
+        ),
+    ):
+        world.put(thing(version, kind, name) | {"spec": spec, "status": {"conditions": []}})
+    found = world.read()
+    assert [str(item) for item in found.policies] == [
+        "AdminNetworkPolicy a",
+        "ClusterNetworkPolicy c",
+        "BaselineAdminNetworkPolicy default",
+    ]
+    assert found.not_judged == ()
+    assert [item.name for item in found.namespaces] == ["kube-system", "shop"]
+    assert notes(found) == [LEFT_OUT]
+
+
+def test_policies_in_tiers_alone_are_nothing_of_a_namespace(world: World) -> None:
+    world.put(
+        thing(f"{TIER_GROUP}/v1alpha2", "ClusterNetworkPolicy", "c")
+        | {"spec": {"tier": "Admin", "priority": 5, "subject": {"namespaces": {}}}}
+    )
+    with pytest.raises(UsageError) as error:
+        world.read("shop")
+    assert error.value.message == (
+        "there is no workload, no Service and no policy in shop of context 'double'"
+    )
 
 
 def test_policies_of_other_kinds_are_not_judged(world: World) -> None:

@@ -369,7 +369,7 @@ def test_what_cannot_be_imported() -> None:
     world = World()
     world.deployment("web")
     assert refused(world) == (
-        "context 'double' has no NetworkPolicy, so there is nothing to test\n"
+        "context 'double' has no policy, so there is nothing to test\n"
         "hint: `netpol matrix` shows who reaches whom"
     )
     for number in range(250):

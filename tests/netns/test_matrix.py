@@ -82,3 +82,91 @@ def test_packets_show_a_defect(shop: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["matrix", str(shop), *words]) == Exit.WRONG
     out = capsys.readouterr().out
     assert "  disagrees: outside -> shop/db:53/UDP: denied\n" in out
+
+
+APART = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: ops, labels: {team: ops}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: db, namespace: shop}
+spec:
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: c, ports: [{containerPort: 5432}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: watch, namespace: ops}
+spec:
+  template:
+    metadata: {labels: {app: watch}}
+    spec: {containers: [{name: c, ports: [{containerPort: 9090}]}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: web}}}]}]
+"""
+CLUSTER = """\
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: watched}
+spec:
+  tier: Admin
+  priority: 1
+  subject: {namespaces: {}}
+  ingress: [{action: Accept, from: [{namespaces: {matchLabels: {team: ops}}}]}]
+  egress: [{action: Deny, to: [networks: [198.51.100.0/24]]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: apart}
+spec:
+  tier: Baseline
+  priority: 1
+  subject: {namespaces: {}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+"""
+ADMIN = """\
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: watched}
+spec:
+  priority: 1
+  subject: {namespaces: {}}
+  ingress: [{action: Allow, from: [{namespaces: {matchLabels: {team: ops}}}]}]
+  egress: [{action: Deny, to: [networks: [198.51.100.0/24]]}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: BaselineAdminNetworkPolicy
+metadata: {name: default}
+spec:
+  subject: {namespaces: {}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+"""
+
+
+@pytest.mark.parametrize("tiers", [CLUSTER, ADMIN], ids=["cluster", "admin"])
+def test_packets_agree_with_policies_in_tiers(
+    available: None, tiers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "app.yaml"
+    path.write_text(APART + tiers, "utf-8")
+    assert main(["matrix", "--packets", str(path)]) == Exit.OK
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("packets: "))
+    assert line == "packets: 24 agree"

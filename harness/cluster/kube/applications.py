@@ -23,7 +23,7 @@ from harness.cluster.waiting import REAL, Clock, Wait
 from harness.documents.source import Document
 from harness.errors import ClusterError, UsageError
 from harness.model import Family, Labels, ServiceRef
-from harness.policy import builtin
+from harness.policy import KINDS, builtin
 from harness.suggest import nearest_or_all
 
 _T = TypeVar("_T")
@@ -43,6 +43,7 @@ _ESSENTIAL = frozenset({_POLICY, _NAMESPACE, _POD, ("apps/v1", "ReplicaSet"),
 """Without the others an answer lacks something; without these it would be wrong."""
 _OTHER_POLICY = "NetworkPolicy"
 _NOT_ENFORCED = "Staged"
+_KNOWN = frozenset((known.api_version, known.kind) for known in KINDS)
 _OF_EVERY_CLUSTER = ("default", "kubernetes")
 """The Service of the API server, which is no part of an application."""
 _SAME_AS_CRD = "projectcalico.org"
@@ -203,7 +204,7 @@ class _Reader:
         return self._wait.value(ask, "an answer of the API server")
 
     def _other_policies(self) -> Iterator[tuple[str, str, bool]]:
-        """Yield version, kind and scope of the policies whose meaning is not known here."""
+        """Yield version, kind and scope of the policies that Kubernetes itself does not have."""
         groups = self._api.request("get", "/apis").get("groups", [])
         names = {item["name"] for item in groups}
         for item in groups:
@@ -215,8 +216,11 @@ class _Reader:
             yield from self._policies_of([version["groupVersion"] for version in item["versions"]])
 
     def _policies_of(self, versions: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
-        """Yield the kinds of policy of one API group, each in its first version."""
-        seen: set[str] = set()
+        """Yield the kinds of policy of one API group.
+
+        Each is in its first version, or in the first of those whose meaning is known.
+        """
+        found: dict[str, tuple[str, bool]] = {}
         for version in versions:
             try:
                 kinds = discovery.kinds_of(self._api, version)
@@ -226,9 +230,10 @@ class _Reader:
                 continue
             for kind, is_namespaced in kinds:
                 is_policy = kind.endswith(_OTHER_POLICY) and not kind.startswith(_NOT_ENFORCED)
-                if is_policy and kind not in seen:
-                    seen.add(kind)
-                    yield version, kind, is_namespaced
+                before = found.setdefault(kind, (version, is_namespaced)) if is_policy else None
+                if before and (before[0], kind) not in _KNOWN and (version, kind) in _KNOWN:
+                    found[kind] = version, is_namespaced
+        yield from ((version, kind, scope) for kind, (version, scope) in found.items())
 
     # ---------------------------------------------------------------- the result
 
@@ -247,7 +252,7 @@ class _Reader:
             if (kind not in _WORKLOADS or item["metadata"]["uid"] in chosen)
             and (kind != _SERVICE or _name(item) != _OF_EVERY_CLUSTER)
         ]
-        if all(item["kind"] == "Namespace" for item in objects):
+        if all(self._is_of_cluster(item) for item in objects):
             where = ", ".join(self._namespaces) or "all namespaces"
             raise UsageError(
                 f"there is no workload, no Service and no policy in {where} of context "
@@ -262,6 +267,10 @@ class _Reader:
         documents = [self._document(item) for item in sorted(objects, key=_order)]
         found = read_objects(documents, self._found.notes)
         return replace(found, notes=(*found.notes, *unlike_template(found, standing)))
+
+    def _is_of_cluster(self, item: Object) -> bool:
+        """Return whether an object shows nothing of the namespaces that are asked for."""
+        return item["kind"] == "Namespace" or bool(self._namespaces and not _namespace(item))
 
     def unread(self) -> tuple[str, ...]:
         """Return what may not be read, although the answer does not depend on it."""

@@ -334,3 +334,30 @@ def test_a_folder_and_what_is_left_out(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_kinds_are_those_of_the_api() -> None:
     assert {*WorkloadKind} == {kind for _, kind, _, _ in KINDS} | {"Pod", "Job"}
+
+
+TIERS = {
+    "policy.networking.k8s.io/v1alpha2": (
+        "ClusterNetworkPolicy",
+        "all",
+        "tier: Admin, priority: 1, ",
+    ),
+    "policy.networking.k8s.io/v1beta1": (
+        "ClusterNetworkPolicy",
+        "all",
+        "tier: Baseline, priority: 1, ",
+    ),
+    "policy.networking.k8s.io/v1alpha1": ("AdminNetworkPolicy", "all", "priority: 1, "),
+}
+
+
+@pytest.mark.parametrize("version", TIERS)
+def test_policies_in_tiers_have_no_namespace(version: str) -> None:
+    kind, name, more = TIERS[version]
+    found = app(
+        f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}}}\n"
+        f"spec: {{{more}subject: {{namespaces: {{}}}}}}\n",
+        "shop",
+    )
+    assert [str(item) for item in found.policies] == [f"{kind} {name}"]
+    assert (found.namespaces, found.not_judged, found.notes) == ((), (), ())

@@ -461,3 +461,97 @@ def test_too_many_pairs() -> None:
         "there are 532,565 pairs, and at most 500,000 can be compared at once\n"
         "hint: keep fewer: --from NAME, --to NAME"
     )
+
+
+# ------------------------------------------------------------------ tiers
+
+
+def tier(name: str, spec: str, tier: str = "Admin") -> str:
+    return f"""\
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {{name: {name}}}
+spec: {{tier: {tier}, priority: 5, subject: {{namespaces: {{}}}}, {spec}}}
+"""
+
+
+EVERY_POD = "namespaces: {}"
+
+
+def test_a_policy_in_a_tier_closes_and_opens() -> None:
+    deny = tier("apart", f"ingress: [{{action: Deny, from: [{{{EVERY_POD}}}]}}]", "Baseline")
+    found = difference(SHOP, SHOP + deny)
+    assert ("closed", "shop/web", "shop/db:5432") in changes(found)
+    assert ("closed", "shop/db", "shop/web:other") in changes(found)
+    change = next(item for item in found.changes if item.destination == "shop/db:5432")
+    assert (str(change.before), str(change.after)) == (
+        "allowed: no policy for ingress",
+        "denied: ClusterNetworkPolicy apart, ingress rule 1",
+    )
+    assert {item.kind for item in difference(SHOP + deny, SHOP).changes} == {"opened"}
+
+
+def test_the_action_of_a_tier_changes() -> None:
+    accept = tier("apart", f"ingress: [{{action: Accept, from: [{{{EVERY_POD}}}]}}]")
+    found = difference(SHOP + DENY_DB + accept, SHOP + DENY_DB + accept.replace("Accept", "Pass"))
+    assert changes(found) == {
+        ("closed", "shop/web", "shop/db:5432"),
+        ("closed", "shop/web", "shop/db:other"),
+        ("closed", "shop/web", "shop/db:other/UDP"),
+    }
+    assert {(str(item.before), str(item.after)) for item in found.changes} == {
+        (
+            "allowed: ClusterNetworkPolicy apart, ingress rule 1",
+            "denied: isolated for ingress by NetworkPolicy shop/db",
+        )
+    }
+    assert [(item.name, item.how) for item in found.policies] == [
+        ("ClusterNetworkPolicy apart", None)
+    ]
+
+
+def test_a_tier_that_decides_no_more() -> None:
+    deny = tier("apart", f"ingress: [{{action: Deny, from: [{{{EVERY_POD}}}]}}]")
+    found = difference(SHOP + deny, SHOP + deny.replace("Deny", "Pass"))
+    assert {str(item.after) for item in found.changes} == {
+        "allowed: no policy decides for ingress"
+    }
+
+
+def test_ports_that_only_rules_of_tiers_name() -> None:
+    """Both ends of a range for ingress, and a number for egress to pods by their addresses."""
+    ports = "protocols: [{tcp: {destinationPort: {range: {start: 7000, end: 7100}}}}]"
+    deny = tier("apart", f"ingress: [{{action: Deny, from: [{{{EVERY_POD}}}], {ports}}}]")
+    assert changes(difference(SHOP, SHOP + deny)) == {
+        ("closed", source, f"{target}:{port}")
+        for source, target in (("shop/web", "shop/db"), ("shop/db", "shop/web"))
+        for port in (7000, 7100)
+    }
+    number = "protocols: [{udp: {destinationPort: {number: 7000}}}]"
+    leave = tier("apart", f"egress: [{{action: Deny, to: [networks: [0.0.0.0/0]], {number}}}]")
+    assert changes(difference(SHOP, SHOP + leave)) == {
+        ("closed", "shop/web", "shop/db:7000/UDP"),
+        ("closed", "shop/web", "outside:7000/UDP"),
+        ("closed", "shop/db", "shop/web:7000/UDP"),
+        ("closed", "shop/db", "outside:7000/UDP"),
+    }
+
+
+def test_a_network_that_a_tier_names() -> None:
+    leave = tier("apart", "egress: [{action: Deny, to: [networks: [198.51.100.0/24]]}]")
+    found = difference(SHOP, SHOP + leave)
+    assert {item.destination.rpartition(":")[0] for item in found.changes} == {
+        "outside in 198.51.100.0/24"
+    }
+
+
+def test_equal_priorities_are_undefined() -> None:
+    deny = tier("apart", f"ingress: [{{action: Deny, from: [{{{EVERY_POD}}}]}}]")
+    accept = tier("together", f"ingress: [{{action: Accept, from: [{{{EVERY_POD}}}]}}]")
+    found = difference(SHOP + deny, SHOP + deny + accept)
+    assert {item.kind for item in found.changes} == {"uncertain"}
+    assert {str(item.after) for item in found.changes} == {
+        "undefined: ClusterNetworkPolicy apart and ClusterNetworkPolicy together have the same "
+        "priority 5, so either may decide (T23)"
+    }

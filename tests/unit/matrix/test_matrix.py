@@ -260,3 +260,42 @@ def _pods(count: int) -> str:
         "spec: {containers: [{name: c, ports: [{containerPort: 1}]}]}\n"
         for number in range(count)
     )
+
+
+def test_policies_in_tiers_are_judged() -> None:
+    """Admin goes before the NetworkPolicy of the database, Baseline after it."""
+    manifests = (
+        SHOP
+        + """\
+---
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: backups}
+spec:
+  priority: 3
+  subject: {namespaces: {matchLabels: {team: shop}}}
+  ingress:
+  - action: Allow
+    from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: backup}}}}]
+---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: apart}
+spec:
+  tier: Baseline
+  priority: 3
+  subject: {namespaces: {matchLabels: {team: shop}}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+"""
+    )
+    cells = {(c.source, c.destination): c for c in matrix(manifests).cells}
+    assert cells["shop/backup", "shop/db:5432"].reasons[-1] == (
+        "ingress of shop/db-0: Admin tier: allowed by AdminNetworkPolicy backups (priority 3), "
+        "ingress rule 1: pods app=backup in namespaces <all>; every port"
+    )
+    closed = cells["shop/db", "shop/web:8080"]
+    assert (closed.word, closed.reasons[-1]) == (
+        "denied",
+        "ingress of shop/web-2: Baseline tier: denied by ClusterNetworkPolicy apart (priority 3), "
+        "ingress rule 1: namespaces <all>; every port",
+    )

@@ -197,7 +197,7 @@ def refused(paths: list[str]) -> str:
 def test_what_cannot_be_imported() -> None:
     manifests(workload("web", 80))
     assert refused(["k8s"]) == (
-        "the manifests have no NetworkPolicy, so there is nothing to test\n"
+        "the manifests have no policy, so there is nothing to test\n"
         "hint: `netpol matrix` shows who reaches whom"
     )
     manifests(workload("web"), deny("web"))
@@ -234,3 +234,33 @@ def test_the_verb_writes_and_never_overwrites(capsys: pytest.CaptureFixture[str]
         "hint: `netpol snapshot --update` refreshes tables; or name another folder\n"
     )
     assert Path("tests/app.yaml").read_text("utf-8") == "mine"
+
+
+TIER = """\
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {name: apart}
+spec:
+  tier: Baseline
+  priority: 3
+  subject: {pods: {podSelector: {matchLabels: {app: db}}}}
+  ingress: [{action: Deny, from: [{namespaces: {}}]}]
+"""
+
+
+def test_policies_in_tiers_alone_are_something_to_test() -> None:
+    table = made(workload("web", 80), workload("db", 5432), TIER)["tests/app.yaml"]
+    assert table.endswith("""\
+    expect: |2
+            shop/web:80   shop/db:5432
+      */*   allowed       TIMEOUT
+""")
+
+
+def test_policies_in_tiers_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "_MOST_COLUMNS", 1)
+    found = made(workload("web", 80), workload("db", 5432), TIER)
+    (why,) = (x for x in found["tests/db.yaml"].splitlines() if x.startswith("why: "))
+    assert why == (
+        "why: No NetworkPolicy isolates its ingress; ClusterNetworkPolicy apart has rules for it."
+    )
