@@ -120,8 +120,7 @@ def test_the_baseline_policy_of_somebody_else_is_left_alone(
     state = replace(STATE, policies=(BASELINE,), exact_names=True)
     assert failing(cluster, state) == (
         "BaselineAdminNetworkPolicy default already exists and was not created by this run\n"
-        "hint: netpol never changes objects that it did not create: delete it yourself, "
-        "or choose another name"
+        "hint: a cluster has only one: delete it yourself, or use a cluster that has none"
     )
     assert cluster.close() == ()
     key = Key(ADMIN, "BaselineAdminNetworkPolicy", "", "default")

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from harness.cluster.kube import live, objects
 from harness.cluster.kube.api import ApiError
-from harness.cluster.kube.confinement import confines
+from harness.cluster.kube.confinement import confines, is_only_one
 from harness.cluster.kube.heartbeat import Heartbeat
 from harness.cluster.kube.inventory import Inventory
 from harness.cluster.kube.live import LivePod, LiveService, View
@@ -36,6 +36,7 @@ from harness.model import (
 from harness.policy import Placeholder, filled, placeholders
 
 _READ_S = 30.0  # for an answer that a sync needs
+_ONLY_ONE = "a cluster has only one: delete it yourself, or use a cluster that has none"
 _T = TypeVar("_T")
 _Pod = TypeVar("_Pod", Pod, CompletedPod)
 
@@ -259,6 +260,10 @@ class Reconciler:
                 continue
             try:
                 self._refs[key] = ref_of(self._put(wanted[key]))
+            except Exists as error:
+                if not is_only_one(item):
+                    raise
+                raise ClusterError(error.message, _ONLY_ONE) from None
             except ApiError as error:
                 raise ClusterError(f"the API server refused {item}: {error}") from None
             self._manifests[key] = item
