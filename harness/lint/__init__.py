@@ -2,9 +2,9 @@
 
 ``linted`` gives a Result: findings with their places. ``kinds`` has the kinds of findings,
 ``knowledge`` what the manifests show. ``selectors``, ``ports``, ``isolation``, ``dns``,
-``blocks`` and ``redundancy`` find what their names say; ``inclusion`` tells whether one selector,
-peer or rule admits all of another. ``silences`` are comments in the files. ``text``, ``sarif``
-and ``formats`` print a Result.
+``blocks``, ``redundancy`` and ``tiers`` find what their names say; ``inclusion`` tells whether
+one selector, peer or rule admits all of another, and ``tier_rules`` does so for tiers.
+``silences`` are comments in the files. ``text``, ``sarif`` and ``formats`` print a Result.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from harness.lint.ports import ports
 from harness.lint.redundancy import redundancy
 from harness.lint.selectors import peers, policies
 from harness.lint.silences import silenced
+from harness.lint.tiers import are_compared, tiers
 from harness.lint.values import Choice, Finding, Level, Place, Ranges, Related, Result, Said
 
 __all__ = [
@@ -47,6 +48,7 @@ _TOPICS: tuple[Callable[[Knowledge], Iterator[Finding]], ...] = (
     workloads,
     dns,
     redundancy,
+    tiers,
 )
 
 _MOST_NAMED = 5
@@ -79,6 +81,8 @@ def _notes(known: Knowledge) -> Iterator[Note]:
     for custom in known.presumed:
         text = f"an operator may make pods for {custom}: selectors of such pods are not judged"
         yield Note(text, custom.location)
+    if not are_compared(known):
+        yield Note("the policies in tiers are too large for their rules to be compared")
     if known.not_judged:
         first = "; ".join(map(str, list(known.not_judged)[:_MOST_NAMED]))
         more = len(known.not_judged) - _MOST_NAMED

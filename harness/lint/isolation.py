@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.application import Workload
 from harness.lint.kinds import finding
 from harness.lint.knowledge import Item, Knowledge, listed, of_workload, places
+from harness.lint.tier_rules import matches_everything
 from harness.lint.values import Finding, Level, Place, Related, Said
 from harness.model import Pod
 from harness.policy import Direction
+from harness.policy.tiers import RuleAction
 
 WITHOUT_POLICY = "namespace-without-policy"
 NOT_ISOLATED = "not-isolated"
@@ -27,20 +29,36 @@ def namespaces(known: Knowledge) -> Iterator[Finding]:
     with_policies = {item.policy.namespace for item in known.items} | {_SYSTEM}
     by_namespace: dict[str, list[Workload]] = {}
     for workload, pod in known.first_pods:
-        if pod.namespace not in with_policies and _may_be_isolated(known, pod):
+        is_open = pod.namespace not in with_policies and _may_be_isolated(known, pod)
+        if is_open and _is_open(known, Direction.INGRESS, pod):
             by_namespace.setdefault(pod.namespace, []).append(workload)
     for name, found in by_namespace.items():
         namespace = known.application.namespace(name)
         place = of_workload(found[0])
         if namespace is not None and namespace.location is not None:
             place = Place(f"Namespace {name}", namespace.location, namespace.location)
-        fact = f"namespace {name} has no NetworkPolicy: every pod reaches {listed(found)}"
+        pods = [pod for workload, pod in known.first_pods if workload in found]
+        but = _but(known, Direction.INGRESS, pods)
+        fact = f"namespace {name} has no NetworkPolicy: every pod reaches {listed(found)}{but}"
         hint = "begin with a policy that selects every pod (podSelector: {}) and has no rule"
         yield finding(WITHOUT_POLICY, place, Said(fact, hint, places(found)))
 
 
 def _may_be_isolated(known: Knowledge, pod: Pod) -> bool:
     return not pod.host_network and known.is_judged(pod)
+
+
+def _is_open(known: Knowledge, direction: Direction, pod: Pod) -> bool:
+    """Return whether no policy isolates a pod in a direction, and no tier denies it everything."""
+    isolating = known.judge.isolating(direction, pod)
+    denying = known.rules_for(pod, direction, RuleAction.DENY)
+    return not isolating and not any(map(matches_everything, denying))
+
+
+def _but(known: Knowledge, direction: Direction, pods: Sequence[Pod]) -> str:
+    """Return what follows a sentence about all connections of some pods."""
+    denied = any(known.rules_for(pod, direction, RuleAction.DENY) for pod in pods)
+    return ", but for what a tier denies" if denied else ""
 
 
 def workloads(known: Knowledge) -> Iterator[Finding]:
@@ -55,20 +73,22 @@ def workloads(known: Knowledge) -> Iterator[Finding]:
 
 def _of_workload(known: Knowledge, workload: Workload, pod: Pod) -> Finding | None:
     ingress, egress = (
-        known.judge.isolating(direction, pod)
-        for direction in (Direction.INGRESS, Direction.EGRESS)
+        _is_open(known, direction, pod) for direction in (Direction.INGRESS, Direction.EGRESS)
     )
     place = of_workload(workload)
-    if not ingress:
-        also = "" if egress else ", and it reaches everything"
-        fact = f"no policy isolates {workload} for ingress: every pod reaches it{also}"
+    if ingress:
+        but = _but(known, Direction.INGRESS, [pod])
+        also = ", and it reaches everything" if egress else ""
+        also += _but(known, Direction.EGRESS, [pod]) if egress and not but else ""
+        fact = f"no policy isolates {workload} for ingress: every pod reaches it{also}{but}"
         hint = f"a policy for it selects one of its labels: {pod.labels}"
         level = None if pod.ports else Level.NOTE
         if level:
             fact = f"no policy isolates {workload} for ingress; it declares no port"
         return finding(NOT_ISOLATED, place, Said(fact, hint), level)
-    if not egress:
+    if egress:
         fact = f"no policy isolates {workload} for egress: it reaches everything"
+        fact += _but(known, Direction.EGRESS, [pod])
         hint = "a policy for egress has Egress in its policyTypes"
         return finding(EGRESS, place, Said(fact, hint))
     return None
@@ -99,7 +119,9 @@ def _by_accident(known: Knowledge, item: Item) -> Iterator[Finding]:
     ]
     if known.selected(policy) and not alone:
         return
-    whom = f": nothing reaches {listed(known.workloads(alone))}" if alone else ""
+    accepts = any(known.rules_for(pod, Direction.INGRESS, RuleAction.ACCEPT) for pod in alone)
+    verb = "only what a tier accepts reaches" if accepts else "nothing reaches"
+    whom = f": {verb} {listed(known.workloads(alone))}" if alone else ""
     fact = f"{item} has egress rules and no policyTypes, so it also isolates for ingress{whom}"
     hint = "for egress alone, write policyTypes: [Egress]; else write both types"
     place = known.place(item, ("spec", "egress"))

@@ -22,6 +22,7 @@ from harness.application.state import deployed, state
 from harness.documents.source import KeyPath
 from harness.errors import Location, UsageError
 from harness.lint.inclusion import NAME_LABEL, size_of, size_of_rule
+from harness.lint.tier_rules import size_of_policy
 from harness.lint.values import Place, Related
 from harness.model import Manifest, Pod, Probe
 from harness.policy import (
@@ -34,6 +35,7 @@ from harness.policy import (
     may_act_on,
     parsed,
 )
+from harness.policy.tiers import RuleAction, TierPolicy, TierRule
 from harness.suggest import closest
 
 _MOST_MATCHES = 5_000_000
@@ -48,6 +50,18 @@ class Item:
 
     manifest: Manifest
     policy: NetworkPolicy
+    location: Location
+
+    def __str__(self) -> str:
+        return str(self.policy)
+
+
+@dataclass(frozen=True, slots=True)
+class TierItem:
+    """A policy of a tier, its values, and its place."""
+
+    manifest: Manifest
+    policy: TierPolicy
     location: Location
 
     def __str__(self) -> str:
@@ -97,7 +111,7 @@ class Knowledge:
         made = deployed(replace(application, workloads=workloads))
         self._state = state(application, made)
         self.judge = oracle.Judge(self._state)
-        self.items = tuple(self._items())
+        self.items, self.tiers = tuple(self._items()), tuple(self._tiers())
         self.first_pods = tuple((item.workload, item.pods[0]) for item in made if item.pods)
         self._workloads = {pod.ref: item.workload for item in made for pod in item.pods}
         self._known = frozenset(item.namespace for item in application.workloads)
@@ -113,8 +127,15 @@ class Knowledge:
                 if isinstance(policy, NetworkPolicy) and manifest.location is not None:
                     yield Item(manifest, policy, manifest.location)
 
+    def _tiers(self) -> Iterator[TierItem]:
+        for manifest in self.application.policies:
+            for policy in parsed([manifest]):
+                if isinstance(policy, TierPolicy) and manifest.location is not None:
+                    yield TierItem(manifest, policy, manifest.location)
+
     def _require_few(self) -> None:
         words = sum(size_of(item.policy.pod_selector) for item in self.items)
+        words += sum(size_of_policy(item.policy) for item in self.tiers)
         words += sum(size_of_rule(rule) for item in self.items for rule in _rules(item.policy))
         pods = len(self._state.pods) + len(self.application.customs)
         if words * pods > _MOST_MATCHES:
@@ -123,7 +144,7 @@ class Knowledge:
 
     # ---------------------------------------------------------------- places
 
-    def place(self, item: Item, path: KeyPath = ()) -> Place:
+    def place(self, item: Item | TierItem, path: KeyPath = ()) -> Place:
         """Return the place of a part of a policy."""
         here = self.application.written.at(item.location, path)
         return Place(str(item), item.location, here, ".".join(map(str, path)))
@@ -162,6 +183,23 @@ class Knowledge:
             if oracle.selects(policy.pod_selector, pod.labels)
         )
 
+    @functools.lru_cache(maxsize=4_096)  # noqa: B019  # it lives as long as the lint
+    def subjects(self, item: TierItem) -> tuple[Pod, ...]:
+        """Return the known pods that a policy of a tier is for."""
+        return oracle.subjects(self._state, item.policy)
+
+    def rules_for(
+        self, pod: Pod, direction: Direction, action: RuleAction
+    ) -> tuple[TierRule, ...]:
+        """Return the rules of tiers for a pod that have an action."""
+        return tuple(
+            rule
+            for item in self.tiers
+            if pod in self.subjects(item)
+            for rule in item.policy.rules(direction)
+            if rule.action is action
+        )
+
     def matched(self, home: str, peer: Peer) -> tuple[Pod, ...]:
         """Return the known pods that a peer matches, in a policy of the namespace ``home``."""
         key = (home, peer)
@@ -173,9 +211,13 @@ class Knowledge:
         """Return whether a peer can match no other pods than those of the manifests."""
         if peer.namespace_selector is None:
             return self.knows(home)
+        return self.is_pinned(peer.namespace_selector)
+
+    def is_pinned(self, selector: LabelSelector) -> bool:
+        """Return whether a selector names namespaces, all of which the manifests have."""
         pinned = [
             term.values
-            for term in peer.namespace_selector.requirements
+            for term in selector.requirements
             if term.key == NAME_LABEL and term.operator is Operator.IN
         ]
         return any(all(map(self.knows, names)) for names in pinned)
