@@ -21,6 +21,7 @@ from harness.cluster.netns.defects import (
     rules,
     select,
     start,
+    tiers,
 )
 from harness.cluster.netns.defects.registry import Defect
 from harness.cluster.netns.defects.together import together
@@ -28,7 +29,7 @@ from harness.cluster.netns.parts import PARTS, Parts
 from harness.errors import UsageError
 from harness.suggest import nearest
 
-_TOPICS = (select, rules, ports, ipblock, emit, path, load, observe, start)
+_TOPICS = (select, rules, ports, ipblock, emit, path, load, observe, start, tiers)
 
 DEFECTS: Mapping[str, Defect] = {
     defect.name: defect for topic in _TOPICS for defect in topic.DEFECTS
