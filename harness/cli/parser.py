@@ -334,6 +334,17 @@ def _add_report_verb(verbs: Any) -> None:
         action="store_true",
         help="annotations for GitHub Actions, and a summary in the file of GITHUB_STEP_SUMMARY",
     )
+    report.add_argument(
+        "--conformance-shape",
+        action="store_true",
+        help="YAML in the form of a ConformanceReport of policy.networking.k8s.io, of our own kind",
+    )
+    report.add_argument(
+        "--beside",
+        metavar="REPORT",
+        type=Path,
+        help="and what such a report says of tests that ask the same as scenarios",
+    )
     one = report.add_argument_group("one cell")
     one.add_argument(
         "--cell",

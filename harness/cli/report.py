@@ -7,11 +7,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import results_file
+from harness import files, results_file
 from harness.cli.exits import Exit
 from harness.errors import UsageError
 from harness.report import CellRecord, Results, StepRecord, failure, html, in_order, page, summary
 from harness.report.github import job_summary, workflow_commands
+from harness.report.shape import Upstream, shape, upstream
 from harness.suggest import nearest
 
 _JOB_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -28,7 +29,10 @@ def report(parsed: argparse.Namespace) -> int:
         results_file.write_page(parsed.html, html.page(results, previous))
     if parsed.github:
         _for_github(results)
-    if parsed.html or parsed.github:
+    if parsed.conformance_shape:
+        beside = _upstream(parsed.beside) if parsed.beside else None
+        print(shape(results, beside), end="")
+    if parsed.html or parsed.github or parsed.conformance_shape:
         return Exit.OK
     if not parsed.cell:
         print(_text(results))
@@ -45,9 +49,25 @@ def _check(parsed: argparse.Namespace) -> None:
     """Raise UsageError for options that do not belong together."""
     if parsed.html and (parsed.cell or parsed.step):
         raise UsageError("--html is about all cells", "leave out --cell and --step")
+    if parsed.beside and not parsed.conformance_shape:
+        raise UsageError("--beside is about --conformance-shape", "write both")
+    if parsed.conformance_shape and parsed.cell:
+        raise UsageError("--conformance-shape is about all cells", "leave out --cell and --step")
     if not parsed.cell and not parsed.html and (parsed.step or parsed.previous):
         name = "--step" if parsed.step else "--previous"
         raise UsageError(f"{name} is about one cell", "add --cell='SOURCE -> DESTINATION'")
+
+
+def _upstream(path: Path) -> Upstream:
+    """Read a report of the API project's suite. Raises UsageError."""
+    shown = files.display(path)
+    try:
+        text = files.read_bytes(path, "the current folder").decode()
+    except files.Unreadable as error:
+        raise UsageError(error.fact, error.hint) from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{shown}: not text", "name a YAML file") from None
+    return upstream(text, shown)
 
 
 def _for_github(results: Results) -> None:
