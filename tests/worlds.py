@@ -135,8 +135,8 @@ def _selectors(*keys: str) -> st.SearchStrategy[Object]:
     )
 
 
-_pod_selectors = _selectors("app", "tier")
-_namespace_selectors = st.one_of(
+pod_selectors = _selectors("app", "tier")
+namespace_selectors = st.one_of(
     _selectors("team", "app"),
     st.sampled_from(NAMESPACES).map(
         lambda name: {"matchLabels": {"kubernetes.io/metadata.name": name}}
@@ -164,10 +164,10 @@ _cluster_blocks = (
 _blocks = tuple(map(st.sampled_from, (_outside_blocks, _whole_families, _cluster_blocks)))
 
 _peers = st.one_of(
-    st.fixed_dictionaries({"podSelector": _pod_selectors}),
-    st.fixed_dictionaries({"namespaceSelector": _namespace_selectors}),
+    st.fixed_dictionaries({"podSelector": pod_selectors}),
+    st.fixed_dictionaries({"namespaceSelector": namespace_selectors}),
     st.fixed_dictionaries(
-        {"podSelector": _pod_selectors, "namespaceSelector": _namespace_selectors}
+        {"podSelector": pod_selectors, "namespaceSelector": namespace_selectors}
     ),
     *(st.fixed_dictionaries({"ipBlock": blocks}) for blocks in _blocks),
 )
@@ -207,20 +207,20 @@ def _typed(
     types: list[str], sections: dict[str, st.SearchStrategy[Any]]
 ) -> st.SearchStrategy[Object]:
     return st.fixed_dictionaries(
-        {"podSelector": _pod_selectors, "policyTypes": st.just(types), **sections}
+        {"podSelector": pod_selectors, "policyTypes": st.just(types), **sections}
     )
 
 
 _specs = st.one_of(
-    st.fixed_dictionaries({"podSelector": _pod_selectors, **_ingress}),
-    st.fixed_dictionaries({"podSelector": _pod_selectors, **_egress}),
+    st.fixed_dictionaries({"podSelector": pod_selectors, **_ingress}),
+    st.fixed_dictionaries({"podSelector": pod_selectors, **_egress}),
     _typed(["Egress"], _egress),
     _typed(["Ingress", "Egress"], {**_ingress, **_egress}),
     _typed(["Egress"], {**_ingress, **_egress}),
     _typed(["Ingress"], {**_ingress, **_egress}),
     _typed(["Ingress", "Egress"], _ingress),
     st.fixed_dictionaries(
-        {"podSelector": _pod_selectors},
+        {"podSelector": pod_selectors},
         optional={
             "policyTypes": st.sampled_from((["Ingress"], ["Egress"], ["Ingress", "Egress"]))
         },

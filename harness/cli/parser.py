@@ -337,7 +337,7 @@ def _add_report_verb(verbs: Any) -> None:
     report.add_argument(
         "--conformance-shape",
         action="store_true",
-        help="YAML in the form of a ConformanceReport of policy.networking.k8s.io, of our own kind",
+        help="as YAML in the form of a ConformanceReport of policy.networking.k8s.io",
     )
     report.add_argument(
         "--beside",

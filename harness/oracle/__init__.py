@@ -67,12 +67,13 @@ class Judge:
         self._network_policies = NetworkPolicies(self._topology)
         self._unknown = [m for m in state.policies if effect_of(m) is Effect.UNKNOWN]
         admin, baseline = (Tiers(self._topology, tier) for tier in (Tier.ADMIN, Tier.BASELINE))
-        self._policies = Policies([admin, self._network_policies, baseline])
-        self._tiers = Policies([admin, baseline])
+        own = self._network_policies
+        self._policies = Policies([admin.layer, own.layer, baseline.layer])
+        self._to_itself = Policies([admin.layer, own.exempt, baseline.layer])
 
     def predict(self, probe: Probe) -> Prediction:
         """Return the verdicts that the probe may give on a correct cluster."""
-        prediction = Path(self._topology, self._policies, self._tiers, probe).predict()
+        prediction = Path(self._topology, self._policies, self._to_itself, probe).predict()
         unknown = self._unknown and self._not_judged(probe)
         return replace(prediction, not_judged=unknown) if unknown else prediction
 

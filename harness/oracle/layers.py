@@ -13,7 +13,6 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from harness.model import Pod, PodRef
 from harness.oracle.rulings import Decider, Judgement, Ruling, Tri, both, indented
@@ -194,12 +193,8 @@ def _after(reasons: tuple[str, ...], judgement: Judgement) -> Judgement:
 # ------------------------------------------------------------------ connections
 
 
-class Layered(Protocol):
-    """A kind of policy that decides on connections."""
-
-    def layer(self, direction: Direction, pod: Pod) -> Layer | None:
-        """Return the layer of its policies for a pod and a direction; None if it has no say."""
-        ...
+Layered = Callable[[Direction, Pod], Layer | None]
+"""Returns the layer of a kind of policy for a pod and a direction; None if it has no say."""
 
 
 class Policies:
@@ -232,7 +227,7 @@ class Policies:
             return Judgement(Ruling.ALLOWED)
         key = (direction, pod.ref)
         if key not in self._layers:
-            layers = (kind.layer(direction, pod) for kind in self._kinds)
+            layers = (layer_of(direction, pod) for layer_of in self._kinds)
             self._layers[key] = tuple(layer for layer in layers if layer is not None)
         return decide(self._layers[key], flow)
 

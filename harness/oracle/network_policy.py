@@ -66,6 +66,20 @@ class NetworkPolicies:
         isolated = Clause(Action.DENY, _no_rule, by=Decider(direction, Ruling.DENIED, names))
         return Layer(head, (Rank(((own_node, *rules, isolated),)),), "")
 
+    def exempt(self, direction: Direction, pod: Pod) -> Layer | None:
+        """Return the layer for what NetworkPolicies have no say in: they allow it, finally (T21).
+
+        None for a pod that they do not isolate.
+        """
+        isolating = self.isolating(direction, pod)
+        if not isolating:
+            return None
+        allowed = Match(True, "allowed: NetworkPolicies do not apply to a pod and itself (R46)")
+        clause = Clause(Action.ALLOW, lambda _: allowed, by=Decider(direction, Ruling.ALLOWED))
+        names = ", ".join(str(policy) for policy in isolating)
+        head = f"{direction.lower()} of {pod.ref}: isolated by {names};"
+        return Layer(head, (Rank(((clause,),)),), "")
+
     def names(self, policy: NetworkPolicy, source: Party) -> bool:
         """Return whether an ingress rule selects the source as a peer."""
         return Direction.INGRESS in policy.policy_types and any(

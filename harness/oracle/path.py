@@ -46,12 +46,12 @@ class Path:
     """The path of one probe through a State."""
 
     def __init__(
-        self, topology: Topology, policies: Policies, tiers: Policies, probe: Probe
+        self, topology: Topology, policies: Policies, to_itself: Policies, probe: Probe
     ) -> None:
-        """``tiers`` are the policies that also act on a pod and itself through a Service."""
+        """``to_itself`` judges a pod to itself through a Service if NetworkPolicies exempt it."""
         self.topology = topology
         self.policies = policies
-        self.tiers = tiers
+        self.to_itself = to_itself
         self.probe = probe
         self.port = probe.destination.port
         self.protocol = probe.destination.protocol
@@ -259,12 +259,18 @@ class Path:
         seen_as_node = replace(flow, source=self.topology.party(NodeRef(pod.node)))
         itself = self.policies.judge_connection(flow)
         readings = [
-            ("if only policies in tiers apply", self.both_ends(self.tiers, flow, flow, itself)),
             (
-                "if only policies in tiers apply, and the pod sees its node as the source",
-                self.both_ends(self.tiers, flow, seen_as_node, itself),
+                "if it counts as a connection of the pod to itself",
+                self.both_ends(self.to_itself, flow, flow, itself),
             ),
-            ("if all policies apply", self.both_ends(self.policies, flow, flow, itself)),
+            (
+                "if it counts as a connection of the pod to itself, and comes from its node",
+                self.both_ends(self.to_itself, flow, seen_as_node, itself),
+            ),
+            (
+                "if it counts as any other connection",
+                self.both_ends(self.policies, flow, flow, itself),
+            ),
         ]
         cause = (
             f"the API does not define {pod.ref} to itself through its own Service (R46, R66, T25)"

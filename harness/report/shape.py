@@ -42,7 +42,7 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """A ConformanceReport: which of its tests failed and which were skipped, and how many passed."""
+    """A ConformanceReport: the tests that failed or were skipped, and how many passed."""
 
     project: str
     version: str
@@ -150,7 +150,7 @@ def _scenarios(steps: Iterable[StepRecord]) -> Iterator[_Scenario]:
 
 
 def _result(steps: Sequence[StepRecord]) -> Result:
-    """One failed step fails a scenario. A limitation is a difference from the API: it fails too."""
+    """Return the result of one; a limitation differs from the API, so it is a failure here."""
     if any(step.has_failed or step.outcome is Outcome.LIMITED for step in steps):
         return Result.FAILED
     if any(step.outcome is Outcome.SKIPPED for step in steps):

@@ -5,7 +5,7 @@ A new kind of policy is one more function in ``LAYERS``, at the place where it d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from harness.cluster.netns.addresses import Addresses
 from harness.cluster.netns.compiler.selecting import Pods
@@ -121,12 +121,22 @@ def pod_rules(
         ]
         for pod in ends.pods:
             own = tuple(layer[pod.ref] for _, layer in by_kind if pod.ref in layer)
-            everywhere = tuple(
-                layer[pod.ref] for also, layer in by_kind if also and pod.ref in layer
-            )
+            exempt = _while_asked((also, layer.get(pod.ref)) for also, layer in by_kind)
             if own:
-                found.append(PodRules(pod, direction, own, everywhere))
+                found.append(PodRules(pod, direction, own, tuple(exempt)))
     return tuple(sorted(found, key=lambda one: (str(one.pod.ref), one.direction)))
+
+
+def _while_asked(layers: Iterable[tuple[bool, Layer | None]]) -> Iterator[Layer]:
+    """Yield the layers that decide everywhere, up to NetworkPolicies that isolate the pod.
+
+    What these have no say in they allow, and their decision is final (T21).
+    """
+    for everywhere, layer in layers:
+        if layer is not None:
+            if not everywhere:
+                return
+            yield layer
 
 
 # ------------------------------------------------------------------ tiers

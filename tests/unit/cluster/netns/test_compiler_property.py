@@ -16,13 +16,20 @@ from harness.cluster.netns.compiler.stages import STAGES, Stages
 from harness.cluster.netns.defects import DEFECTS
 from harness.model import ExternalRef, Family, Host, NodeRef, PodRef, Probe, Source, State
 from harness.oracle import Judge, Ruling
+from tests.tier_worlds import tier_worlds
 from tests.worlds import facts, passes, probes, worlds
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=60, print_blob=True)
 IN_STAGES = {name for name, defect in DEFECTS.items() if defect.parts.stages != STAGES}
 """The rules of a pod show these; the others are found by packets."""
-NOT_IN_RANDOM_WORLDS = {"lists-cut", "rule-ids-wrap", "named-tcp-only"}
-"""They need long lists, many policies, or a named UDP port that decides: scenarios find them."""
+NOT_IN_RANDOM_WORLDS = {
+    "lists-cut",
+    "rule-ids-wrap",
+    "named-tcp-only",
+    "tier-rules-cut",
+    "tier-name-of-first",
+}
+"""They need long lists, many policies, or names of ports that decide: scenarios find them."""
 
 
 @dataclass(frozen=True)
@@ -104,17 +111,22 @@ def test_the_compiler_agrees_with_the_oracle(world: State) -> None:
     assert disagreements(STAGES, world, rulings(world)) == []
 
 
+@PROFILE
+@given(tier_worlds())
+def test_the_compiler_agrees_with_the_oracle_on_tiers(world: State) -> None:
+    assert disagreements(STAGES, world, rulings(world)) == []
+
+
 @pytest.fixture(scope="module")
 def corpus() -> list[tuple[State, Rulings]]:
     """Worlds enough to meet every defect, with the oracle's rulings."""
     found: list[tuple[State, Rulings]] = []
 
-    @settings(PROFILE, max_examples=200, phases=[Phase.generate])
-    @given(worlds())
     def collect(world: State) -> None:
         found.append((world, rulings(world)))
 
-    collect()
+    for made, count in ((worlds(), 200), (tier_worlds(), 150)):
+        settings(PROFILE, max_examples=count, phases=[Phase.generate])(given(made)(collect))()
     return found
 
 
