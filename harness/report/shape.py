@@ -203,7 +203,7 @@ def _status(scenarios: Sequence[_Scenario]) -> dict[str, Any]:
 
 
 @functools.cache
-def tests() -> Mapping[str, tuple[str, ...]]:
+def suite() -> Mapping[str, tuple[str, ...]]:
     """Return the tests of the API project's suite, each with the scenarios that ask the same."""
     file = importlib.resources.files("harness") / "data" / "upstream.toml"
     read = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -211,7 +211,7 @@ def tests() -> Mapping[str, tuple[str, ...]]:
 
 
 def _beside(scenarios: Sequence[_Scenario], other: Upstream) -> dict[str, Any]:
-    mapped = tests()
+    mapped = suite()
     unknown = sorted((other.failed | other.skipped) - mapped.keys())
     return {
         "project": other.project,

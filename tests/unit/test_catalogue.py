@@ -30,6 +30,12 @@ STAGE_OF = {
     "services": Stage.SERVICES,
     "load": Stage.LOAD,
     "start": Stage.START,
+    "tier_order": Stage.COMBINE,
+    "tier_subjects": Stage.SELECT,
+    "tier_rules": Stage.RULES,
+    "tier_peer": Stage.SELECT,
+    "tier_ports": Stage.PORTS,
+    "tier_action": Stage.RULES,
 }
 """The stage that is wrong when a field of Stages or Parts is replaced."""
 
@@ -82,12 +88,13 @@ def test_an_entry_is_read_whole() -> None:
 
 
 def test_ids_and_texts_have_one_form() -> None:
-    for prefixes, entries in (("RT", catalogue.requirements()), ("B", catalogue.defects())):
+    known = (("R", "T", catalogue.requirements()), ("B", "TB", catalogue.defects()))
+    for prefix, of_tiers, entries in known:
         ids = list(entries)
         texts = [entry.text for entry in entries.values()]
         assert ids == sorted(ids)
-        assert [one for one in ids if not re.fullmatch(rf"[{prefixes}]\d\d", one)] == []
-        assert "".join(dict.fromkeys(one[0] for one in ids)) == prefixes
+        prefixes = [re.sub(r"\d\d$", "", one) for one in ids]
+        assert list(dict.fromkeys(prefixes)) == [prefix, of_tiers]
         assert [
             text for text in texts if not re.fullmatch(r"[^|\n]+\.(?: \([RT]\d\d\))?", text)
         ] == []

@@ -187,3 +187,42 @@ def test_a_page_is_about_all_cells(tmp_path: Path, capsys: pytest.CaptureFixture
     words = ["report", written(tmp_path, STEP), "--html=x.html", "--cell=x/a -> y/b:80"]
     assert main(words) == Exit.USAGE
     assert "--html is about all cells" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ in the form of another report
+
+SUITE = """\
+kind: ConformanceReport
+implementation: {project: some-plugin, version: v2}
+profiles:
+- {name: ClusterNetworkPolicy, standard: {failedTests: [CNPAdminTierGress]}}
+"""
+
+
+def test_results_in_the_form_of_a_conformance_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "suite.yaml").write_text(SUITE, encoding="utf-8")
+    step = replace(STEP, covers=("T01",))
+    beside = str(tmp_path / "suite.yaml")
+    asked = ["report", written(tmp_path, step), "--conformance-shape", "--beside", beside]
+    assert main(asked) == Exit.OK
+    text = capsys.readouterr().out
+    assert text.startswith("apiVersion: netpol.harness/v1\nkind: ScenarioReport\n")
+    assert "failedTests:\n    - s.yaml\n" in text
+    assert "- name: CNPAdminTierGress\n    there: failed\n" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        (["--beside", "x.yaml"], "--beside is about --conformance-shape"),
+        (["--conformance-shape", "--cell", "a -> b"], "--conformance-shape is about all cells"),
+        (["--conformance-shape", "--beside", "no.yaml"], "there is no file no.yaml"),
+    ],
+)
+def test_options_of_that_form_that_do_not_belong_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], fact: str
+) -> None:
+    assert main(["report", written(tmp_path, STEP), *options]) == Exit.USAGE
+    assert fact in capsys.readouterr().err

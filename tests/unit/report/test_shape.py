@@ -9,7 +9,7 @@ import yaml
 
 from harness.errors import UsageError
 from harness.report import Outcome, Results, Run, StepRecord
-from harness.report.shape import Upstream, shape, tests, upstream
+from harness.report.shape import Upstream, shape, suite, upstream
 
 RUN = Run(
     "np1",
@@ -143,7 +143,7 @@ def test_a_report_with_holes_is_read(text: str) -> None:
 
 
 def test_tests_stand_beside_the_scenarios_that_ask_the_same() -> None:
-    name, (file, *others) = next(iter(tests().items()))
+    name, (file, *others) = next(iter(suite().items()))
     other = Upstream("p", "v", "d", frozenset({name}), frozenset({"Unknown"}), 3)
     found = shaped(step(f"work/{file}", Outcome.PASSED, "T01"), beside=other)["beside"]
     assert found["passed"] == 3
