@@ -55,23 +55,9 @@ def test_every_conformance_test_of_the_tiers_has_scenarios() -> None:
     named = re.findall(r"\(\.\./scenarios/(.*?)\)", TIERS)
     assert [path for path in named if not path.startswith("tiers/")] == []
     assert sorted(path for path in named if not (ROOT / "scenarios" / path).is_file()) == []
-<<<<<<< HEAD
-=======
-
-
-def test_the_names_of_scenarios_of_tiers_are_names_of_no_other() -> None:
-    """Profiles of network plugins name cells by the name of the scenario alone."""
-    paths = [
-        path for path in (ROOT / "scenarios").rglob("*.yaml") if path.parent.name != "policies"
-    ]
-    names = Counter(path.stem for path in paths)
-    tiers = [path.stem for path in paths if path.parent.parent.name == "tiers"]
-    assert len(tiers) >= 30
-    assert [name for name in tiers if names[name] > 1] == []
 
 
 def test_reports_name_the_scenarios_of_the_page() -> None:
     """``netpol report --conformance-shape --beside``."""
     page = {name: tuple(re.findall(r"\(\.\./(.*?)\)", row)) for name, row in TESTS}
     assert dict(suite()) == page
->>>>>>> d13546e (tiers: defects with the scenarios that catch them; results in the form of a ConformanceReport)
