@@ -92,7 +92,7 @@ def _rule(key: str, action: str, peers: list[Object], protocols: list[Object] | 
 
 
 _ingress, _egress = {"ingress": _rules("from", _selected)}, {"egress": _rules("to", _destinations)}
-_everybody = st.just({"namespaces": {}})
+_everybody: st.SearchStrategy[Object] = st.just({"namespaces": {}})
 _specs = st.sampled_from((_ingress, _ingress, _egress, {**_ingress, **_egress}, {})).flatmap(
     lambda sections: st.fixed_dictionaries(
         {

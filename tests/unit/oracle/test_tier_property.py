@@ -26,6 +26,7 @@ from harness.model import (
     ServicePort,
     ServiceRef,
     ServiceType,
+    Source,
     State,
 )
 from tests.tier_worlds import tier_worlds
@@ -66,7 +67,8 @@ def probes(state: State) -> Iterator[Probe]:
     pods = [pod.ref for pod in state.pods]
     service = state.services[0]
     hosts: list[Host] = [*pods, NodeRef(1), NodeRef(2)]
-    for source in (*pods, NodeRef(1)):
+    sources: list[Source] = [*pods, NodeRef(1)]
+    for source in sources:
         for host in hosts:
             for port, protocol in ASKED:
                 yield Probe(source, Destination(host, port, protocol), Family.V4)
