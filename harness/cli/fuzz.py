@@ -12,7 +12,7 @@ from harness.cli.exits import Exit
 from harness.cli.making import made
 from harness.cli.parser import choice_of
 from harness.errors import UsageError
-from harness.generate import Bench, Fuzz, Generator, Scope, fixture_file
+from harness.generate import TIER_KIND, Bench, Fuzz, Generator, Scope, fixture_file
 from harness.predecessor import Predecessor
 from harness.settle import Timing
 
@@ -35,6 +35,7 @@ def fuzz(parsed: argparse.Namespace) -> int:
             Scope.PODS_TOO if choice.cluster == "netns" else Scope.POLICIES_AND_LABELS,
             ip_blocks="ipblock-pod-ip" in cluster.capabilities.features,
             without=frozenset(known.trait for known in cluster.capabilities.known_traits),
+            tiers=2 if TIER_KIND in cluster.capabilities.kinds else 0,
         )
         work = Fuzz(
             bench=Bench(cluster, timing, Predecessor()),

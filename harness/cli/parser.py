@@ -230,6 +230,8 @@ def _add_generate_verb(verbs: Any) -> None:
     generate.add_argument(
         "--count", metavar="K", type=whole_number, default=20, help="how many scenarios (20)"
     )
+    text = "each scenario also has ClusterNetworkPolicies"
+    generate.add_argument("--tiers", action="store_true", help=text)
     generate.add_argument(
         "--out",
         metavar="DIR",

@@ -24,6 +24,7 @@ from harness.generate.changes import (
     pairs,
     seen,
     seen_with,
+    tier_change_themes,
 )
 from harness.generate.draw import Draw, Rotation, chance
 from harness.generate.plan import Impossible, Plan, PlannedStep, scenario_of
@@ -34,6 +35,8 @@ from harness.generate.policies import (
     peer_themes,
     policies,
 )
+from harness.generate.tiers import THEMES as TIER_THEMES
+from harness.generate.tiers import tier_policies
 from harness.generate.variants import variants
 from harness.model import (
     Applied,
@@ -73,7 +76,8 @@ class Generator:
     """Makes the cases of a seed over a fixture; a case depends on its number alone.
 
     Without ``ip_blocks`` no policy names the address of a pod; none has one of the traits in
-    ``without``.
+    ``without``. Each case whose number is a multiple of ``tiers`` also has policies in tiers;
+    with 0, none has.
     """
 
     fixture: Fixture
@@ -81,6 +85,7 @@ class Generator:
     scope: Scope = Scope.PODS_TOO
     ip_blocks: bool = True
     without: frozenset[Trait] = frozenset()
+    tiers: int = 0
 
     def case(self, number: int) -> Scenario:
         """Return the case of that number, from 1.
@@ -113,6 +118,10 @@ class Generator:
         for change in first:
             builder.make(change)
         made = self._policies(Draw(rng, builder.state(), self.ip_blocks), turn)
+        if has_tiers := self._has_tiers(number):
+            own = chance(f"{self.seed}/{number}/{attempt}/tiers")
+            draw = Draw(own, builder.state(), self.ip_blocks)
+            made = (*tier_policies(draw, self._rotation("tiers", TIER_THEMES), turn), *made)
         if self.without & traits(made):
             return None
         for manifest in made:
@@ -123,6 +132,8 @@ class Generator:
         decided = [*_decided(builder.state(), start)]
         steps = [PlannedStep("the policies are applied", (*first, *map(Applied, made)))]
         rotation = self._rotation("change", change_themes(self.scope))
+        if has_tiers:
+            rotation = self._rotation("change in tiers", tier_change_themes(self.scope))
         for place in range(rng.choice((1, 2))):
             more, flipped = changed(rotation.at(2 * turn + place), rng, builder)
             if self.without & traits(_applied(more)):
@@ -130,6 +141,9 @@ class Generator:
             steps += more
             decided += [flipped]
         return self._finished(number, steps, builder, [one for one in decided if one])
+
+    def _has_tiers(self, number: int) -> bool:
+        return self.tiers > 0 and number % self.tiers == 0
 
     def _policies(self, draw: Draw, turn: int) -> tuple[Manifest, ...]:
         """Return the policies of two shapes; of two with one name, the first."""

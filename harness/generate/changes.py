@@ -10,7 +10,7 @@ from random import Random
 
 from harness.generate.draw import Selectable, network_policy, selectable
 from harness.generate.plan import BY_ADDRESS, PlannedStep, verdicts
-from harness.generate.variants import variants
+from harness.generate.variants import Size, variants
 from harness.model import (
     Applied,
     Change,
@@ -33,7 +33,9 @@ from harness.model import (
     State,
     Verdict,
 )
-from harness.policy import Direction, parse
+from harness.oracle import subjects
+from harness.policy import Direction, NetworkPolicy, Policy, parsed
+from harness.policy.tiers import TierPolicy
 from harness.scenario.topology import Conflict, TopologyBuilder
 
 Seen = Mapping[Probe, Verdict]
@@ -90,19 +92,28 @@ def seen_with(state: State, policy: Manifest, variant: Manifest | None) -> Seen:
     """
     rest = tuple(item for item in state.policies if item.key != policy.key)
     changed = replace(state, policies=rest if variant is None else (*rest, variant))
-    either = [parse(item) for item in (policy, variant) if item is not None]
-    directions = frozenset(direction for one in either for direction in one.policy_types)
-    concerned = (p for p in pairs(state) if _may_decide(policy.namespace, directions, p))
+    either = parsed(item for item in (policy, variant) if item is not None)
+    concerned = (p for p in pairs(state) if any(_may_decide(state, one, p) for one in either))
     return verdicts(changed, concerned, BY_ADDRESS)
 
 
-def _may_decide(namespace: str, directions: frozenset[Direction], probe: Probe) -> bool:
+def _may_decide(state: State, policy: Policy, probe: Probe) -> bool:
     source, host = probe.source, probe.destination.host
-    leaves = isinstance(source, PodRef) and source.namespace == namespace
-    enters = isinstance(host, PodRef | ServiceRef) and host.namespace == namespace
-    return (leaves and Direction.EGRESS in directions) or (
-        enters and Direction.INGRESS in directions
-    )
+    if isinstance(policy, NetworkPolicy):
+        home = policy.namespace
+        leaves = isinstance(source, PodRef) and source.namespace == home
+        enters = isinstance(host, PodRef | ServiceRef) and host.namespace == home
+        acting = policy.policy_types
+    else:
+        refs = _subjects(state, policy)
+        leaves, enters = source in refs, isinstance(host, ServiceRef) or host in refs
+        acting = frozenset(way for way in Direction if policy.acts_on(way))
+    return (leaves and Direction.EGRESS in acting) or (enters and Direction.INGRESS in acting)
+
+
+@functools.lru_cache(maxsize=64)
+def _subjects(state: State, policy: TierPolicy) -> frozenset[PodRef]:
+    return frozenset(pod.ref for pod in subjects(state, policy))
 
 
 def flips(before: Seen, after: Seen) -> frozenset[Probe]:
@@ -195,6 +206,16 @@ def _policy_updated(now: Situation) -> Iterator[_Steps]:
             yield (_step(Applied(variant, updates=True)),)
 
 
+def _tier_updated(now: Situation) -> Iterator[_Steps]:
+    """Yield policies in tiers with another priority, action, subject or order of rules."""
+    for policy in now.policies():
+        if policy.namespace == "":
+            found = [item.policy for item in variants(policy) if item.size is Size.OTHER]
+            now.rng.shuffle(found)
+            for variant in found:
+                yield (_step(Applied(variant, updates=True)),)
+
+
 def _policy_replaced(now: Situation) -> Iterator[_Steps]:
     for policy in now.policies():
         found = [variant.policy for variant in variants(policy)]
@@ -268,6 +289,11 @@ _MOST_TRIED = 12
 def change_themes(scope: Scope) -> Sequence[ChangeTheme]:
     """Return the ways in which steps of that scope change something."""
     return _WITH_PODS if scope is Scope.PODS_TOO else _THEMES
+
+
+def tier_change_themes(scope: Scope) -> Sequence[ChangeTheme]:
+    """Return the ways in which steps change something where policies are in tiers."""
+    return (*_THEMES, *(_tier_updated,) * len(_THEMES), *change_themes(scope))
 
 
 def changed(

@@ -12,9 +12,13 @@ from random import Random
 from typing import Any, Generic, TypeVar
 
 from harness.model import Labels, Manifest, PodRef, Protocol, State
+from harness.policy import cluster_network_policy
 from harness.policy.network_policy import API_VERSION, KIND
 
 _T = TypeVar("_T")
+TIER_VERSION = cluster_network_policy.API_VERSIONS[0]
+TIER_KIND = f"{TIER_VERSION}/{cluster_network_policy.KIND}"
+"""What a cluster must have for policies in tiers, as ``Needs.kinds`` has it."""
 NOBODY = "nobody"
 """A label, and the name of a port, that nobody has."""
 
@@ -87,6 +91,13 @@ class Draw:
     def block(self) -> str:
         """Return the address of a pod as a block."""
         return f"$(ip:{self.rng.choice(self.pods)})/32"
+
+
+def tier_policy(name: str, spec: dict[str, Any]) -> Manifest:
+    """Return a ClusterNetworkPolicy with that spec."""
+    version, kind = TIER_VERSION, cluster_network_policy.KIND
+    body = {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return Manifest(version, kind, "", name, json.dumps(body))
 
 
 def network_policy(namespace: str, name: str, spec: dict[str, Any]) -> Manifest:

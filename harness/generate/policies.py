@@ -79,11 +79,13 @@ _SELECTORS = (
 )
 
 
-def _pod_selector(draw: Draw) -> _Object:
+def pod_selector(draw: Draw) -> _Object:
+    """Return a selector of pods by their labels."""
     return draw.rng.choice(_SELECTORS)(draw, draw.pod_labels())
 
 
-def _namespace_selector(draw: Draw) -> _Object:
+def namespace_selector(draw: Draw) -> _Object:
+    """Return a selector of namespaces by their labels."""
     if draw.rng.random() < 0.2:
         return {"matchLabels": {_NAME: draw.rng.choice(draw.namespaces)}}
     return draw.rng.choice(_SELECTORS)(draw, draw.namespace_labels())
@@ -91,7 +93,7 @@ def _namespace_selector(draw: Draw) -> _Object:
 
 def _subject(draw: Draw) -> _Object:
     """Return a podSelector for the pods of a policy; a third are empty."""
-    return {} if draw.rng.random() < 0.34 else _pod_selector(draw)
+    return {} if draw.rng.random() < 0.34 else pod_selector(draw)
 
 
 # ------------------------------------------------------------------ peers
@@ -101,11 +103,11 @@ _Peers = list[_Object] | None
 
 
 def _pods_here(draw: Draw) -> _Peers:
-    return [{"podSelector": _pod_selector(draw)}]
+    return [{"podSelector": pod_selector(draw)}]
 
 
 def _namespaces(draw: Draw) -> _Peers:
-    return [{"namespaceSelector": _namespace_selector(draw)}]
+    return [{"namespaceSelector": namespace_selector(draw)}]
 
 
 def _every_namespace(draw: Draw) -> _Peers:  # noqa: ARG001 - as the others
@@ -114,12 +116,12 @@ def _every_namespace(draw: Draw) -> _Peers:  # noqa: ARG001 - as the others
 
 def _pods_of_namespaces(draw: Draw) -> _Peers:
     return [
-        {"namespaceSelector": _namespace_selector(draw), "podSelector": _pod_selector(draw)},
+        {"namespaceSelector": namespace_selector(draw), "podSelector": pod_selector(draw)},
     ]
 
 
 def _pods_of_every_namespace(draw: Draw) -> _Peers:
-    return [{"namespaceSelector": {}, "podSelector": _pod_selector(draw)}]
+    return [{"namespaceSelector": {}, "podSelector": pod_selector(draw)}]
 
 
 def _pods_or_namespaces(draw: Draw) -> _Peers:
@@ -337,8 +339,8 @@ def _same_peers(themes: Themes) -> list[_Policy]:
     """Return two policies for different pods with the same rule."""
     home, rule = themes.home(), themes.rule("ingress", 0)
     return [
-        (home, _spec(_pod_selector(themes.draw), ["Ingress"], ingress=[rule])),
-        (home, _spec(_pod_selector(themes.draw), ["Ingress"], ingress=[rule])),
+        (home, _spec(pod_selector(themes.draw), ["Ingress"], ingress=[rule])),
+        (home, _spec(pod_selector(themes.draw), ["Ingress"], ingress=[rule])),
     ]
 
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.generate.tiers import specs_changed
 from harness.model import Manifest
-from harness.policy import faults
+from harness.policy import Scope, kind_of
 
 _Object = dict[str, Any]
 _Path = tuple[str | int, ...]
@@ -40,13 +41,22 @@ class Variant:
 def variants(policy: Manifest) -> Iterator[Variant]:
     """Yield the policy with each of its parts changed, one at a time."""
     document = json.loads(policy.json)
-    for words, size, spec in _specs(document["spec"]):
+    kind = kind_of(policy)
+    if kind is None:
+        return
+    found = _specs if kind.scope is Scope.NAMESPACED else _of_tier
+    for words, size, spec in found(document["spec"]):
         body = {**document, "spec": spec}
-        if not faults(body):
+        if not kind.faults(body):
             yield Variant(words, replace(policy, json=json.dumps(body), location=None), size)
 
 
 _Changed = Iterator[tuple[str, Size, _Object]]
+
+
+def _of_tier(spec: _Object) -> _Changed:
+    for words, is_smaller, changed in specs_changed(spec):
+        yield words, Size.SMALLER if is_smaller else Size.OTHER, changed
 
 
 def _specs(spec: _Object) -> _Changed:
