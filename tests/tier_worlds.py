@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.model import Manifest, State
 from harness.policy import kinds
-from tests.worlds import namespace_selectors, pod_selectors, worlds
+from tests.worlds import namespace_selectors, network_policy, pod_selectors, worlds
 
 Object = dict[str, Any]
 GROUP = "policy.networking.k8s.io"
@@ -107,9 +107,14 @@ _specs = st.sampled_from((_ingress, _ingress, _egress, {**_ingress, **_egress}, 
 
 @st.composite
 def tier_worlds(draw: st.DrawFn, most_pods: int = 4, most_policies: int = 2) -> State:
-    """A world with two to four policies in tiers; priorities may be equal."""
+    """A world with two to four policies in tiers, whose priorities may be equal.
+
+    In a third of them a NetworkPolicy denies everything: what Pass and Accept do shows there.
+    """
     world = draw(worlds(most_pods, most_policies))
     specs = draw(st.lists(_specs, min_size=2, max_size=4))
     policies = tuple(tier_policy(spec, f"t{index}") for index, spec in enumerate(specs))
-    kept = draw(st.sampled_from((world.policies, world.policies[:1], ())))
+    home = world.namespaces[0].name
+    deny_all = network_policy({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, home, "d")
+    kept = draw(st.sampled_from((world.policies, world.policies[:1], (deny_all,))))
     return replace(world, policies=(*kept, *policies))
