@@ -6,7 +6,7 @@ Where the API leaves open which of two policies decides, each is tried (T23).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.model import NodePortRef, NodeRef, Pod, PodRef, Probe, ServiceRef, State
@@ -25,6 +25,7 @@ class TierReading(naive.Reading):
         self.script: tuple[int, ...] = ()
         self.taken: list[int] = []
         self.open: list[tuple[int, ...]] = []
+        self.answers: dict[Hashable, str] = {}
         self.exempt = False
 
     # ---------------------------------------------------------- what may happen
@@ -34,12 +35,22 @@ class TierReading(naive.Reading):
         found: set[bool] = set()
         self.open = [()]
         while self.open:
-            self.script, self.taken = self.open.pop(), []
+            self.script, self.taken, self.answers = self.open.pop(), [], {}
             found |= super().outcomes(probe)
         return frozenset(found)
 
-    def choose(self, options: Sequence[str]) -> str:
-        """One of the options; the others are tried later, from the beginning."""
+    def choose(self, options: Sequence[str], about: Hashable) -> str:
+        """One of the options; the others are tried later, from the beginning.
+
+        A second question about the same thing gets the same answer.
+        """
+        options = list(dict.fromkeys(options))
+        key = (about, *options)
+        if len(options) > 1 and key not in self.answers:
+            self.answers[key] = self.chosen(options)
+        return self.answers.get(key, options[0])
+
+    def chosen(self, options: Sequence[str]) -> str:
         place = len(self.taken)
         if place < len(self.script):
             index = self.script[place]
@@ -122,7 +133,7 @@ class TierReading(naive.Reading):
                             actions.append(rule["action"])
                             break
             if actions:
-                return self.choose(actions)
+                return self.choose(actions, (pod.ref, way, tier))
         return "Pass"
 
     def matches(
