@@ -161,7 +161,8 @@ def found(claim: Outcome, alone: str = "") -> list[str]:
     return [
         line
         for line in every
-        if not line.startswith("B") or (line.startswith("B67") and not line.endswith(hidden))
+        if not line.startswith(("B", "TB"))
+        or (line.startswith("B67") and not line.endswith(hidden))
     ]
 
 

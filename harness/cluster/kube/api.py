@@ -263,7 +263,7 @@ class Api:
         """Return a kind as discovery describes it. Raises ApiError if there is none."""
         with _in_words(f"the kind {api_version} {kind}"):
             try:
-                found = self._dynamic.resources.get(api_version=api_version, kind=kind)
+                found = self._discovered(api_version, kind)
             except ResourceNotFoundError:
                 raise ApiError(
                     f"the cluster has no kind {kind} in {api_version}",
@@ -272,6 +272,15 @@ class Api:
                 ) from None
         prefix = f"{found.prefix}/{found.group_version}"
         return Resource(prefix, str(found.name), bool(found.namespaced))
+
+    def _discovered(self, api_version: str, kind: str) -> Any:
+        """Ask the library, whose cache lacks its content after a discovery that failed."""
+        resources = self._dynamic.resources
+        try:
+            return resources.get(api_version=api_version, kind=kind)
+        except KeyError:
+            resources.invalidate_cache()
+            return resources.get(api_version=api_version, kind=kind)
 
     def _url(self, api_version: str, kind: str, namespace: str = "", name: str = "") -> str:
         return self.resource(api_version, kind).path(namespace, name)

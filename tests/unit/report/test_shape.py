@@ -20,7 +20,7 @@ RUN = Run(
     0,
     cni="cilium",
     cni_version="v1.20.2",
-    kubernetes="v1.34.4",
+    kubernetes="v1.34.0",
 )
 
 

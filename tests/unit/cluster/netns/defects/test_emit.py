@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,6 +15,7 @@ from harness.cluster.netns.defects import DEFECTS
 from harness.cluster.netns.parts import PARTS, Parts, Snapshot
 from harness.cluster.netns.tables import Table
 from harness.model import Namespace, Pod, State
+from tests.tier_worlds import tier_policy
 from tests.worlds import network_policy
 
 CLIENTS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "y"}}}
@@ -141,6 +142,24 @@ def test_the_node_of_a_pod_is_judged_in_another_hook(
 
 def test_every_defect_of_the_text_has_a_row() -> None:
     entries = catalogue.defects().values()
-    assert {row.defect for row in ROWS} == {
+    assert {row.defect for row in ROWS} | {"tiers-exempt"} == {
         entry.name for entry in entries if entry.stage is Stage.EMIT and entry.name
     }
+
+
+def test_tiers_that_are_exempt_have_no_chains_of_their_own() -> None:
+    """A pod to itself through a Service, and to its own node: only tiers police these."""
+    spec = {
+        "tier": "Admin",
+        "priority": 1,
+        "subject": {"namespaces": {}},
+        "egress": [{"action": "Deny", "to": [{"nodes": {}}, {"namespaces": {}}]}],
+    }
+    state = replace(STATE, policies=(tier_policy(spec, "t"),))
+    snapshot = Snapshot(state, allocate(state))
+    right, wrong = (
+        parts.policy_tables(snapshot)[1] for parts in (PARTS, DEFECTS["tiers-exempt"].parts)
+    )
+    assert set(right.base_chains) - set(wrong.base_chains) == {"input"}
+    names = [{block.name for block in table.used} for table in (right, wrong)]
+    assert names[0] - names[1] == {"tiers_egress4", "tiers_egress6", "itself"}
