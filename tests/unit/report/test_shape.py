@@ -106,6 +106,8 @@ profiles:
 - name: old
   core:
     statistics: {Failed: 0, Passed: 7, Skipped: 0}
+- core:
+  statistics: {Failed: 0, Passed: 2, Skipped: 0}
 """
 
 
@@ -116,7 +118,7 @@ def test_a_report_of_the_suite_is_read() -> None:
         "2030-01-02T00:00:00Z",
         frozenset({"CNPAdminTierPriority"}),
         frozenset({"SomethingElse"}),
-        33,
+        35,
     )
 
 
