@@ -24,7 +24,7 @@ class UnchangedEnds:
         self._namespaces = tuple({n.name: n for n in v.state.namespaces} for v in (old, new))
         self._known: dict[object, bool] = {}
         before, after = old.state, new.state
-        self._is_common_ground = (
+        self._has_same_rest = (
             before.externals == after.externals
             and before.networks == after.networks
             and _others(before.policies) == _others(after.policies)
@@ -35,7 +35,7 @@ class UnchangedEnds:
         old, new = pair.old, pair.new
         if old is None or new is None or (old.title, old.refs) != (new.title, new.refs):
             return False
-        return self._is_common_ground and all(map(self._is_unchanged, old.refs))
+        return self._has_same_rest and all(map(self._is_unchanged, old.refs))
 
     def has_column(self, pair: ColumnPair) -> bool:
         """Return whether a destination is unchanged."""
@@ -45,7 +45,7 @@ class UnchangedEnds:
         if (old.title, old.inside, old.outside) != (new.title, new.inside, new.outside):
             return False
         ends = (*old.inside, *old.outside)
-        return self._is_common_ground and all(self._is_unchanged(end.host) for end in ends)
+        return self._has_same_rest and all(self._is_unchanged(end.host) for end in ends)
 
     def _is_unchanged(self, host: object) -> bool:
         if host not in self._known:

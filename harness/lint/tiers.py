@@ -14,6 +14,7 @@ from harness.lint.tier_rules import includes, may_meet, may_share_pods, size_of_
 from harness.lint.values import Finding, Level, Related, Said
 from harness.oracle import near_labels, selects
 from harness.policy import Direction, LabelSelector, kind_of
+from harness.policy.admin_network_policy import ADMIN_KIND, BASELINE_KIND
 from harness.policy.tiers import RuleAction, SelectedPods, Tier, TierRule
 
 SUBJECT = "subject-selects-no-pod"
@@ -24,9 +25,8 @@ UNSUPPORTED = "not-supported-by-the-api"
 NOT_REACHED = "baseline-not-reached"
 
 _SYSTEM = "kube-system"
-_UNIQUE = "BaselineAdminNetworkPolicy"
-"""The kind without priorities; its action Allow is called Accept elsewhere."""
-_SAYS_ALLOW = frozenset({_UNIQUE, "AdminNetworkPolicy"})
+_SAYS_ALLOW = frozenset({ADMIN_KIND, BASELINE_KIND})
+"""The kinds whose action Allow is called Accept elsewhere."""
 _MOST_WORDS = 2_000
 """Of larger policies the rules are not compared: that takes time with the square."""
 _EVERYTHING = LabelSelector()
@@ -135,7 +135,7 @@ def _rules(known: Knowledge, item: TierItem) -> Iterator[Finding]:
                     f"{_where(item, direction, index)}: Pass, and no later rule of the "
                     f"{item.policy.tier} tier accepts or denies anything that it matches"
                 )
-                hint = "it skips nothing; write it before the rule that it is an exception of"
+                hint = "it skips nothing; write it before the rule from which it is an exception"
                 yield finding(PASS, place, Said(fact, hint))
 
 
@@ -182,7 +182,7 @@ def _is_followed(known: Knowledge, item: TierItem, direction: Direction, index: 
 
 def _equal(known: Knowledge, items: Sequence[TierItem]) -> Iterator[Finding]:
     """Find policies of one tier and priority that decide differently about some connection."""
-    with_priority = [item for item in items if item.policy.kind != _UNIQUE]
+    with_priority = [item for item in items if item.policy.kind != BASELINE_KIND]
     for one, other in itertools.combinations(with_priority, 2):
         policy, later = one.policy, other.policy
         if (policy.tier, policy.priority) == (later.tier, later.priority):

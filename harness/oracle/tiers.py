@@ -17,6 +17,7 @@ from harness.oracle.rulings import Decider, Ruling, Tri, all_of, any_of
 from harness.oracle.selectors import missed
 from harness.oracle.topology import NODE_PORTS, Flow, Party, Topology
 from harness.policy import Direction, LabelSelector, parsed
+from harness.policy.admin_network_policy import BASELINE_KIND
 from harness.policy.tiers import (
     DomainNames,
     Networks,
@@ -94,16 +95,12 @@ class Tiers:
         self, policy: TierPolicy, direction: Direction, number: int, rule: TierRule
     ) -> Clause:
         action, ruling = _ACTIONS[rule.action]
-        priority = f" (priority {policy.priority})" if policy.kind != _UNIQUE else ""
+        priority = f" (priority {policy.priority})" if policy.kind != BASELINE_KIND else ""
         called = f" {rule.name!r}" if rule.name else ""
         label = f"{policy}{priority}, {direction.lower()} rule {number}{called}"
         by = ruling and Decider(direction, ruling, (str(policy),), number)
         match = functools.partial(_rule, self._topology, direction, rule)
         return Clause(action, match, label, by)
-
-
-_UNIQUE = "BaselineAdminNetworkPolicy"
-"""The kind without priorities."""
 
 
 # ------------------------------------------------------------------ rules

@@ -11,7 +11,15 @@ from typing import Any
 
 from harness.model import Manifest, Protocol
 from harness.policy.document import Fault, Path
-from harness.policy.tier_document import Shape, TierInspection, peer, rules_of, subject
+from harness.policy.selectors import Direction
+from harness.policy.tier_document import (
+    Shape,
+    TierInspection,
+    rules,
+    rules_of,
+    subject,
+    unsupported_names,
+)
 from harness.policy.tiers import (
     GROUP,
     PortName,
@@ -20,7 +28,6 @@ from harness.policy.tiers import (
     Tier,
     TierPolicy,
     TierPort,
-    TierRule,
 )
 
 API_VERSION = f"{GROUP}/v1alpha1"
@@ -54,6 +61,7 @@ ACTIONS: Mapping[str, RuleAction] = {
 
 _ADMIN = Shape(
     actions=AdminAction,
+    meanings=ACTIONS,
     ports_key="ports",
     most_rules=100,
     most_entries=100,
@@ -79,17 +87,8 @@ def parse(manifest: Manifest) -> TierPolicy:
         Tier.ADMIN if manifest.kind == ADMIN_KIND else Tier.BASELINE,
         spec.get("priority", 0),
         subject(spec["subject"]),
-        tuple(_rule(rule, "from") for rule in spec.get("ingress") or ()),
-        tuple(_rule(rule, "to") for rule in spec.get("egress") or ()),
-    )
-
-
-def _rule(rule: Mapping[str, Any], peers_key: str) -> TierRule:
-    return TierRule(
-        ACTIONS[rule["action"]],
-        tuple(peer(item) for item in rule[peers_key]),
-        tuple(_port(item) for item in rule.get("ports") or ()),
-        rule.get("name") or "",
+        rules(spec, Direction.INGRESS, _ADMIN, _port),
+        rules(spec, Direction.EGRESS, _ADMIN, _port),
     )
 
 
@@ -165,16 +164,11 @@ def warnings(document: object) -> tuple[Fault, ...]:
 
     The document has no faults.
     """
-    return tuple(_warnings(document))
+    return (*unsupported_names(document, _ADMIN), *_reversed_ranges(document))
 
 
-def _warnings(document: object) -> Iterator[Fault]:
+def _reversed_ranges(document: object) -> Iterator[Fault]:
     for path, rule in rules_of(document):
-        for index, item in enumerate(rule.get("to") or ()):
-            if "domainNames" in item and rule["action"] != AdminAction.ALLOW:
-                fact = f"domainNames in a rule with the action {rule['action']}"
-                hint = "the API supports them only with Allow; plugins ignore this rule (T16)"
-                yield Fault((*path, "to", index, "domainNames"), fact, hint)
         for index, item in enumerate(rule.get("ports") or ()):
             found = item.get("portRange")
             if found and found["start"] >= found["end"]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.model import Manifest, Protocol
 from harness.policy.document import Fault, Path
-from harness.policy.tier_document import Shape, TierInspection, peer, rules_of, subject
+from harness.policy.selectors import Direction
+from harness.policy.tier_document import Shape, TierInspection, rules, subject, unsupported_names
 from harness.policy.tiers import (
     GROUP,
     PortName,
@@ -18,7 +19,6 @@ from harness.policy.tiers import (
     Tier,
     TierPolicy,
     TierPort,
-    TierRule,
 )
 
 API_VERSIONS = (f"{GROUP}/v1alpha2", f"{GROUP}/v1beta1")
@@ -27,6 +27,7 @@ KIND = "ClusterNetworkPolicy"
 
 _SHAPE = Shape(
     actions=RuleAction,
+    meanings={str(action): action for action in RuleAction},
     ports_key="protocols",
     most_rules=25,
     most_entries=25,
@@ -50,17 +51,8 @@ def parse(manifest: Manifest) -> TierPolicy:
         Tier(spec["tier"]),
         spec["priority"],
         subject(spec["subject"]),
-        tuple(_rule(rule, "from") for rule in spec.get("ingress") or ()),
-        tuple(_rule(rule, "to") for rule in spec.get("egress") or ()),
-    )
-
-
-def _rule(rule: Mapping[str, Any], peers_key: str) -> TierRule:
-    return TierRule(
-        RuleAction(rule["action"]),
-        tuple(peer(item) for item in rule[peers_key]),
-        tuple(_port(item) for item in rule.get("protocols") or ()),
-        rule.get("name") or "",
+        rules(spec, Direction.INGRESS, _SHAPE, _port),
+        rules(spec, Direction.EGRESS, _SHAPE, _port),
     )
 
 
@@ -152,13 +144,4 @@ def warnings(document: object) -> tuple[Fault, ...]:
 
     The document has no faults.
     """
-    return tuple(_warnings(document))
-
-
-def _warnings(document: object) -> Iterator[Fault]:
-    for path, rule in rules_of(document):
-        for index, item in enumerate(rule.get("to") or ()):
-            if "domainNames" in item and rule["action"] != RuleAction.ACCEPT:
-                fact = f"domainNames in a rule with the action {rule['action']}"
-                hint = "the API supports them only with Accept; plugins ignore this rule (T16)"
-                yield Fault((*path, "to", index, "domainNames"), fact, hint)
+    return tuple(unsupported_names(document, _SHAPE))

@@ -5,19 +5,22 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.policy.document import Inspection, Path
-from harness.policy.selectors import LabelSelector, label_selector, port_number
+from harness.policy.document import Fault, Inspection, Path
+from harness.policy.selectors import Direction, LabelSelector, label_selector, port_number
 from harness.policy.tiers import (
     LAST_PRIORITY,
     DomainNames,
     Networks,
     Nodes,
+    RuleAction,
     SelectedPods,
     TierPeer,
+    TierPort,
+    TierRule,
 )
 
 MOST_NETWORKS = 25
@@ -30,11 +33,13 @@ _INGRESS_PEERS = ("namespaces", "pods")
 class Shape:
     """How the kinds differ: the words for actions, the key of ports, the sizes of lists.
 
+    ``meanings`` has what each word for an action means, in every kind of that version.
     ``egress_peers`` are the keys of a peer of egress. ``optional_namespaces`` says whether
     ``namespaceSelector`` may be missing beside ``podSelector``.
     """
 
     actions: type[enum.StrEnum]
+    meanings: Mapping[str, RuleAction]
     ports_key: str
     most_rules: int
     most_entries: int
@@ -50,6 +55,25 @@ def subject(body: Mapping[str, Any]) -> SelectedPods:
     found = _selected(body)
     assert found is not None  # noqa: S101  # ``TierInspection.subject`` requires one of the two
     return found
+
+
+def rules(
+    spec: Mapping[str, Any],
+    direction: Direction,
+    shape: Shape,
+    port: Callable[[Mapping[str, Any]], TierPort],
+) -> tuple[TierRule, ...]:
+    """Return the rules of a direction; ``port`` reads an entry of their ports."""
+    peers_key = "from" if direction is Direction.INGRESS else "to"
+    return tuple(
+        TierRule(
+            shape.meanings[rule["action"]],
+            tuple(peer(item) for item in rule[peers_key]),
+            tuple(port(item) for item in rule.get(shape.ports_key) or ()),
+            rule.get("name") or "",
+        )
+        for rule in spec.get(direction.lower()) or ()
+    )
 
 
 def peer(body: Mapping[str, Any]) -> TierPeer:
@@ -233,7 +257,7 @@ class TierInspection(Inspection):
         for key, selector in body.items():
             self.present_selector(selector, (*path, key))
 
-    def _set(self, value: object, path: Path, check: Any) -> None:
+    def _set(self, value: object, path: Path, check: Callable[[object, Path], None]) -> None:
         self._size(value, path, 1, MOST_NETWORKS)
         seen: set[object] = set()
         for item, here in self.items(value, path):
@@ -281,6 +305,20 @@ class TierInspection(Inspection):
 
 
 _NO_PODS = ("networks", "nodes", "domainNames")
+
+
+# ------------------------------------------------------------------ warnings
+
+
+def unsupported_names(document: object, shape: Shape) -> Iterator[Fault]:
+    """Yield each ``domainNames`` in a rule that does not accept (T16)."""
+    accept = next(word for word, means in shape.meanings.items() if means is RuleAction.ACCEPT)
+    for path, rule in rules_of(document):
+        for index, item in enumerate(rule.get("to") or ()):
+            if "domainNames" in item and rule["action"] != accept:
+                fact = f"domainNames in a rule with the action {rule['action']}"
+                hint = f"the API supports them only with {accept}; plugins ignore this rule (T16)"
+                yield Fault((*path, "to", index, "domainNames"), fact, hint)
 
 
 def rules_of(document: object) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -173,7 +173,7 @@ def test_a_pass_that_skips_nothing() -> None:
     assert shown(text, "pass-skips-nothing") == [
         "warning: ClusterNetworkPolicy p, ingress rule 1: Pass, and no later rule of the Admin "
         "tier accepts or denies anything that it matches | it skips nothing; write it before the "
-        "rule that it is an exception of"
+        "rule from which it is an exception"
     ]
 
 

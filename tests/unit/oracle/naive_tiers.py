@@ -9,7 +9,7 @@ import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.model import NodePortRef, NodeRef, Pod, PodRef, Probe, ServiceRef, State
+from harness.model import NodeRef, Pod, PodRef, Probe, ServiceRef, State
 from tests.unit.oracle import naive
 from tests.unit.oracle.naive import Someone
 
@@ -186,8 +186,3 @@ class TierReading(naive.Reading):
         if "number" in wanted:
             return bool(wanted["number"] == port)
         return bool(wanted["range"]["start"] <= port <= wanted["range"]["end"])
-
-
-def is_node_port(probe: Probe) -> bool:
-    """Whether a probe is through a node port, of which the API says less (T26)."""
-    return isinstance(probe.destination.host, NodePortRef)

@@ -147,10 +147,9 @@ def _table(
     script: _Script, maps: Mapping[str, Sequence[str]], own: Mapping[str, Iterable[str]]
 ) -> Table:
     """Return the table. Only tiers police a pod to itself through a Service, and its own node."""
-    to_itself, to_node = (
-        tuple(_look_up(name) for name in maps if name.startswith(word))
-        for word in ("tiers_", "tiers_egress")
-    )
+    of_tiers = [name for name in maps if name.startswith("tiers_")]
+    to_itself = tuple(map(_look_up, of_tiers))
+    to_node = tuple(_look_up(name) for name in of_tiers if "egress" in name)
     used = [block for _, block in sorted(script.sets.items())]
     for name, pairs in own.items():
         kind = f"type {_type(name)} . {_type(name)}"
