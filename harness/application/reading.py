@@ -224,7 +224,7 @@ class _Reading:
     ) -> None:
         group = group_of(version)
         policy = kinds.meant(version, kind)
-        if policy is not None:
+        if policy is not None and not kinds.is_other_version(version, kind):
             self._policy(source, body, policy)
             return
         custom = "." in group and not is_builtin(group)
@@ -332,7 +332,9 @@ class _Reading:
         if found:
             self._not_judged.append(found)
             self._remember(source)
-            text = f"{found} of {group_of(version)} is not judged: its meaning is not known here"
+            known = kinds.is_other_version(version, kind)
+            of, its = (version, "this version") if known else (group_of(version), "its meaning")
+            text = f"{found} of {of} is not judged: {its} is not known here"
             self.notes.append(Note(text, found.location))
 
     def _manifest(

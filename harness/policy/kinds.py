@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -162,6 +163,21 @@ def meant(api_version: object, kind: object) -> PolicyKind | None:
     near = closest(kind, [entry.kind for entry in here])
     found = [*(e for e in here if e.kind == kind), *named, *(e for e in here if e.kind == near)]
     return found[0] if found else None
+
+
+def is_other_version(api_version: str, kind: str) -> bool:
+    """Return whether a kind of ``KINDS`` is in a version that is not known here.
+
+    Kubernetes' own versions are all known; those of a custom group only a cluster knows.
+    """
+    group = builtin.group_of(api_version)
+    if builtin.is_builtin(group) or not _VERSION.fullmatch(api_version.rpartition("/")[2]):
+        return False
+    known = [entry.api_version for entry in KINDS if (entry.group, entry.kind) == (group, kind)]
+    return bool(known) and api_version not in known
+
+
+_VERSION = re.compile(r"v[0-9]+((alpha|beta)[0-9]+)?")
 
 
 def _may_be(group: str, known: str) -> bool:

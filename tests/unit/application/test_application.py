@@ -215,6 +215,18 @@ def test_a_policy_of_another_kind_is_not_judged() -> None:
     )
 
 
+def test_a_policy_of_tiers_in_a_version_that_is_not_known_is_not_judged() -> None:
+    found = app(
+        POD + "---\napiVersion: policy.networking.k8s.io/v1\nkind: ClusterNetworkPolicy\n"
+        "metadata: {name: tenants}\nspec: {later: true}\n"
+    )
+    assert [str(item) for item in found.not_judged] == ["ClusterNetworkPolicy tenants"]
+    assert str(found.notes[0]) == (
+        "stdin:19:1: ClusterNetworkPolicy tenants of policy.networking.k8s.io/v1 is not judged: "
+        "this version is not known here"
+    )
+
+
 # ------------------------------------------------------------------ faults
 
 DEPLOYMENT = """\
