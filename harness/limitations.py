@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from harness.cluster import KnownCell
 from harness.errors import UsageError
@@ -18,7 +19,9 @@ def limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
     scenario that is not in its tables.
     """
     known = {
-        (item.step, item.probe): item for item in known_cells if item.scenario == scenario.slug
+        (item.step, item.probe): item
+        for item in known_cells
+        if _is_called(scenario, item.scenario)
     }
     if not known:
         return scenario
@@ -38,6 +41,15 @@ def limited(scenario: Scenario, known_cells: Iterable[KnownCell]) -> Scenario:
     ]
     steps = zip(scenario.steps, tables, strict=True)
     return replace(scenario, steps=tuple(replace(step, table=table) for step, table in steps))
+
+
+def _is_called(scenario: Scenario, name: str) -> bool:
+    """Return whether a name with some of its folders, ``ports/named-ports``, is a scenario's."""
+    *folders, slug = name.split("/")
+    if slug != scenario.slug:
+        return False
+    above = Path(scenario.path).absolute().parent.parts
+    return not folders or above[-len(folders) :] == tuple(folders)
 
 
 def _require_cell(scenario: Scenario, known: KnownCell) -> None:

@@ -64,7 +64,8 @@ class Question:
 class KnownCell:
     """A cell to which a cluster is known to give a wrong verdict, and the reason.
 
-    ``scenario`` is the slug, ``step`` the step's name, ``probe`` the ends as they are printed.
+    ``scenario`` is the slug, with folders before it if it has to be in these, ``step`` the step's
+    name, ``probe`` the ends as they are printed.
     """
 
     scenario: str

@@ -11,6 +11,7 @@ import pytest
 
 from harness.cluster import Capabilities, Gap, KnownCell
 from harness.errors import Location, UsageError
+from harness.limitations import limited
 from harness.model import (
     Cell,
     CellStatus,
@@ -393,6 +394,24 @@ def test_a_known_cell_is_known_of_one_cell_alone(other: dict[str, Any]) -> None:
     known = knowing(replace(LEAK, **other))
     result = ScenarioRun(FakeCluster(shut_by_policy, known), OPEN_THEN_DENY, QUICK).run(1)
     assert result.scenario == OPEN_THEN_DENY
+
+
+@pytest.mark.parametrize(
+    ("path", "applies"),
+    [
+        ("suite/time/test.yaml", True),
+        ("/a/suite/time/test.yaml", True),
+        ("time/test.yaml", False),
+        ("suite/test.yaml", False),
+        ("another-suite/time/test.yaml", False),
+    ],
+)
+def test_a_known_cell_of_a_folder_is_known_of_its_scenarios_alone(
+    path: str, applies: bool
+) -> None:
+    known = replace(LEAK, scenario="suite/time/test")
+    found = limited(replace(DENY, path=path), [known])
+    assert any(cell.limitation for step in found.steps for cell in step.table.cells) is applies
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,8 @@ says = "the tiers leak"
 source = "a/b#1"
 versions = ["v1", "v2"]
 features = ["endport"]
-cells = [{scenario = "three-tier", step = "each tier has its policy, but no rule allows DNS", \
+cells = [{scenario = "examples/three-tier", \
+step = "each tier has its policy, but no rule allows DNS", \
 probe = "shop/web -> shop/db:3306", gives = "allowed"}]
 """
 
@@ -301,7 +302,7 @@ def test_ranges_of_versions_overlap(one: object, other: object, common: bool) ->
 
 REASON = "the tiers leak (a/b#1; v1, v2)"
 KNOWN = KnownCell(
-    "three-tier",
+    "examples/three-tier",
     "each tier has its policy, but no rule allows DNS",
     "shop/web -> shop/db:3306",
     Verdict.ALLOWED,
@@ -427,7 +428,7 @@ def test_a_profile_of_a_cluster_that_exists_needs_nothing_of_kind() -> None:
 
 def stale(found: Profile) -> Iterator[str]:
     """What the profile's limitations say, at any version, of cells that they do not fit."""
-    files = {path.stem: path for path in find(SCENARIOS)}
+    files = {str(path.relative_to(SCENARIOS).with_suffix("")): path for path in find(SCENARIOS)}
     cells = [cell for item in found.limitations for cell in item.cells]
     known = Counter((cell.scenario, cell.step, cell.probe) for cell in cells)
     yield from (f"{' / '.join(cell)} is known twice" for cell in known if known[cell] > 1)
@@ -456,17 +457,17 @@ def test_limitations_of_a_shipped_profile_fit_the_scenarios(name: str) -> None:
         (("", ""), []),
         (
             ("[[limitations]]", f"{LEAK}[[limitations]]"),
-            ["three-tier / STEP / shop/web -> shop/db:3306 is known twice"],
+            ["examples/three-tier / STEP / shop/web -> shop/db:3306 is known twice"],
         ),
-        (("three-tier", "four-tier"), ["four-tier: STEP: no shop/web -> shop/db:3306"]),
+        (("three-tier", "four-tier"), ["examples/four-tier: STEP: no shop/web -> shop/db:3306"]),
         (
             ("no rule allows", "every rule allows"),
-            ["three-tier: STEP: no shop/web -> shop/db:3306"],
+            ["examples/three-tier: STEP: no shop/web -> shop/db:3306"],
         ),
-        (("db:3306", "db:1"), ["three-tier: STEP: no shop/web -> shop/db:1"]),
+        (("db:3306", "db:1"), ["examples/three-tier: STEP: no shop/web -> shop/db:1"]),
         (
             ('"allowed"', '"TIMEOUT"'),
-            ["three-tier: STEP: shop/web -> shop/db:3306 is written TIMEOUT"],
+            ["examples/three-tier: STEP: shop/web -> shop/db:3306 is written TIMEOUT"],
         ),
     ],
 )
