@@ -11,7 +11,7 @@ from harness import scenario
 from harness.cli import Exit, main
 from harness.generate import TIER_KIND, Generator, fixture_file, write_cases
 from harness.generate.draw import Draw, chance, tier_policy
-from harness.generate.tiers import THEMES
+from harness.generate.tiers import THEMES, Theme
 from harness.generate.variants import Size, variants
 from harness.model import Applied, Manifest, Scenario, Verdict
 from harness.policy import kind_of
@@ -60,12 +60,9 @@ def test_cases_without_are_what_they_are_without_tiers() -> None:
 
 @pytest.mark.parametrize("ip_blocks", [True, False])
 @pytest.mark.parametrize("theme", THEMES)
-def test_the_policies_of_a_theme_have_no_fault(theme: object, ip_blocks: bool) -> None:
-    assert callable(theme)
+def test_the_policies_of_a_theme_have_no_fault(theme: Theme, ip_blocks: bool) -> None:
     for number in range(20):
-        draw = Draw(chance(f"{number}"), FILE.fixture.state, ip_blocks)
-        for spec in theme(draw):
-            policy = tier_policy("t", spec)
+        for policy in theme(Draw(chance(f"{number}"), FILE.fixture.state, ip_blocks)):
             kind = kind_of(policy)
             assert kind is not None
             assert kind.faults(json.loads(policy.json)) == ()
@@ -108,6 +105,14 @@ def test_each_part_of_a_policy_is_changed() -> None:
     assert smaller == {"without ingress[0]", "ingress[0] for all ports", "without ingress[1]"}
     turned = json.loads(found["ingress in the opposite order"].policy.json)["spec"]
     assert turned["ingress"] == SPEC["ingress"][::-1]  # type: ignore[index]
+
+
+def test_of_a_long_list_the_first_rules_and_the_last_are_changed() -> None:
+    spec = {**SPEC, "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}] * 25}
+    words = [item.words for item in variants(tier_policy("t", spec))]
+    assert [one for one in words if one.startswith("without")] == [
+        f"without ingress[{index}]" for index in (0, 1, 2, 24)
+    ]
 
 
 def test_the_command_writes_such_cases(tmp_path: Path) -> None:
