@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.policy.document import Fault, Inspection, Path
+from harness.policy.document import Fault, Inspection, IPNetwork, Path
 from harness.policy.selectors import Direction, LabelSelector, label_selector, port_number
 from harness.policy.tiers import (
     LAST_PRIORITY,
@@ -258,6 +258,8 @@ class TierInspection(Inspection):
             self.present_selector(selector, (*path, key))
 
     def _set(self, value: object, path: Path, check: Callable[[object, Path], None]) -> None:
+        if value is None:
+            self.add(path, f"{path[-1]} is empty", "a list of one entry or more")
         self._size(value, path, 1, MOST_NETWORKS)
         seen: set[object] = set()
         for item, here in self.items(value, path):
@@ -268,7 +270,7 @@ class TierInspection(Inspection):
 
     def _network(self, value: object, path: Path) -> None:
         network = self.cidr(value, path)
-        if isinstance(value, str) and network is not None:
+        if isinstance(value, str) and isinstance(network, IPNetwork):
             self._length(value, path, _LONGEST_CIDR)
             if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
                 fact = f"{value!r} is an IPv4 address in an IPv6 one"

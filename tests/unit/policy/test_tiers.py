@@ -262,6 +262,20 @@ FAULTS: list[tuple[Object, str, Any, str, str]] = [
     ),
     (
         CLUSTER,
+        "spec.egress.0.to.0.networks",
+        None,
+        "spec.egress.0.to.0.networks",
+        "networks is empty",
+    ),
+    (
+        CLUSTER,
+        "spec.egress.2.to.0.domainNames",
+        None,
+        "spec.egress.2.to.0.domainNames",
+        "domainNames is empty",
+    ),
+    (
+        CLUSTER,
         "spec.egress.0.to.0.networks.1",
         "10.0.0.0/8",
         "spec.egress.0.to.0.networks.1",
@@ -328,6 +342,11 @@ def test_a_fault_is_found_where_it_stands(
     faults = found(changed(document, path, value))
     assert [where for where, _ in faults] == [place]
     assert message in faults[0][1]
+
+
+def test_a_placeholder_may_be_longer_than_a_network() -> None:
+    long = f"$(ip:y/{'a' * 40})/32"
+    assert found(changed(CLUSTER, "spec.egress.0.to.0.networks.0", long)) == []
 
 
 # ------------------------------------------------------------------ warnings
