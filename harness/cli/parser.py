@@ -89,13 +89,13 @@ def _add_scenario_verbs(verbs: Any) -> None:
     explain.add_argument("--step", metavar="STEP", help="the step's number or name")
 
     schema = _verb(verbs, "schema", "scenarios", "print a JSON Schema")
-    words = ("scenario", "fixture", "results")
+    words = ("scenario", "fixture", "policy", "results")
     schema.add_argument(
         "of",
         choices=words,
         nargs="?",
         default=words[0],
-        help="for scenario files, for fixtures, or for results.json",
+        help="for scenario files, fixtures, policies, or results.json",
     )
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
-from harness import report, scenario
+from harness import policy, report, scenario
 from harness.cli.exits import Exit
 from harness.errors import ScenarioError, UsageError
 from harness.model import Fixture
 
 
 def init(parsed: argparse.Namespace) -> int:
-    """Write an example scenario, its policy, and the JSON Schema for editors."""
+    """Write an example scenario, its policy, and the JSON Schemas of both for editors."""
     data = resources.files("harness") / "data"
     texts = {
         parsed.folder / "first-scenario.yaml": (data / "first-scenario.yaml").read_text("utf-8"),
@@ -23,6 +23,7 @@ def init(parsed: argparse.Namespace) -> int:
             data / "first-policy.yaml"
         ).read_text("utf-8"),
         parsed.folder / "scenario.schema.json": scenario.json_schema(),
+        parsed.folder / "policy.schema.json": policy.json_schema(),
     }
     try:
         there = [path for path in texts if path.exists()]
@@ -118,6 +119,8 @@ def schema(parsed: argparse.Namespace) -> int:
             text = scenario.json_schema()
         case "fixture":
             text = scenario.fixture_json_schema()
+        case "policy":
+            text = policy.json_schema()
         case _:
             text = report.schema()
     print(text, end="")

@@ -5,10 +5,12 @@ embedded cluster can share this package and still be two readings of the API. ``
 what rules are made of and the syntax of words, ``document`` checks the shape of what an author
 wrote, ``placeholders`` are addresses that only the cluster knows, ``network_policy`` is one kind
 of policy, ``kinds`` is the registry of all kinds of policy, ``builtin`` the list of the kinds that
-Kubernetes itself has.
+Kubernetes itself has, ``json_schema`` what editors know of all kinds, from the ``definitions`` of
+shared parts.
 """
 
 from harness.policy.document import Fault, Path
+from harness.policy.json_schema import OBJECT_PART, json_schema, schema_parts
 from harness.policy.kinds import (
     KINDS,
     Effect,
@@ -39,6 +41,7 @@ from harness.policy.selectors import (
 
 __all__ = [
     "KINDS",
+    "OBJECT_PART",
     "Direction",
     "Effect",
     "Everybody",
@@ -59,10 +62,12 @@ __all__ = [
     "effect_of",
     "faults",
     "filled",
+    "json_schema",
     "kind_of",
     "may_act_on",
     "parse",
     "parsed",
     "placeholder",
     "placeholders",
+    "schema_parts",
 ]

@@ -59,7 +59,7 @@ ACTIONS: Mapping[str, RuleAction] = {
 }
 """The meaning of each word for an action."""
 
-_ADMIN = Shape(
+ADMIN = Shape(
     actions=AdminAction,
     meanings=ACTIONS,
     ports_key="ports",
@@ -68,8 +68,8 @@ _ADMIN = Shape(
     egress_peers=("namespaces", "pods", "networks", "nodes", "domainNames"),
     optional_namespaces=False,
 )
-_BASELINE = replace(
-    _ADMIN, actions=BaselineAction, egress_peers=("namespaces", "pods", "networks", "nodes")
+BASELINE = replace(
+    ADMIN, actions=BaselineAction, egress_peers=("namespaces", "pods", "networks", "nodes")
 )
 _PORT_KEYS = ("portNumber", "portRange", "namedPort")
 
@@ -87,8 +87,8 @@ def parse(manifest: Manifest) -> TierPolicy:
         Tier.ADMIN if manifest.kind == ADMIN_KIND else Tier.BASELINE,
         spec.get("priority", 0),
         subject(spec["subject"]),
-        rules(spec, Direction.INGRESS, _ADMIN, _port),
-        rules(spec, Direction.EGRESS, _ADMIN, _port),
+        rules(spec, Direction.INGRESS, ADMIN, _port),
+        rules(spec, Direction.EGRESS, ADMIN, _port),
     )
 
 
@@ -107,14 +107,14 @@ def _port(item: Mapping[str, Any]) -> TierPort:
 
 def faults(document: object) -> tuple[Fault, ...]:
     """Return everything that the API server refuses in an AdminNetworkPolicy."""
-    inspection = _Inspection(ADMIN_KIND, document, _ADMIN)
+    inspection = _Inspection(ADMIN_KIND, document, ADMIN)
     inspection.policy(document, API_VERSION, ("priority", "subject", "ingress", "egress"))
     return tuple(inspection.found)
 
 
 def baseline_faults(document: object) -> tuple[Fault, ...]:
     """Return everything that the API server refuses in a BaselineAdminNetworkPolicy."""
-    inspection = _Inspection(BASELINE_KIND, document, _BASELINE)
+    inspection = _Inspection(BASELINE_KIND, document, BASELINE)
     inspection.policy(document, API_VERSION, ("subject", "ingress", "egress"))
     inspection.only_one(document)
     return tuple(inspection.found)
@@ -164,7 +164,7 @@ def warnings(document: object) -> tuple[Fault, ...]:
 
     The document has no faults.
     """
-    return (*unsupported_names(document, _ADMIN), *_reversed_ranges(document))
+    return (*unsupported_names(document, ADMIN), *_reversed_ranges(document))
 
 
 def _reversed_ranges(document: object) -> Iterator[Fault]:

@@ -50,6 +50,14 @@ def names() -> frozenset[str]:
     return frozenset(f"{version}/{kind}" for version in kinds for kind in kinds[version])
 
 
+def kinds_of(group: str) -> frozenset[str]:
+    """Return the kinds of a built-in group, in all its versions; none of another group."""
+    kinds = _data().kinds
+    return frozenset(
+        kind for version in kinds if group_of(version) == group for kind in kinds[version]
+    )
+
+
 def changes_nothing(api_version: str) -> bool:
     """Return whether objects of that group, unless they are policies, change no connection."""
     data = _data()
@@ -80,7 +88,7 @@ def no_such_kind(api_version: str, kind: str) -> NoSuchKind | None:
     A custom group has a dot in its name, so a group without one is built-in or does not exist.
     """
     data, group = _data(), group_of(api_version)
-    if not _API_VERSION.fullmatch(api_version):
+    if not API_VERSION.fullmatch(api_version):
         hint = "it is v1 or GROUP/VERSION, like networking.k8s.io/v1"
         return NoSuchKind("apiVersion", f"{api_version!r} is not an apiVersion", hint)
     if kind in _with_lists(data.kinds.get(api_version, ())) or (api_version, kind) == _LIST:
@@ -99,7 +107,7 @@ def no_such_kind(api_version: str, kind: str) -> NoSuchKind | None:
     return NoSuchKind("kind", fact, nearest_or_all(kind, known, f"kinds of {versions[0]}"))
 
 
-_API_VERSION = re.compile(r"v[0-9][a-z0-9]*|[^/]+/[^/]+")
+API_VERSION = re.compile(r"v[0-9][a-z0-9]*|[^/]+/[^/]+")
 _LIST = ("v1", "List")
 
 

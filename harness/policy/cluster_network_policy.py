@@ -25,7 +25,7 @@ API_VERSIONS = (f"{GROUP}/v1alpha2", f"{GROUP}/v1beta1")
 """The versions; all have the same fields."""
 KIND = "ClusterNetworkPolicy"
 
-_SHAPE = Shape(
+SHAPE = Shape(
     actions=RuleAction,
     meanings={str(action): action for action in RuleAction},
     ports_key="protocols",
@@ -34,8 +34,8 @@ _SHAPE = Shape(
     egress_peers=("namespaces", "pods", "networks", "nodes", "domainNames"),
     optional_namespaces=True,
 )
-_PROTOCOLS = {protocol.lower(): protocol for protocol in Protocol}
-_NAMED = "destinationNamedPort"
+PROTOCOLS = {protocol.lower(): protocol for protocol in Protocol}
+NAMED = "destinationNamedPort"
 
 
 # ------------------------------------------------------------------ parsing
@@ -51,19 +51,19 @@ def parse(manifest: Manifest) -> TierPolicy:
         Tier(spec["tier"]),
         spec["priority"],
         subject(spec["subject"]),
-        rules(spec, Direction.INGRESS, _SHAPE, _port),
-        rules(spec, Direction.EGRESS, _SHAPE, _port),
+        rules(spec, Direction.INGRESS, SHAPE, _port),
+        rules(spec, Direction.EGRESS, SHAPE, _port),
     )
 
 
 def _port(item: Mapping[str, Any]) -> TierPort:
     [(key, value)] = item.items()
-    if key == _NAMED:
+    if key == NAMED:
         return PortName(value)
     port = value["destinationPort"]
     if "number" in port:
-        return PortNumbers(_PROTOCOLS[key], port["number"], port["number"])
-    return PortNumbers(_PROTOCOLS[key], port["range"]["start"], port["range"]["end"])
+        return PortNumbers(PROTOCOLS[key], port["number"], port["number"])
+    return PortNumbers(PROTOCOLS[key], port["range"]["start"], port["range"]["end"])
 
 
 # ------------------------------------------------------------------ faults
@@ -74,7 +74,7 @@ def faults(api_version: str, document: object) -> tuple[Fault, ...]:
 
     The experimental definition is asked, which has all peers and is the stricter one.
     """
-    inspection = _Inspection(KIND, document, _SHAPE)
+    inspection = _Inspection(KIND, document, SHAPE)
     keys = ("tier", "priority", "subject", "ingress", "egress")
     inspection.policy(document, api_version, keys)
     inspection.tier(document)
@@ -94,13 +94,13 @@ class _Inspection(TierInspection):
             self.word(spec["tier"], ("spec", "tier"), Tier)
 
     def port(self, value: object, path: Path) -> None:
-        body = self.one_of(value, path, (*_PROTOCOLS, _NAMED))
+        body = self.one_of(value, path, (*PROTOCOLS, NAMED))
         for key, entry in body.items():
             here = (*path, key)
-            if key != _NAMED:
+            if key != NAMED:
                 self._protocol(entry, here)
             elif self.typed(entry, here, str) and not entry:
-                self.add(here, f"{_NAMED} is empty", "the name of a container's port")
+                self.add(here, f"{NAMED} is empty", "the name of a container's port")
 
     def _protocol(self, value: object, path: Path) -> None:
         body = self.mapping(value, path, ("destinationPort",))
@@ -133,7 +133,7 @@ class _Inspection(TierInspection):
             self.add(path, fact, hint)
 
     def names_a_port(self, value: Mapping[str, Any]) -> bool:
-        return _NAMED in value
+        return NAMED in value
 
 
 # ------------------------------------------------------------------ warnings
@@ -144,4 +144,4 @@ def warnings(document: object) -> tuple[Fault, ...]:
 
     The document has no faults.
     """
-    return tuple(unsupported_names(document, _SHAPE))
+    return tuple(unsupported_names(document, SHAPE))

@@ -36,7 +36,8 @@ class Fault:
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_METADATA = tuple(
+CIDR_HINT = "an address and a prefix length, like 10.0.0.0/24 or 2001:db8::/64"
+METADATA = tuple(
     """name namespace labels annotations generateName finalizers ownerReferences uid generation
     resourceVersion creationTimestamp deletionTimestamp deletionGracePeriodSeconds managedFields
     selfLink""".split()  # noqa: SIM905  # fifteen quoted words are harder to read
@@ -165,7 +166,7 @@ class Inspection:
             self._metadata(body["metadata"], ("metadata",))
 
     def _metadata(self, value: object, path: Path) -> None:
-        body = self.mapping(value, path, _METADATA)
+        body = self.mapping(value, path, METADATA)
         if isinstance(value, dict) and body.get("name") is None:
             self.missing(path, "name", "every object of a scenario has a name")
         elif body:
@@ -258,7 +259,7 @@ def _cidr_hint(address: str, length: str) -> str:
     try:
         bits = ipaddress.ip_address(address).max_prefixlen
     except ValueError:
-        return "an address and a prefix length, like 10.0.0.0/24 or 2001:db8::/64"
+        return CIDR_HINT
     if length:
         return f"the prefix length is a number from 0 to {bits}"
     return f"a single address is written {address}/{bits}"

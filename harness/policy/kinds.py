@@ -1,6 +1,7 @@
 """The kinds of policy that are known by their meaning: judged by the oracle, enforced by netns.
 
-To add a kind: one module with its values, ``parse`` and ``faults``, and one entry in ``KINDS``.
+To add a kind: one module with its values, ``parse`` and ``faults``, one with its JSON Schema, and
+one entry in ``KINDS``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,8 +20,15 @@ from harness.policy import (
     cluster_network_policy,
     network_policy,
 )
+from harness.policy.definitions import Schema, name_of
 from harness.policy.document import Fault
 from harness.policy.network_policy import NetworkPolicy
+from harness.policy.network_policy_schema import network_policy_parts
+from harness.policy.tier_schema import (
+    admin_network_policy_parts,
+    baseline_admin_network_policy_parts,
+    cluster_network_policy_parts,
+)
 from harness.policy.tiers import TierPolicy
 from harness.suggest import closest
 
@@ -41,6 +49,8 @@ class PolicyKind:
 
     ``faults`` checks a document as its author wrote it. Of one without faults, ``warnings`` has
     what the API server accepts although the API's text forbids it, and ``parse`` is the policy.
+    ``schema_parts`` are the JSON Schema of its objects: named parts that refer to each other, and
+    to those that all kinds share. The part called ``schema_name`` describes whole objects.
     """
 
     api_version: str
@@ -49,6 +59,12 @@ class PolicyKind:
     parse: Callable[[Manifest], Policy]
     faults: Callable[[object], tuple[Fault, ...]]
     warnings: Callable[[object], tuple[Fault, ...]]
+    schema_parts: Callable[[], Mapping[str, Schema]]
+
+    @property
+    def schema_name(self) -> str:
+        """The name of the part of ``schema_parts`` that describes whole objects."""
+        return name_of(self.api_version, self.kind)
 
     @property
     def group(self) -> str:
@@ -68,6 +84,7 @@ KINDS: tuple[PolicyKind, ...] = (
         network_policy.parse,
         network_policy.faults,
         _none,
+        network_policy_parts,
     ),
     *(
         PolicyKind(
@@ -77,6 +94,7 @@ KINDS: tuple[PolicyKind, ...] = (
             cluster_network_policy.parse,
             functools.partial(cluster_network_policy.faults, version),
             cluster_network_policy.warnings,
+            functools.partial(cluster_network_policy_parts, version),
         )
         for version in cluster_network_policy.API_VERSIONS
     ),
@@ -87,6 +105,7 @@ KINDS: tuple[PolicyKind, ...] = (
         admin_network_policy.parse,
         admin_network_policy.faults,
         admin_network_policy.warnings,
+        admin_network_policy_parts,
     ),
     PolicyKind(
         admin_network_policy.API_VERSION,
@@ -95,6 +114,7 @@ KINDS: tuple[PolicyKind, ...] = (
         admin_network_policy.parse,
         admin_network_policy.baseline_faults,
         admin_network_policy.warnings,
+        baseline_admin_network_policy_parts,
     ),
 )
 

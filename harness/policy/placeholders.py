@@ -14,7 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.model import Family, Manifest, NodeRef, PodRef
-from harness.policy.selectors import BadWord, dns_label, dns_subdomain
+from harness.policy.selectors import (
+    DNS_LABEL,
+    DNS_SUBDOMAIN,
+    BadWord,
+    dns_label,
+    dns_subdomain,
+)
 from harness.suggest import nearest
 
 
@@ -48,6 +54,9 @@ class Placeholder:
 _MEANT = re.compile(r"\$\((?P<key>(?:ip|cidr)\w*):(?P<whose>[^()\s\"]*)\)")
 _KEYS = ("ip", "ip6", "cidr", "cidr6")
 _NODE = re.compile(r"node/([1-9][0-9]{0,3})")
+_OWNER = rf"({_NODE.pattern}|(?!node/){DNS_LABEL.pattern}/{DNS_SUBDOMAIN.pattern})"
+PATTERN = rf"\$\(ip:{_OWNER}\)/32|\$\(ip6:{_OWNER}\)/128|\$\(cidr6?:{Everybody.PODS.value}\)"
+"""What a block matches that consists of a placeholder, as a regular expression."""
 FORMS = "write $(ip:NAMESPACE/POD), $(ip:node/NUMBER) or $(cidr:pods)"
 
 

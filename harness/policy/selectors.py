@@ -117,10 +117,14 @@ class BadWord:
     hint: str
 
 
-_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
-_PORT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+LONGEST_SUBDOMAIN = 253
+LONGEST_PORT_NAME = 15
+LAST_PORT = 65535
+
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+LABEL_WORD = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+PORT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 _FIRST_AND_LAST = "the first and last a letter or digit"
 _LABEL_HINT = f"at most 63 letters, digits, '-', '_', '.'; {_FIRST_AND_LAST}"
@@ -128,7 +132,7 @@ _LABEL_HINT = f"at most 63 letters, digits, '-', '_', '.'; {_FIRST_AND_LAST}"
 
 def dns_label(text: str) -> BadWord | None:
     """Check the name of a namespace, a pod or a Service (RFC 1123 label)."""
-    if _DNS_LABEL.fullmatch(text):
+    if DNS_LABEL.fullmatch(text):
         return None
     hint = f"at most 63 lower-case letters, digits and '-'; {_FIRST_AND_LAST}"
     return BadWord(f"{text!r} is not a valid name", hint)
@@ -136,16 +140,18 @@ def dns_label(text: str) -> BadWord | None:
 
 def dns_subdomain(text: str) -> BadWord | None:
     """Check the name of any other object (RFC 1123 subdomain)."""
-    if len(text) <= 253 and _DNS_SUBDOMAIN.fullmatch(text):
+    if len(text) <= LONGEST_SUBDOMAIN and DNS_SUBDOMAIN.fullmatch(text):
         return None
-    hint = f"at most 253 lower-case letters, digits, '-' and '.'; {_FIRST_AND_LAST}"
+    hint = (
+        f"at most {LONGEST_SUBDOMAIN} lower-case letters, digits, '-' and '.'; {_FIRST_AND_LAST}"
+    )
     return BadWord(f"{text!r} is not a valid name", hint)
 
 
 def label_key(text: str) -> BadWord | None:
     """Check the key of a label, which may begin with a DNS name and a slash."""
     prefix, slash, name = text.rpartition("/")
-    if _LABEL_WORD.fullmatch(name) and not (slash and dns_subdomain(prefix)):
+    if LABEL_WORD.fullmatch(name) and not (slash and dns_subdomain(prefix)):
         return None
     hint = f"{_LABEL_HINT}; an optional prefix is a DNS name and '/'"
     return BadWord(f"{text!r} is not a valid label key", hint)
@@ -153,16 +159,21 @@ def label_key(text: str) -> BadWord | None:
 
 def label_value(text: str) -> BadWord | None:
     """Check the value of a label, which may be empty."""
-    if not text or _LABEL_WORD.fullmatch(text):
+    if not text or LABEL_WORD.fullmatch(text):
         return None
     return BadWord(f"{text!r} is not a valid label value", _LABEL_HINT)
 
 
 def port_name(text: str) -> BadWord | None:
     """Check the name of a container port (an IANA service name)."""
-    if len(text) <= 15 and _PORT_NAME.fullmatch(text) and not text.replace("-", "").isdecimal():
+    if (
+        len(text) <= LONGEST_PORT_NAME
+        and PORT_NAME.fullmatch(text)
+        and not text.replace("-", "").isdecimal()
+    ):
         return None
-    hint = "at most 15 lower-case letters, digits and single '-', with a letter in it"
+    signs = "lower-case letters, digits and single '-', with a letter in it"
+    hint = f"at most {LONGEST_PORT_NAME} {signs}"
     if text.isdecimal():
         hint = f"a port number is written without quotes: {text}"
     return BadWord(f"{text!r} is not a valid port name", hint)
@@ -170,6 +181,6 @@ def port_name(text: str) -> BadWord | None:
 
 def port_number(number: int, key: str = "port") -> BadWord | None:
     """Check the number of a port that stands at ``key``."""
-    if 1 <= number <= 65535:
+    if 1 <= number <= LAST_PORT:
         return None
-    return BadWord(f"{key} {number} is out of range", "a port is 1 to 65535")
+    return BadWord(f"{key} {number} is out of range", f"a port is 1 to {LAST_PORT}")

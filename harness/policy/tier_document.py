@@ -24,8 +24,8 @@ from harness.policy.tiers import (
 )
 
 MOST_NETWORKS = 25
-_LONGEST_NAME = 100
-_LONGEST_CIDR = 43
+LONGEST_NAME = 100
+LONGEST_CIDR = 43
 _INGRESS_PEERS = ("namespaces", "pods")
 
 
@@ -118,9 +118,10 @@ _BELONGS = {
 """Where a key belongs that stands in the wrong place."""
 
 # The definition says A-z, so it also accepts [ \ ] ^ _ and the backtick.
-_DOMAIN_NAME = re.compile(
+DOMAIN_NAME = re.compile(
     r"(\*\.)?([a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.)+[a-zA-z0-9]([-a-zA-Z0-9_]*[a-zA-Z0-9])?\.?"
 )
+DOMAIN_NAME_HINT = "a full name like api.example.org, or *.example.org for all names below it"
 
 
 class TierInspection(Inspection):
@@ -174,7 +175,7 @@ class TierInspection(Inspection):
         if not isinstance(value, dict):
             return
         if body.get("name") is not None and self.typed(body["name"], (*path, "name"), str):
-            self._length(body["name"], (*path, "name"), _LONGEST_NAME)
+            self._length(body["name"], (*path, "name"), LONGEST_NAME)
         if body.get("action") is None:
             self.missing(path, "action", f"one of {', '.join(shape.actions)}")
         else:
@@ -271,15 +272,14 @@ class TierInspection(Inspection):
     def _network(self, value: object, path: Path) -> None:
         network = self.cidr(value, path)
         if isinstance(value, str) and isinstance(network, IPNetwork):
-            self._length(value, path, _LONGEST_CIDR)
+            self._length(value, path, LONGEST_CIDR)
             if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped:
                 fact = f"{value!r} is an IPv4 address in an IPv6 one"
                 self.add(path, fact, "write it as an IPv4 network")
 
     def _domain_name(self, value: object, path: Path) -> None:
-        if self.typed(value, path, str) and not _DOMAIN_NAME.fullmatch(str(value)):
-            hint = "a full name like api.example.org, or *.example.org for all names below it"
-            self.add(path, f"{value!r} is not a domain name", hint)
+        if self.typed(value, path, str) and not DOMAIN_NAME.fullmatch(str(value)):
+            self.add(path, f"{value!r} is not a domain name", DOMAIN_NAME_HINT)
 
     # -- sizes
 

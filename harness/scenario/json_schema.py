@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness import policy
 from harness.scenario.schema import FixtureWire, ScenarioWire
 
 TOPOLOGIES: Mapping[type[BaseModel], tuple[str, ...]] = MappingProxyType(
@@ -19,17 +20,30 @@ TOPOLOGIES: Mapping[type[BaseModel], tuple[str, ...]] = MappingProxyType(
 
 def fixture_json_schema() -> str:
     """Return the JSON Schema of fixture files, as text."""
-    return _text(FixtureWire, "A fixture of the NetworkPolicy harness")
+    return _text(_document(FixtureWire, "A fixture of the NetworkPolicy harness"))
 
 
 def json_schema() -> str:
     """Return the JSON Schema of scenario files, as text."""
-    return _text(ScenarioWire, "A scenario of the NetworkPolicy harness")
+    document = _document(ScenarioWire, "A scenario of the NetworkPolicy harness")
+    document["$defs"] |= policy.schema_parts()
+    # Not those of ``refused``: the API server must find something wrong with them.
+    applied = document["$defs"]["StepWire"]["properties"]["apply"]
+    applied["items"] = {
+        "type": ["string", "object"],
+        "if": {"type": "object"},
+        "then": {"$ref": f"#/$defs/{policy.OBJECT_PART}"},
+    }
+    return _text(document)
 
 
-def _text(model: type[BaseModel], title: str) -> str:
-    document: dict[str, Any] = model.model_json_schema(by_alias=True)
+def _document(model: type[BaseModel], title: str) -> dict[str, Any]:
+    document = model.model_json_schema(by_alias=True)
     document["anyOf"] = [{"required": [key]} for key in TOPOLOGIES[model]]
     document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     document["title"] = title
+    return document
+
+
+def _text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n"

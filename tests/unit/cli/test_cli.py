@@ -45,6 +45,7 @@ def test_init_writes_a_scenario_that_is_good(
         "written: scenarios/first-scenario.yaml\n"
         "written: scenarios/policies/database-from-frontend.yaml\n"
         "written: scenarios/scenario.schema.json\n"
+        "written: scenarios/policy.schema.json\n"
         "next: netpol run scenarios/first-scenario.yaml\n"
     )
     assert main(["check", "scenarios"]) == Exit.OK
@@ -56,6 +57,7 @@ def test_init_overwrites_only_when_told_and_says_so(
 ) -> None:
     example.write_text("mine", encoding="utf-8")
     (example.parent / "scenario.schema.json").unlink()
+    (example.parent / "policy.schema.json").unlink()
     assert main(["init"]) == Exit.USAGE
     assert capsys.readouterr().err == (
         "already there: scenarios/first-scenario.yaml, "

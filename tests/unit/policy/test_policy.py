@@ -28,6 +28,7 @@ from harness.policy import (
 )
 from harness.policy.builtin import NoSuchKind, no_such_kind
 from harness.policy.selectors import BadWord
+from tests.policy_schema import only_the_reader_sees, takes
 
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
 
@@ -160,6 +161,7 @@ BLOCK = f"{IN}.from[0].ipBlock"
 )
 def test_what_the_server_takes_has_no_fault(spec: Any) -> None:
     assert faults(document(spec)) == ()
+    assert takes(document(spec))
 
 
 @pytest.mark.parametrize(
@@ -436,6 +438,7 @@ def test_faults_of_a_spec(
     spec: str, path: tuple[str | int, ...], message: str, hint: str | None
 ) -> None:
     assert faults(document(spec)) == (Fault(path, f"{message} of NetworkPolicy 'p'", hint),)
+    assert takes(document(spec)) is only_the_reader_sees(message)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +470,9 @@ def test_faults_of_a_spec(
     ],
 )  # fmt: skip
 def test_faults_of_an_object(change: dict[str, Any], messages: list[str]) -> None:
-    assert [fault.message for fault in faults({**document({}), **change})] == messages
+    changed = {**document({}), **change}
+    assert [fault.message for fault in faults(changed)] == messages
+    assert takes(changed) is all(map(only_the_reader_sees, messages))
 
 
 def test_every_fault_is_reported_at_once() -> None:

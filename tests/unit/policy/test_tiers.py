@@ -23,69 +23,10 @@ from harness.policy.tiers import (
     TierPolicy,
     TierRule,
 )
+from tests.policy_objects import ADMIN, BASELINE, CLUSTER, GROUP, Object
+from tests.policy_schema import only_the_reader_sees, takes
 
-GROUP = "policy.networking.k8s.io"
-Object = dict[str, Any]
-TEAM_A = {"matchLabels": {"team": "a"}}
 SELECTED_A = LabelSelector((Requirement("team", Operator.IN, ("a",)),))
-
-CLUSTER: Object = {
-    "apiVersion": f"{GROUP}/v1alpha2",
-    "kind": "ClusterNetworkPolicy",
-    "metadata": {"name": "p"},
-    "spec": {
-        "tier": "Admin",
-        "priority": 7,
-        "subject": {"namespaces": {}},
-        "ingress": [
-            {
-                "name": "one",
-                "action": "Accept",
-                "from": [{"namespaces": TEAM_A}, {"pods": {"podSelector": TEAM_A}}],
-                "protocols": [
-                    {"tcp": {"destinationPort": {"number": 80}}},
-                    {"udp": {"destinationPort": {"range": {"start": 1, "end": 9}}}},
-                    {"destinationNamedPort": "web"},
-                ],
-            }
-        ],
-        "egress": [
-            {"action": "Deny", "to": [{"networks": ["10.0.0.0/8", "fd00::/8"]}]},
-            {"action": "Pass", "to": [{"nodes": {}}]},
-            {"action": "Accept", "to": [{"domainNames": ["*.example.org"]}]},
-        ],
-    },
-}
-ADMIN: Object = {
-    "apiVersion": f"{GROUP}/v1alpha1",
-    "kind": "AdminNetworkPolicy",
-    "metadata": {"name": "p"},
-    "spec": {
-        "priority": 7,
-        "subject": {"pods": {"namespaceSelector": {}, "podSelector": TEAM_A}},
-        "ingress": [
-            {
-                "action": "Allow",
-                "from": [{"namespaces": TEAM_A}],
-                "ports": [
-                    {"portNumber": {"port": 80}},
-                    {"portRange": {"protocol": "UDP", "start": 1, "end": 9}},
-                    {"namedPort": "web"},
-                ],
-            }
-        ],
-        "egress": [{"action": "Pass", "to": [{"networks": ["10.0.0.0/8"]}]}],
-    },
-}
-BASELINE: Object = {
-    "apiVersion": f"{GROUP}/v1alpha1",
-    "kind": "BaselineAdminNetworkPolicy",
-    "metadata": {"name": "default"},
-    "spec": {
-        "subject": {"namespaces": {}},
-        "ingress": [{"action": "Deny", "from": [{"namespaces": {}}]}],
-    },
-}
 EVERY = SelectedPods(LabelSelector())
 PORTS = (PortNumbers(Protocol.TCP, 80, 80), PortNumbers(Protocol.UDP, 1, 9), PortName("web"))
 
@@ -328,6 +269,13 @@ FAULTS: list[tuple[Object, str, Any, str, str]] = [
     (BASELINE, "metadata.name", "mine", "metadata.name", "called 'mine'"),
     (BASELINE, "spec.priority", 1, "spec.priority", "unknown key 'priority'"),
     (BASELINE, "spec.ingress.0.action", "Pass", "spec.ingress.0.action", "'Pass' is not known"),
+    (
+        BASELINE,
+        "spec.egress",
+        [{"action": "Deny", "to": [{"domainNames": ["example.org"]}]}],
+        "spec.egress.0.to.0.domainNames",
+        "unknown key 'domainNames'",
+    ),
 ]
 
 
@@ -342,11 +290,14 @@ def test_a_fault_is_found_where_it_stands(
     faults = found(changed(document, path, value))
     assert [where for where, _ in faults] == [place]
     assert message in faults[0][1]
+    assert takes(changed(document, path, value)) is only_the_reader_sees(faults[0][1])
 
 
 def test_a_placeholder_may_be_longer_than_a_network() -> None:
     long = f"$(ip:y/{'a' * 40})/32"
-    assert found(changed(CLUSTER, "spec.egress.0.to.0.networks.0", long)) == []
+    longer = changed(CLUSTER, "spec.egress.0.to.0.networks.0", long)
+    assert found(longer) == []
+    assert takes(longer)
 
 
 # ------------------------------------------------------------------ warnings
@@ -370,6 +321,7 @@ def test_what_the_text_forbids_and_the_server_accepts_is_a_warning(
 ) -> None:
     wrong = changed(document, path, value)
     assert found(wrong) == []
+    assert takes(wrong)
     kind = kind_of(manifest(wrong))
     assert kind is not None
     assert [".".join(map(str, one.path)) for one in kind.warnings(wrong)] == [place]
