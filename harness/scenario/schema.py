@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from harness.model import ContainerPort, Protocol, ServicePort
 from harness.scenario.syntax import (
@@ -235,6 +235,8 @@ _Duration = Annotated[
     | Annotated[Seconds, Tag("\0fraction")]
     | Annotated[DurationText, Tag("\0text")],
     _by_shape({int: "\0number", float: "\0fraction", str: "\0text"}),
+    # An int is a number as well, so it would match two of the schemas, and one must match.
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}]}),
 ]
 
 

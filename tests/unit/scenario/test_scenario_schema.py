@@ -21,7 +21,7 @@ SCENARIOS = ROOT / "scenarios"
 OURS = Path(__file__).parent / "data" / "valid"
 SHIPPED = (
     *sorted(SCENARIOS.rglob("*.yaml")),
-    *sorted(path for path in OURS.rglob("*.yaml") if path.stem != "everything"),
+    *sorted(OURS.rglob("*.yaml")),
     *sorted((ROOT / "docs" / "claims").glob("*.yaml")),
     ROOT / "harness" / "data" / "first-scenario.yaml",
     ROOT / "harness" / "data" / "first-policy.yaml",
@@ -128,6 +128,13 @@ def test_there_are_policies_of_several_kinds_in_what_is_shipped() -> None:
         (", namespace: x}", "}", []),
         ("podSelector: {matchLabels: {app: b}}", "ipBlock: {cidr: $(ip:x/b)/32}", []),
         ("networking.k8s.io/v1\n", "cilium.io/v2\n", []),
+        ("settle: 10s", "settle: 10", []),
+        ("settle: 10s", "settle: 0.5", []),
+        (
+            "settle: 10s",
+            "settle: -1",
+            ["steps.0.settle: -1 is not valid under any of the given schemas"],
+        ),
     ],
 )
 def test_what_an_editor_finds_in_a_scenario(written: str, instead: str, wrong: list[str]) -> None:
