@@ -8,6 +8,7 @@ HarnessError
     ├── NoNetwork        pods do not reach each other, although nothing denies it
     ├── NotEnforcing     the cluster accepts policies and enforces none of them
     ├── DeniesOtherwise  the cluster denies in another way than its profile says
+    ├── Occupied         a cluster has one object of a kind, and it belongs to someone else
     └── NotRefused       the API server accepted an object that the step expects it to refuse
 
 HarnessWarning           the run goes on, with less than it could have
@@ -129,6 +130,10 @@ class DeniesOtherwise(ClusterError):
 
 class NotRefused(ClusterError):
     """The API server accepted an object that the step expects it to refuse."""
+
+
+class Occupied(ClusterError):
+    """A cluster has at most one object of a kind, and someone else's exists."""
 
 
 class HarnessWarning(UserWarning):

@@ -7,6 +7,7 @@ such variant is skipped with the reason, and the steps after it.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
@@ -55,6 +56,36 @@ def variant(scenario: Scenario, capabilities: Capabilities) -> Variant:
     return Variant(scenario, capabilities.skips(scenario))
 
 
+class TierKinds(enum.Enum):
+    """The kinds of policies in tiers that a cluster has, as a sentence names them."""
+
+    CLUSTER_NETWORK_POLICY = "ClusterNetworkPolicy"
+    FORERUNNERS = "AdminNetworkPolicy and BaselineAdminNetworkPolicy"
+    ADMIN_ONLY = "AdminNetworkPolicy"
+    NONE = "none"
+
+    @classmethod
+    def among(cls, kinds: Set[str]) -> TierKinds:
+        """Return what a cluster with these kinds has; the first is used if it has several."""
+        if _VERSIONS.keys() & kinds:
+            return cls.CLUSTER_NETWORK_POLICY
+        if _FORERUNNERS[Tier.ADMIN] not in kinds:
+            return cls.NONE
+        return cls.FORERUNNERS if _FORERUNNERS[Tier.BASELINE] in kinds else cls.ADMIN_ONLY
+
+    def can_have(self, state: State) -> bool:
+        """Return whether the ClusterNetworkPolicies of a state have a variant of these kinds."""
+        match self:
+            case TierKinds.CLUSTER_NETWORK_POLICY:
+                return True
+            case TierKinds.FORERUNNERS:
+                return isinstance(_state(state, frozenset(_FORERUNNERS.values())), State)
+            case TierKinds.ADMIN_ONLY:
+                return isinstance(_state(state, frozenset({_FORERUNNERS[Tier.ADMIN]})), State)
+            case TierKinds.NONE:
+                return not any(map(is_cluster_network_policy, state.policies))
+
+
 def has_only_one_baseline(kinds: Set[str]) -> bool:
     """Return whether a cluster with these kinds has one Baseline policy for all scenarios."""
     return not _VERSIONS.keys() & kinds and _FORERUNNERS[Tier.BASELINE] in kinds
@@ -100,7 +131,7 @@ def _of_forerunners(scenario: Scenario, capabilities: Capabilities) -> Variant:
     kinds: set[str] = set()
     gap: Gap | None = None
     for step in scenario.steps:
-        found = _state(step.state, capabilities)
+        found = _state(step.state, capabilities.kinds)
         if isinstance(found, Impossible):
             gap = Gap(KIND, found.why)
             state_needs = step.needs.state | {KIND}
@@ -117,14 +148,14 @@ def _of_forerunners(scenario: Scenario, capabilities: Capabilities) -> Variant:
     return Variant(adapted, replace(capabilities, gaps=gaps).skips(adapted))
 
 
-def _state(state: State, capabilities: Capabilities) -> State | Impossible:
+def _state(state: State, kinds: Set[str]) -> State | Impossible:
     found: list[Manifest] = []
     for item in state.policies:
         other = forerunner(item) if is_cluster_network_policy(item) else item
         if isinstance(other, Impossible):
             return other
         kind = f"{other.api_version}/{other.kind}"
-        if other.written_as and kind not in capabilities.kinds:
+        if other.written_as and kind not in kinds:
             return Impossible(f"the cluster has no {other.kind}")
         if any(earlier.key == other.key for earlier in found):
             return Impossible(f"the step has two, and a cluster has only one {other.kind}")

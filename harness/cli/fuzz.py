@@ -11,10 +11,11 @@ from harness.choice import ClusterChoice
 from harness.cli.exits import Exit
 from harness.cli.making import made
 from harness.cli.parser import choice_of
-from harness.errors import UsageError
-from harness.generate import TIER_KIND, Bench, Fuzz, Generator, Scope, fixture_file
+from harness.errors import ClusterError, UsageError
+from harness.generate import Bench, Fuzz, Generator, Scope, fixture_file
 from harness.predecessor import Predecessor
 from harness.settle import Timing
+from harness.variants import TierKinds
 
 
 def fuzz(parsed: argparse.Namespace) -> int:
@@ -25,6 +26,12 @@ def fuzz(parsed: argparse.Namespace) -> int:
     file = fixture_file(parsed.fixture)
     timing = Timing(settle_s=parsed.netpol_settle)
     with made(choice) as cluster:
+        tier_kinds = TierKinds.among(cluster.capabilities.kinds)
+        if tier_kinds is TierKinds.NONE and parsed.tiers:
+            fact = f"cluster {cluster.capabilities.name} has no kind of policies in tiers"
+            hint = "leave out --tiers; it needs ClusterNetworkPolicy or AdminNetworkPolicy"
+            raise ClusterError(fact, hint)
+        _say(f"policies in tiers: {tier_kinds.value}")
         if parsed.netpol_canary == "on":
             canary.check(cluster, timing)
         for known in cluster.capabilities.known_traits:
@@ -35,7 +42,8 @@ def fuzz(parsed: argparse.Namespace) -> int:
             Scope.PODS_TOO if choice.cluster == "netns" else Scope.POLICIES_AND_LABELS,
             ip_blocks="ipblock-pod-ip" in cluster.capabilities.features,
             without=frozenset(known.trait for known in cluster.capabilities.known_traits),
-            tiers=2 if TIER_KIND in cluster.capabilities.kinds else 0,
+            tiers=0 if tier_kinds is TierKinds.NONE else 1 if parsed.tiers else 2,
+            tier_kinds=tier_kinds,
         )
         work = Fuzz(
             bench=Bench(cluster, timing, Predecessor()),

@@ -242,6 +242,8 @@ def _add_generate_verb(verbs: Any) -> None:
 
     fuzz = _verb(verbs, "fuzz", "fuzz", "run random scenarios on a cluster, for some minutes")
     _add_seed_and_fixture(fuzz)
+    text = "each scenario also has policies in tiers; an error if the cluster has no such kind"
+    fuzz.add_argument("--tiers", action="store_true", help=text)
     fuzz.add_argument("--minutes", metavar="M", type=minutes, default=5.0, help="when to stop (5)")
     fuzz.add_argument(
         "--out",

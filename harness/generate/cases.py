@@ -53,6 +53,7 @@ from harness.model import (
 )
 from harness.policy.traits import Trait, traits
 from harness.scenario.topology import TopologyBuilder
+from harness.variants import TierKinds
 
 _T = TypeVar("_T")
 _DRAFTS = 2
@@ -77,7 +78,7 @@ class Generator:
 
     Without ``ip_blocks`` no policy names the address of a pod; none has one of the traits in
     ``without``. Each case whose number is a multiple of ``tiers`` also has policies in tiers;
-    with 0, none has.
+    with 0, none has. They are ClusterNetworkPolicies that a cluster with ``tier_kinds`` can have.
     """
 
     fixture: Fixture
@@ -86,6 +87,7 @@ class Generator:
     ip_blocks: bool = True
     without: frozenset[Trait] = frozenset()
     tiers: int = 0
+    tier_kinds: TierKinds = TierKinds.CLUSTER_NETWORK_POLICY
 
     def case(self, number: int) -> Scenario:
         """Return the case of that number, from 1.
@@ -122,10 +124,10 @@ class Generator:
             own = chance(f"{self.seed}/{number}/{attempt}/tiers")
             draw = Draw(own, builder.state(), self.ip_blocks)
             made = (*tier_policies(draw, self._rotation("tiers", TIER_THEMES), turn), *made)
-        if self.without & traits(made):
-            return None
         for manifest in made:
             builder.apply(manifest)
+        if self.without & traits(made) or not self.tier_kinds.can_have(builder.state()):
+            return None
         start = seen(builder.state())
         if set(start.values()) != {Verdict.ALLOWED, Verdict.TIMEOUT}:
             return None
@@ -135,7 +137,8 @@ class Generator:
         if has_tiers:
             rotation = self._rotation("change in tiers", tier_change_themes(self.scope))
         for place in range(rng.choice((1, 2))):
-            more, flipped = changed(rotation.at(2 * turn + place), rng, builder)
+            theme = rotation.at(2 * turn + place)
+            more, flipped = changed(theme, rng, builder, self.tier_kinds.can_have)
             if self.without & traits(_applied(more)):
                 return None
             steps += more

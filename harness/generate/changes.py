@@ -297,14 +297,20 @@ def tier_change_themes(scope: Scope) -> Sequence[ChangeTheme]:
 
 
 def changed(
-    theme: ChangeTheme, rng: Random, builder: TopologyBuilder
+    theme: ChangeTheme,
+    rng: Random,
+    builder: TopologyBuilder,
+    can_be: Callable[[State], bool],
 ) -> tuple[_Steps, frozenset[Probe]]:
-    """Make a change that flips pairs; return its steps and those pairs, or nothing."""
+    """Make a change that flips pairs and leads to a state that can be.
+
+    Return its steps and those pairs, or nothing.
+    """
     before = builder.state()
     now = Situation(rng, before, seen(before))
     for _, steps in zip(range(_MOST_TRIED), theme(now), strict=False):
         trial = TopologyBuilder(before)
-        if not _make(trial, steps):
+        if not _make(trial, steps) or not can_be(trial.state()):
             continue
         flipped = flips(now.seen, seen(trial.state()))
         if flipped or theme in _CHANGES_NO_VERDICT:

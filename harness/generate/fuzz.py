@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness.errors import ClusterError
+from harness.errors import ClusterError, Occupied
 from harness.generate.cases import Generator
 from harness.generate.fixture import FixtureFile, write_cases
 from harness.generate.shrink import shrunk
 from harness.generate.trial import Bench, Trial, Wrong
 from harness.model import Scenario
+from harness.variants import variant
 
 _MOST_FINDINGS = 5
 _ERRORS_IN_A_ROW = 3
@@ -94,22 +95,25 @@ class Fuzz:
             if self.bench.timing.clock.now() >= deadline:
                 return
             case = self.generator.case(number)
-            lacks = self.bench.cluster.capabilities.lacks(case.needs)
-            if lacks:
-                self.tally.skipped += 1
-                self.say(f"case {number}: skipped, {lacks}")
-                if self.tally.skipped == _MOST_SKIPPED and not self.tally.cases:
-                    return
-                continue
+            ours = variant(case, self.bench.cluster.capabilities)
+            lacks = next(filter(None, ours.skips), None)
             try:
-                self._try(number, case, deadline)
-                errors = 0
+                if lacks is None:
+                    self._try(number, case, deadline)
+                    errors = 0
+            except Occupied as error:
+                lacks = error.message
             except ClusterError as error:
                 errors += 1
                 self.tally.failed += 1
                 self.say(f"case {number}: {error.message}")
                 if errors == _ERRORS_IN_A_ROW:
                     raise
+            if lacks is not None:
+                self.tally.skipped += 1
+                self.say(f"case {number}: skipped, {lacks}")
+                if self.tally.skipped == _MOST_SKIPPED and not self.tally.cases:
+                    return
             if len(self.tally.findings) == _MOST_FINDINGS:
                 self.say(f"stopped after {_MOST_FINDINGS} disagreements")
                 return

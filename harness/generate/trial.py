@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.cluster import Cluster
+from harness.errors import ClusterError
 from harness.model import (
     Cell,
     CellResult,
@@ -20,6 +21,7 @@ from harness.model import (
 from harness.predecessor import Predecessor, Syncing
 from harness.runner import ScenarioRun, without_policies
 from harness.settle import Rounds, Timing
+from harness.variants import variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,14 @@ class Bench:
     predecessor: Predecessor
 
     def tried(self, scenario: Scenario) -> Trial:
-        """Run all steps of a scenario. Raises HarnessError."""
+        """Run all steps of a scenario, with kinds of policy that the cluster has.
+
+        Raises HarnessError, also for a scenario with a step that has no such variant.
+        """
+        ours = variant(scenario, self.cluster.capabilities)
+        if lacks := next(filter(None, ours.skips), None):
+            raise ClusterError(lacks)
+        scenario = ours.scenario
         run = ScenarioRun(self.cluster, scenario, self.timing, predecessor=self.predecessor)
         done = [run.run(index) for index in range(len(scenario.steps))]
         results = [(step.step, found) for step in done for found in step.reachability.results]

@@ -5,12 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from harness import scenario
 from harness.cli import Exit, main
+from harness.cluster import Capabilities
+from harness.cluster.netns import NetnsCluster
+from harness.generate import Bench, Generator, fixture_file
+from harness.predecessor import Predecessor
+from harness.settle import Timing
+from harness.variants import TierKinds
 
 
 def test_no_disagreement_without_a_defect(
@@ -42,6 +50,45 @@ def test_a_defect_is_found_and_its_scenario_is_small(
     assert main(["run", str(path), "--no-tables"]) == Exit.OK
 
 
+GROUP = "policy.networking.k8s.io"
+
+
+class Limited(NetnsCluster):
+    """An embedded cluster of which only some kinds of policies in tiers are known."""
+
+    tier_kinds: ClassVar[frozenset[str]]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        found = super().capabilities
+        others = {kind for kind in found.kinds if kind.startswith(GROUP)}
+        return replace(found, kinds=(found.kinds - others) | self.tier_kinds)
+
+
+class Older(Limited):
+    tier_kinds = frozenset(
+        f"{GROUP}/v1alpha1/{kind}" for kind in ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy")
+    )
+
+
+class Newer(Limited):
+    tier_kinds = frozenset({f"{GROUP}/v1beta1/ClusterNetworkPolicy"})
+
+
+@pytest.mark.parametrize("kind", [Older, Newer])
+def test_policies_in_tiers_are_of_the_kinds_of_the_cluster(
+    available: None, kind: type[Limited]
+) -> None:
+    found = TierKinds.among(kind.tier_kinds)
+    case = Generator(fixture_file(None).fixture, 7, tiers=1, tier_kinds=found).case(1)
+    with kind() as cluster:
+        trial = Bench(cluster, Timing(), Predecessor()).tried(case)
+        assert trial.wrong == ()
+        assert trial.proven > 50
+    with kind(defect="tiers-isolate") as cluster:
+        assert Bench(cluster, Timing(settle_s=0.4), Predecessor()).tried(case).wrong
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, 143)]
 )
@@ -58,6 +105,7 @@ def test_an_interrupted_run_says_what_it_tried(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as run:
         assert run.stdout is not None
+        assert run.stdout.readline() == "policies in tiers: ClusterNetworkPolicy\n"
         first = run.stdout.readline()
         assert first.startswith("case 1: "), first
         run.send_signal(number)

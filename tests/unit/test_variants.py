@@ -9,11 +9,11 @@ import pytest
 
 from harness import scenario
 from harness.cluster import Capabilities
-from harness.model import Scenario
+from harness.model import Manifest, Scenario, State
 from harness.report.record import record
 from harness.runner import ScenarioRun
 from harness.settle import Timing
-from harness.variants import has_baseline, has_only_one_baseline, variant
+from harness.variants import TierKinds, has_baseline, has_only_one_baseline, variant
 from tests.fakes import FakeCluster, allows_all
 
 GROUP = "policy.networking.k8s.io"
@@ -173,3 +173,45 @@ def test_the_only_baseline_policy_is_used_by_those_that_have_one(tmp_path: Path)
     assert has_only_one_baseline(OLD)
     assert not has_only_one_baseline(OLD | {NEW})
     assert not has_only_one_baseline(frozenset({ADMIN, NP}))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "found"),
+    [
+        ({NEW, *OLD}, TierKinds.CLUSTER_NETWORK_POLICY),
+        ({NEWER}, TierKinds.CLUSTER_NETWORK_POLICY),
+        (OLD, TierKinds.FORERUNNERS),
+        ({ADMIN, NP}, TierKinds.ADMIN_ONLY),
+        ({BASELINE, NP}, TierKinds.NONE),
+        ({NP}, TierKinds.NONE),
+    ],
+)
+def test_the_kinds_of_policies_in_tiers_of_a_cluster(kinds: set[str], found: TierKinds) -> None:
+    assert TierKinds.among(frozenset(kinds)) is found
+
+
+ONE, TWO = policy("one", "Baseline"), policy("two", "Baseline")
+PASSES = policy("one", "Baseline", "Pass")
+EVERY = [TierKinds.CLUSTER_NETWORK_POLICY]
+FORERUNNERS = [*EVERY, TierKinds.FORERUNNERS]
+
+
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [
+        ([], [*TierKinds]),
+        ([policy("one", "Admin", "Pass")], [*FORERUNNERS, TierKinds.ADMIN_ONLY]),
+        ([policy("one", "Admin"), TWO], FORERUNNERS),
+        ([ONE, TWO], EVERY),
+        ([PASSES], EVERY),
+    ],
+    ids=["none", "admin", "both", "two baselines", "pass in baseline"],
+)
+def test_which_kinds_can_have_a_state(more: list[str], kinds: list[TierKinds]) -> None:
+    bodies = [json.loads(text) for text in more]
+    manifests = tuple(
+        Manifest(body["apiVersion"], body["kind"], "", body["metadata"]["name"], json.dumps(body))
+        for body in bodies
+    )
+    state = State("s", policies=manifests)
+    assert [one for one in TierKinds if one.can_have(state)] == kinds

@@ -22,7 +22,7 @@ from harness.cluster.kube.objects import Counting, Naming, Object, Scope
 from harness.cluster.kube.owned import Exists, Owned, Ref, ref_of
 from harness.cluster.kube.pods import Limits, PodFactory
 from harness.cluster.waiting import Wait
-from harness.errors import ClusterError, NotRefused
+from harness.errors import ClusterError, NotRefused, Occupied
 from harness.model import (
     CompletedPod,
     Manifest,
@@ -263,7 +263,7 @@ class Reconciler:
             except Exists as error:
                 if not is_only_one(item):
                     raise
-                raise ClusterError(error.message, _ONLY_ONE) from None
+                raise Occupied(error.message, _ONLY_ONE) from None
             except ApiError as error:
                 raise ClusterError(f"the API server refused {item}: {error}") from None
             self._manifests[key] = item

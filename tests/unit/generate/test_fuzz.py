@@ -15,8 +15,17 @@ from harness import scenario
 from harness.choice import ClusterChoice
 from harness.cli import Exit, main
 from harness.cluster import KnownTrait
-from harness.errors import ClusterError
-from harness.generate import Bench, Fuzz, Generator, Scope, Trial, fixture_file, shrunk
+from harness.errors import ClusterError, Occupied
+from harness.generate import (
+    TIER_KIND,
+    Bench,
+    Fuzz,
+    Generator,
+    Scope,
+    Trial,
+    fixture_file,
+    shrunk,
+)
 from harness.generate.changes import pairs
 from harness.generate.draw import network_policy
 from harness.generate.fuzz import Tally
@@ -26,6 +35,7 @@ from harness.policy.traits import Trait
 from harness.predecessor import Predecessor
 from harness.scenario.write import write
 from harness.settle import Timing
+from harness.variants import TierKinds
 from tests.fakes import EVERYTHING, Answer, FakeCluster, FakeTime, allows_all, by_the_book
 
 FILE = fixture_file(None)
@@ -197,6 +207,122 @@ def test_a_cluster_that_fails_three_times_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(ClusterError):
         run.minutes(9)
     assert run.said == [f"case {number}: no pods" for number in (1, 2, 3)]
+
+
+OLDER = frozenset({
+    "policy.networking.k8s.io/v1alpha1/AdminNetworkPolicy",
+    "policy.networking.k8s.io/v1alpha1/BaselineAdminNetworkPolicy",
+})  # fmt: skip
+
+
+@functools.cache
+def older_case() -> Scenario:
+    return Generator(FILE.fixture, 7, tiers=1, tier_kinds=TierKinds.FORERUNNERS).case(1)
+
+
+class InTiers(Generator):
+    """The generator of a run with policies in tiers."""
+
+    def case(self, number: int) -> Scenario:
+        return older_case()
+
+
+def on_older(answer: Answer, folder: Path) -> Run:
+    run = Run(answer, folder)
+    run.cluster = FakeCluster(answer, replace(EVERYTHING, kinds=OLDER), run.time.clock)
+    bench = replace(run.fuzz.bench, cluster=run.cluster)
+    run.fuzz = replace(run.fuzz, bench=bench, generator=InTiers(FILE.fixture, 7))
+    return run
+
+
+def test_a_cluster_gets_the_kinds_that_it_has(tmp_path: Path) -> None:
+    run = on_older(by_the_book, tmp_path)
+    tally = run.minutes(1)
+    assert (tally.cases, tally.skipped, tally.findings) == (1, 0, [])
+    kinds = {item.kind for state in run.cluster.synced for item in state.policies}
+    assert "AdminNetworkPolicy" in kinds or "BaselineAdminNetworkPolicy" in kinds
+    assert "ClusterNetworkPolicy" not in kinds
+
+
+def test_a_disagreement_is_written_for_every_cluster(tmp_path: Path) -> None:
+    """The cluster got other kinds; whoever runs the file gets those of their cluster."""
+
+    def no_tiers(state: State, probe: Probe) -> Verdict | ProbeError:
+        left = tuple(item for item in state.policies if item.kind == "NetworkPolicy")
+        return by_the_book(replace(state, policies=left), probe)
+
+    run = on_older(no_tiers, tmp_path)
+    (finding,) = run.minutes(1).findings
+    text = finding.path.read_text("utf-8")
+    assert "kind: ClusterNetworkPolicy" in text
+    assert "AdminNetworkPolicy" not in text
+    kinds = {item.kind for state in run.cluster.synced for item in state.policies}
+    assert "ClusterNetworkPolicy" not in kinds
+
+
+def test_a_case_that_the_cluster_cannot_have_is_skipped(tmp_path: Path) -> None:
+    run = on_older(by_the_book, tmp_path)
+    run.cluster._capabilities = replace(EVERYTHING, kinds=frozenset())
+    tally = run.minutes(2)
+    assert (tally.cases, tally.skipped) == (0, 2)
+    kind = "policy.networking.k8s.io/v1alpha2/ClusterNetworkPolicy"
+    assert run.said == [
+        f"case {number}: skipped, cluster fake lacks the API {kind}" for number in (1, 2)
+    ]
+    with pytest.raises(ClusterError):
+        run.fuzz.bench.tried(older_case())
+
+
+def test_an_object_that_someone_else_holds_skips_the_case(tmp_path: Path) -> None:
+    run = Run(by_the_book, tmp_path)
+
+    def held(state: State) -> None:
+        raise Occupied("it is taken")
+
+    run.cluster.sync = held  # type: ignore[method-assign]
+    tally = run.minutes(5)
+    assert (tally.cases, tally.skipped, tally.failed) == (0, 5, 0)
+    assert run.said[0] == "case 1: skipped, it is taken"
+
+
+@pytest.mark.parametrize(
+    ("words", "kinds", "tiers", "line"),
+    [
+        ([], OLDER, 2, "AdminNetworkPolicy and BaselineAdminNetworkPolicy"),
+        (["--tiers"], OLDER, 1, "AdminNetworkPolicy and BaselineAdminNetworkPolicy"),
+        (["--tiers"], frozenset({TIER_KIND}), 1, "ClusterNetworkPolicy"),
+        ([], frozenset(), 0, "none"),
+    ],
+)
+def test_the_command_draws_what_the_cluster_has(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    kinds: frozenset[str],
+    tiers: int,
+    line: str,
+) -> None:
+    cluster = FakeCluster(capabilities=replace(EVERYTHING, kinds=kinds))
+    made: list[Generator] = []
+    monkeypatch.setattr(ClusterChoice, "make", lambda *_: cluster)
+    monkeypatch.setattr(Fuzz, "until", lambda fuzz, _: made.append(fuzz.generator))
+    assert main(["fuzz", "--cluster=netns", *words]) == Exit.NO_VERDICT
+    assert [(one.tiers, one.tier_kinds) for one in made] == [(tiers, TierKinds.among(kinds))]
+    assert capsys.readouterr().out.startswith(f"policies in tiers: {line}\n")
+
+
+def test_the_command_says_at_once_that_there_are_no_tiers(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = FakeCluster(capabilities=replace(EVERYTHING, kinds=frozenset()))
+    monkeypatch.setattr(ClusterChoice, "make", lambda *_: cluster)
+    assert main(["fuzz", "--cluster=netns", "--tiers"]) == Exit.NO_VERDICT
+    assert capsys.readouterr().err == (
+        "cluster fake has no kind of policies in tiers\n"
+        "hint: leave out --tiers; it needs ClusterNetworkPolicy or AdminNetworkPolicy\n"
+    )
+    assert cluster.synced == []
+    assert cluster.closed == 1
 
 
 def test_the_summary_counts_apart() -> None:

@@ -9,13 +9,17 @@ import pytest
 
 from harness import scenario
 from harness.cli import Exit, main
-from harness.generate import TIER_KIND, Generator, fixture_file, write_cases
+from harness.errors import UsageError
+from harness.generate import TIER_KIND, Generator, Scope, fixture_file, write_cases
+from harness.generate.changes import changed, tier_change_themes
 from harness.generate.draw import Draw, chance, tier_policy
 from harness.generate.tiers import THEMES, Theme
 from harness.generate.variants import Size, variants
 from harness.model import Applied, Manifest, Scenario, Verdict
 from harness.policy import kind_of
+from harness.scenario.topology import TopologyBuilder
 from harness.scenario.write import write
+from harness.variants import TierKinds
 
 FILE = fixture_file(None)
 COUNT = 3
@@ -56,6 +60,20 @@ def test_cases_without_are_what_they_are_without_tiers() -> None:
     assert write(some.case(1)) == write(none.case(1))
     assert TIER_KIND not in none.case(1).needs.kinds
     assert TIER_KIND in some.case(2).needs.kinds
+
+
+def test_policies_that_the_cluster_cannot_have_are_not_drawn() -> None:
+    generator = Generator(FILE.fixture, 7, tiers=1, tier_kinds=TierKinds.NONE)
+    with pytest.raises(UsageError):
+        generator.case(1)
+
+
+def test_a_change_to_what_the_cluster_cannot_have_is_not_made(cases: list[Scenario]) -> None:
+    builder = TopologyBuilder(cases[0].steps[0].state)
+    before = builder.state()
+    for theme in tier_change_themes(Scope.POLICIES_AND_LABELS):
+        assert changed(theme, chance("1"), builder, lambda _: False) == ((), frozenset())
+    assert builder.state() == before
 
 
 @pytest.mark.parametrize("ip_blocks", [True, False])
