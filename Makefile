@@ -241,10 +241,11 @@ generated-kills: nft $(DEV_STAMP) ## run generated cases with each known defect,
 	@$(BIN)/python -m tools.generated_kills --write --count=$(or $(COUNT),1000)
 
 .PHONY: generated
-generated: nft $(DEV_STAMP) ## run 30 generated scenarios on the embedded cluster
+generated: nft $(DEV_STAMP) ## run 34 generated scenarios on the embedded cluster, 4 of them with policies in tiers
 	@# Below this folder: with -n, pytest confuses steps of one name in files elsewhere.
 	@mkdir -p .make; folder=$$(mktemp -d .make/generated-XXXXXX); trap 'rm -rf "$$folder"' EXIT; \
-	$(BIN)/netpol generate --seed=1 --count=30 --out="$$folder"; \
+	$(BIN)/netpol generate --seed=1 --count=30 --out="$$folder" && \
+	$(BIN)/netpol generate --seed=2 --count=4 --tiers --out="$$folder" && \
 	$(BIN)/netpol run "$$folder" -n 4 --no-tables
 
 .PHONY: coverage
