@@ -33,7 +33,7 @@ def part(name: str, about: str, **narrower: object) -> Schema:
 
 
 def word(about: str, pattern: str, syntax: str, longest: int | None = None) -> Schema:
-    """Return the schema of a text that matches ``pattern`` from its first to its last sign.
+    """Return the schema of a text that matches ``pattern`` from its first to its last character.
 
     Editors show ``syntax`` where it does not; validators ignore that keyword.
     """
@@ -92,7 +92,7 @@ def protocol() -> Schema:
 
 
 def block(about: str, longest: int | None = None) -> Schema:
-    """Return the schema of a CIDR of at most ``longest`` signs, or a placeholder for one."""
+    """Return the schema of a CIDR of at most ``longest`` characters, or a placeholder for one."""
     fits = "" if longest is None else f"(?=.{{0,{longest}}}$)"
     return word(about, f"{fits}({_CIDR})|{placeholders.PATTERN}", CIDR_HINT)
 
