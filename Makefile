@@ -206,7 +206,7 @@ image: ## build netpol:local, the image of the gate
 
 .PHONY: test-kind
 test-kind: nft $(DEV_STAMP) ## run the contract and fault tests on the kind cluster of `make up`
-	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/real -m 'not exclusive' -n 4 $(ARGS)
+	@NETPOL_KIND=1 $(BIN)/pytest tests/contract tests/real -m 'not exclusive' -n 4 --dist=loadgroup $(ARGS)
 	@NETPOL_KIND=1 $(BIN)/pytest tests/real -m exclusive $(ARGS)
 
 .PHONY: bench

@@ -8,11 +8,13 @@ import pytest
 
 _SHARING = (
     "tests/browser/",
+    "tests/real/test_gate.py",
     "tests/unit/generate/test_cases.py",
     "tests/unit/generate/test_fuzz.py",
     "tests/unit/repository/test_coverage.py",
 )
-"""Tests that share what takes seconds to make: a browser, cases, all scenarios."""
+"""Tests that share what takes seconds to make, or what a cluster has once: a browser, the objects
+of the gate, cases, all scenarios."""
 
 
 @pytest.hookimpl(optionalhook=True)

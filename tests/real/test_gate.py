@@ -51,11 +51,7 @@ def calico(profile: Profile) -> None:
 
 @pytest.fixture
 def rights(image: str, profile: Profile) -> Iterator[str]:
-    """The manifests of the documents, for the CNI of the cluster; removed at the end.
-
-    Their names are the same in each test, so two tests must not hold them at the same time:
-    on one cluster, all tests but one are skipped before this or are exclusive.
-    """
+    """The manifests of the documents, for the CNI of the cluster; removed at the end."""
     text = (DOCS / "gate.yaml").read_text(encoding="utf-8")
     text = text.replace(
         "            - gate\n", f"            - gate\n            - --cni={profile.name}\n"
