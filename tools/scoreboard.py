@@ -6,6 +6,7 @@ that the command line names.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,7 +131,13 @@ def _command(results: Results) -> str:
     make = f"netpol up --cni={cni} && " if run.cluster == "kind" else ""
     options = run.options or f"--cluster={run.cluster} --cni={cni}"
     workers = f" -n {run.workers}" if run.workers else ""
-    return f"{make}netpol run scenarios {options}{workers} --results=FILE"
+    return f"{make}netpol run {_folder(results)} {options}{workers} --results=FILE"
+
+
+def _folder(results: Results) -> str:
+    """Return the folder with all scenarios of a run."""
+    folders = [str(Path(step.file).parent) for step in results.steps]
+    return os.path.commonpath(folders) if folders else "scenarios"
 
 
 # ------------------------------------------------------------------ requirements

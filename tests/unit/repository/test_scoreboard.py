@@ -22,8 +22,14 @@ CELL = CellRecord(
 LACK = "cluster kind lacks feature sctp"
 
 
-def step(name: str, outcome: Outcome, *cells: CellRecord, covers: str = "R06") -> StepRecord:
-    file = f"scenarios/conformance/{name}.yaml"
+def step(
+    name: str,
+    outcome: Outcome,
+    *cells: CellRecord,
+    covers: str = "R06",
+    folder: str = "conformance",
+) -> StepRecord:
+    file = f"scenarios/{folder}/{name}.yaml"
     message = LACK if outcome is Outcome.SKIPPED else ""
     return StepRecord(
         file, "S", "it is shut", 0, 7, outcome, "kind (mine v1)", message,
@@ -49,7 +55,11 @@ GOOD = Results(
 )
 BAD = Results(
     replace(RUN, cni="other", options=""),
-    (step("wrong", Outcome.WRONG, WRONG), step("sctp", Outcome.SKIPPED, covers="R25")),
+    (
+        step("wrong", Outcome.WRONG, WRONG),
+        step("sctp", Outcome.SKIPPED, covers="R25"),
+        step("own", Outcome.PASSED, CELL, covers="R06", folder="examples"),
+    ),
 )
 REFUSED = Results(
     replace(RUN, cni="none", options="", refusal="cluster x does not enforce\nhint: <use> one"), ()
@@ -80,7 +90,7 @@ def test_the_runs() -> None:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
         "| good | kind (mine v1) | v1.34.0 | 0.1.0 | 2030-01-01 | 1 min 1 s | 3 of 4 | 4 | 2 "
         "| 1 | 1 | 0 |",
-        "| bad | kind (mine v1) | v1.34.0 | 0.1.0 | 2030-01-01 | 1 min 1 s | 1 of 2 | 1 | 0 "
+        "| bad | kind (mine v1) | v1.34.0 | 0.1.0 | 2030-01-01 | 1 min 1 s | 2 of 3 | 2 | 1 "
         "| 0 | 0 | 1 |",
         "| refused | kind none v1 | v1.34.0 | 0.1.0 | 2030-01-01 | 1 min 1 s "
         "| enforces no policy | 0 | 0 | 0 | 0 | 0 |",
@@ -88,8 +98,8 @@ def test_the_runs() -> None:
         "These commands repeat them, each on a cluster of its own:",
         "",
         "```sh",
-        "netpol up --cni=mine && netpol run scenarios --cluster=kind --cni=mine -n 4 "
-        "--results=FILE",
+        "netpol up --cni=mine && netpol run scenarios/conformance --cluster=kind --cni=mine "
+        "-n 4 --results=FILE",
         "netpol up --cni=other && netpol run scenarios --cluster=kind --cni=other -n 4 "
         "--results=FILE",
         "netpol up --cni=none && netpol run scenarios --cluster=kind --cni=none -n 4 "
