@@ -6,7 +6,6 @@ that the command line names.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -131,13 +130,13 @@ def _command(results: Results) -> str:
     make = f"netpol up --cni={cni} && " if run.cluster == "kind" else ""
     options = run.options or f"--cluster={run.cluster} --cni={cni}"
     workers = f" -n {run.workers}" if run.workers else ""
-    return f"{make}netpol run {_folder(results)} {options}{workers} --results=FILE"
+    return f"{make}netpol run {_folders(results)} {options}{workers} --results=FILE"
 
 
-def _folder(results: Results) -> str:
-    """Return the folder with all scenarios of a run."""
-    folders = [str(Path(step.file).parent) for step in results.steps]
-    return os.path.commonpath(folders) if folders else "scenarios"
+def _folders(results: Results) -> str:
+    """Return the folders of a run, as far as they stand in the folder of all scenarios."""
+    found = {Path(*Path(step.file).parent.parts[:2]) for step in results.steps}
+    return " ".join(map(str, sorted(found))) or "scenarios"
 
 
 # ------------------------------------------------------------------ requirements
@@ -267,8 +266,12 @@ def kept(more: Iterable[Path] = ()) -> Mapping[str, Results]:
 
     Raises UsageError if a file is no results.json, or cannot be read.
     """
-    paths = (*sorted(RESULTS.glob("*.json.gz")), *more)
-    return {path.name.partition(".json")[0]: results_file.read(path) for path in paths}
+    kept_here = sorted(RESULTS.glob("*.json.gz"), key=_name)
+    return {_name(path): results_file.read(path) for path in (*kept_here, *more)}
+
+
+def _name(path: Path) -> str:
+    return path.name.partition(".json")[0]
 
 
 def main(files: Sequence[str]) -> int:

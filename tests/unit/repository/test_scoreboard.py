@@ -100,8 +100,8 @@ def test_the_runs() -> None:
         "```sh",
         "netpol up --cni=mine && netpol run scenarios/conformance --cluster=kind --cni=mine "
         "-n 4 --results=FILE",
-        "netpol up --cni=other && netpol run scenarios --cluster=kind --cni=other -n 4 "
-        "--results=FILE",
+        "netpol up --cni=other && netpol run scenarios/conformance scenarios/examples "
+        "--cluster=kind --cni=other -n 4 --results=FILE",
         "netpol up --cni=none && netpol run scenarios --cluster=kind --cni=none -n 4 "
         "--results=FILE",
         "```",
