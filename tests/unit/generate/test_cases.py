@@ -73,7 +73,7 @@ def test_each_case_has_denials_and_admissions_that_one_part_decides(cases: list[
         assert Verdict.TIMEOUT in {table[probe] for probe in flipped}, case.name
 
 
-@pytest.mark.parametrize("trait", Trait)
+@pytest.mark.parametrize("trait", [trait for trait in Trait if "tier" not in trait])
 def test_traits_of_policies_can_be_left_out(cases: list[Scenario], trait: Trait) -> None:
     """Some of the first cases have each of them."""
 

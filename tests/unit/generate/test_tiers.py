@@ -17,6 +17,7 @@ from harness.generate.tiers import THEMES, Theme
 from harness.generate.variants import Size, variants
 from harness.model import Applied, Manifest, Scenario, Verdict
 from harness.policy import kind_of
+from harness.policy.traits import Trait, traits
 from harness.scenario.topology import TopologyBuilder
 from harness.scenario.write import write
 from harness.variants import TierKinds
@@ -53,6 +54,18 @@ def test_every_denial_is_allowed_in_another_step(cases: list[Scenario]) -> None:
         denied = {cell.probe for cell in cells if cell.expected is Verdict.TIMEOUT}
         assert denied
         assert denied <= {cell.probe for cell in cells if cell.expected is Verdict.ALLOWED}
+
+
+def test_traits_of_policies_in_tiers_can_be_left_out() -> None:
+    """The fourth case has two of them."""
+    left_out = frozenset(trait for trait in Trait if "tier" in trait)
+
+    def found(generator: Generator) -> frozenset[Trait]:
+        steps = generator.case(4).steps
+        return frozenset().union(*(traits(step.state.policies) for step in steps)) & left_out
+
+    assert len(found(Generator(FILE.fixture, 7, tiers=1))) == 2
+    assert not found(Generator(FILE.fixture, 7, tiers=1, without=left_out))
 
 
 def test_cases_without_are_what_they_are_without_tiers() -> None:
