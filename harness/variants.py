@@ -40,6 +40,11 @@ class Variant:
     scenario: Scenario
     skips: tuple[str | None, ...]
 
+    @property
+    def lack(self) -> str | None:
+        """Why the cluster cannot run all steps: the first reason, or None if it can."""
+        return next(filter(None, self.skips), None)
+
 
 def variant(scenario: Scenario, capabilities: Capabilities) -> Variant:
     """Return a scenario with kinds of policy that the cluster has, if there is such a variant."""

@@ -1,8 +1,11 @@
-"""A policy of each kind, with most of the keys of its kind."""
+"""A policy of each kind, with most of the keys of its kind, and copies with another value."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
+
+from harness.policy import Path
 
 GROUP = "policy.networking.k8s.io"
 Object = dict[str, Any]
@@ -90,3 +93,20 @@ NETWORK: Object = {
         "egress": [{"to": [{"podSelector": {}}], "ports": [{}]}],
     },
 }
+
+GONE = object()
+"""The value of a place that a copy does not have."""
+
+
+def put(document: Object, path: Path, value: object) -> Object:
+    """Return a copy with that value at that place; without the place, if it is GONE."""
+    *steps, last = path
+    changed = copy.deepcopy(document)
+    holder: Any = changed
+    for step in steps:
+        holder = holder[step]
+    if value is GONE:
+        del holder[last]
+    else:
+        holder[last] = value
+    return changed

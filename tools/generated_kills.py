@@ -42,7 +42,7 @@ MARKS = (50, 200, 1_000)
 MARKS_IN_TIERS = (10, 30, 60)
 LEAST_SHARE = 0.9
 _AT_A_TIME = 10
-"""So many cases are made before it is looked whether a defect survives."""
+"""How many cases are made and run before it is checked whether a defect survives."""
 
 SPECIAL: Mapping[str, str] = {
     "zero-cidr-any": "IPv6",

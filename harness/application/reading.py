@@ -332,9 +332,9 @@ class _Reading:
         if found:
             self._not_judged.append(found)
             self._remember(source)
-            known = kinds.is_other_version(version, kind)
-            of, its = (version, "this version") if known else (group_of(version), "its meaning")
-            text = f"{found} of {of} is not judged: {its} is not known here"
+            text = f"{found} of {group_of(version)} is not judged: its meaning is not known here"
+            if kinds.is_other_version(version, kind):
+                text = f"{found} of {version} is not judged: this version is not known here"
             self.notes.append(Note(text, found.location))
 
     def _manifest(

@@ -302,7 +302,7 @@ def changed(
     builder: TopologyBuilder,
     can_be: Callable[[State], bool],
 ) -> tuple[_Steps, frozenset[Probe]]:
-    """Make a change that flips pairs and leads to a state that can be.
+    """Make a change that flips pairs and leads to a state that ``can_be`` accepts.
 
     Return its steps and those pairs, or nothing.
     """

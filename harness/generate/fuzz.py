@@ -95,8 +95,7 @@ class Fuzz:
             if self.bench.timing.clock.now() >= deadline:
                 return
             case = self.generator.case(number)
-            ours = variant(case, self.bench.cluster.capabilities)
-            lacks = next(filter(None, ours.skips), None)
+            lacks = variant(case, self.bench.cluster.capabilities).lack
             try:
                 if lacks is None:
                     self._try(number, case, deadline)

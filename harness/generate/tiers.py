@@ -1,8 +1,8 @@
 """Random policies in tiers, and such a policy with one part changed.
 
 Each theme is one way to write the rules of a policy, or the policies of a case. It is about one
-part of the API, and draws policies with which a wrong reading of that part gives another verdict.
-So its rules are about pods that exist, and rules of which one decides have the same peers.
+part of the API, and draws policies for which a wrong reading of that part gives another verdict.
+So its rules select pods that exist, and rules that compete have the same peers.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _exception(draw: Draw) -> _Policies:
 
 
 def _priorities(draw: Draw) -> _Policies:
-    """Return two policies of a tier with one rule but for the action: the first decides."""
+    """Return two policies of a tier that differ in priority and action; the first one decides."""
     direction, subject = _direction(draw), _selected(draw)
     tier = draw.rng.choice(("Admin", "Baseline"))
     rule = _rule(draw, direction, "Deny")

@@ -68,8 +68,8 @@ class Bench:
         Raises HarnessError, also for a scenario with a step that has no such variant.
         """
         ours = variant(scenario, self.cluster.capabilities)
-        if lacks := next(filter(None, ours.skips), None):
-            raise ClusterError(lacks)
+        if ours.lack is not None:
+            raise ClusterError(ours.lack)
         scenario = ours.scenario
         run = ScenarioRun(self.cluster, scenario, self.timing, predecessor=self.predecessor)
         done = [run.run(index) for index in range(len(scenario.steps))]

@@ -76,7 +76,7 @@ def listed(about: str, item: Schema, least: int = 0, most: int | None = None) ->
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return the schema of a key that counts as missing if nothing stands behind it."""
+    """Return the schema of a key that counts as missing if its value is null."""
     words = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
     return {**schema, "type": [schema["type"], "null"], **words}
 

@@ -1,7 +1,7 @@
 """The JSON Schema of files with policies, for editors.
 
-It chooses the schema of a kind by ``apiVersion`` and ``kind``. Objects of other groups are taken
-as they are. In a group with policies, a kind that is not known is taken for a slip.
+It chooses the schema of a kind by ``apiVersion`` and ``kind``. Objects of other groups are not
+checked. In a group with policies, an unknown kind is an error.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _proposed(words: Iterable[str]) -> Schema:
 
 
 def _kinds_of_groups() -> Iterator[Schema]:
-    """Yield for each group with policies that it has no other kinds: a slip is found."""
+    """Yield a rule for each group with policies: it has no other kinds, so a typo is found."""
     for group in dict.fromkeys(entry.group for entry in KINDS):
         known = {entry.kind for entry in KINDS if entry.group == group}
         known |= builtin.kinds_of(group)
@@ -79,7 +79,7 @@ def _kinds_of_groups() -> Iterator[Schema]:
 
 
 def _versions_of_kinds() -> Iterator[Schema]:
-    """Yield for each kind of policy that its group has it in no other version."""
+    """Yield a rule for each kind of policy: its group has it in no other version."""
     for group, kind in dict.fromkeys((entry.group, entry.kind) for entry in KINDS):
         known = [e.api_version for e in KINDS if (e.group, e.kind) == (group, kind)]
         versions = {"properties": {"apiVersion": {"enum": known}}}

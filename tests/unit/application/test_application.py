@@ -203,28 +203,30 @@ def test_a_namespace_without_a_manifest_is_said_once() -> None:
     ]
 
 
-def test_a_policy_of_another_kind_is_not_judged() -> None:
-    found = app(
-        POD + "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
-        "metadata: {name: l7, namespace: shop}\n"
-    )
-    assert [str(item) for item in found.not_judged] == ["CiliumNetworkPolicy shop/l7"]
-    assert str(found.notes[0]) == (
-        "stdin:19:1: CiliumNetworkPolicy shop/l7 of cilium.io is not judged: "
-        "its meaning is not known here"
-    )
-
-
-def test_a_policy_of_tiers_in_a_version_that_is_not_known_is_not_judged() -> None:
-    found = app(
-        POD + "---\napiVersion: policy.networking.k8s.io/v1\nkind: ClusterNetworkPolicy\n"
-        "metadata: {name: tenants}\nspec: {later: true}\n"
-    )
-    assert [str(item) for item in found.not_judged] == ["ClusterNetworkPolicy tenants"]
-    assert str(found.notes[0]) == (
-        "stdin:19:1: ClusterNetworkPolicy tenants of policy.networking.k8s.io/v1 is not judged: "
-        "this version is not known here"
-    )
+@pytest.mark.parametrize(
+    ("policy", "name", "note"),
+    [
+        (
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\n"
+            "metadata: {name: l7, namespace: shop}\n",
+            "CiliumNetworkPolicy shop/l7",
+            "CiliumNetworkPolicy shop/l7 of cilium.io is not judged: "
+            "its meaning is not known here",
+        ),
+        (
+            "apiVersion: policy.networking.k8s.io/v1\nkind: ClusterNetworkPolicy\n"
+            "metadata: {name: tenants}\nspec: {later: true}\n",
+            "ClusterNetworkPolicy tenants",
+            "ClusterNetworkPolicy tenants of policy.networking.k8s.io/v1 is not judged: "
+            "this version is not known here",
+        ),
+    ],
+    ids=["another kind", "another version"],
+)
+def test_a_policy_of_unknown_meaning_is_not_judged(policy: str, name: str, note: str) -> None:
+    found = app(f"{POD}---\n{policy}")
+    assert [str(item) for item in found.not_judged] == [name]
+    assert str(found.notes[0]) == f"stdin:19:1: {note}"
 
 
 # ------------------------------------------------------------------ faults

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from harness import policy
 from harness.policy import KINDS, PolicyKind, kinds
-from tests.policy_objects import ADMIN, BASELINE, CLUSTER, GROUP, NETWORK, Object
+from tests.policy_objects import ADMIN, BASELINE, CLUSTER, GONE, GROUP, NETWORK, Object, put
 from tests.policy_schema import only_the_reader_sees, takes
 
 ROOT = Path(__file__).parents[3]
@@ -82,28 +82,13 @@ def test_every_key_has_a_description() -> None:
 
 # ------------------------------------------------------------------ beside the reader
 
-_GONE = object()
 VALUES: tuple[object, ...] = (
-    _GONE, None, True, 0, 1, 1001, 65536, "", "a", "-a", "a" * 64, "8", "10.0.0.0/8",
+    GONE, None, True, 0, 1, 1001, 65536, "", "a", "-a", "a" * 64, "8", "10.0.0.0/8",
     [], {}, [None], ["a"], [{}], {"a": "b"}, {"podSelector": {}}, {"networks": None},
 )  # fmt: skip
 """What is put at every place of an object, one after the other."""
 KEYS = ("zebra", "from", "podSelector", "namespaces", "networks", "number", "port", "tcp")
 """The keys that every mapping of an object gets, one after the other."""
-
-
-def put(document: Object, path: policy.Path, value: object) -> Object:
-    """Return a copy with that value at that place; without the place, if it is _GONE."""
-    *steps, last = path
-    changed = copy.deepcopy(document)
-    holder: Any = changed
-    for step in steps:
-        holder = holder[step]
-    if value is _GONE:
-        del holder[last]
-    else:
-        holder[last] = value
-    return changed
 
 
 def variants(document: Object) -> Iterator[tuple[str, Object]]:

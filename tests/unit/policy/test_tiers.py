@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
@@ -23,7 +22,7 @@ from harness.policy.tiers import (
     TierPolicy,
     TierRule,
 )
-from tests.policy_objects import ADMIN, BASELINE, CLUSTER, GROUP, Object
+from tests.policy_objects import ADMIN, BASELINE, CLUSTER, GONE, GROUP, Object, put
 from tests.policy_schema import only_the_reader_sees, takes
 
 SELECTED_A = LabelSelector((Requirement("team", Operator.IN, ("a",)),))
@@ -109,44 +108,32 @@ def test_a_policy_lists_its_networks() -> None:
 
 # ------------------------------------------------------------------ faults
 
-_GONE = object()
-
 
 def changed(document: Object, path: str, value: Any) -> Object:
-    """A copy in which something stands at that path; nothing, if it is _GONE."""
-    copied: Any = copy.deepcopy(document)
-    *steps, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
-    holder = copied
-    for step in steps:
-        holder = holder[step]
-    if value is _GONE:
-        del holder[last]
-    else:
-        holder[last] = value
-    result: Object = copied
-    return result
+    """A copy in which something stands at that path, like spec.ingress.0; nothing, if GONE."""
+    return put(document, tuple(int(s) if s.isdecimal() else s for s in path.split(".")), value)
 
 
 _NETWORKS = [f"10.0.{number}.0/24" for number in range(26)]
 
 FAULTS: list[tuple[Object, str, Any, str, str]] = [
-    (CLUSTER, "spec", _GONE, "", "spec is missing"),
-    (CLUSTER, "spec.tier", _GONE, "spec", "tier is missing"),
+    (CLUSTER, "spec", GONE, "", "spec is missing"),
+    (CLUSTER, "spec.tier", GONE, "spec", "tier is missing"),
     (CLUSTER, "spec.tier", "Base", "spec.tier", "tier 'Base' is not known"),
-    (CLUSTER, "spec.priority", _GONE, "spec", "priority is missing"),
+    (CLUSTER, "spec.priority", GONE, "spec", "priority is missing"),
     (CLUSTER, "spec.priority", 1001, "spec.priority", "priority 1001 is out of range"),
     (CLUSTER, "spec.priority", -1, "spec.priority", "priority -1 is out of range"),
     (CLUSTER, "spec.priority", "7", "spec.priority", "priority is '7' (text), not a number"),
-    (CLUSTER, "spec.subject", _GONE, "spec", "subject is missing"),
+    (CLUSTER, "spec.subject", GONE, "spec", "subject is missing"),
     (CLUSTER, "spec.subject", {}, "spec.subject", "an empty item"),
     (CLUSTER, "spec.subject.namespaces", None, "spec.subject.namespaces", "namespaces is empty"),
     (CLUSTER, "spec.subject.pods", {}, "spec.subject", "namespaces and pods stand side by side"),
     (CLUSTER, "spec.subject", {"pods": {}}, "spec.subject.pods", "podSelector is missing"),
     (CLUSTER, "spec.subject.networks", [], "spec.subject.networks", "unknown key 'networks'"),
     (CLUSTER, "spec.policyTypes", [], "spec.policyTypes", "unknown key 'policyTypes'"),
-    (CLUSTER, "spec.ingress.0.action", _GONE, "spec.ingress.0", "action is missing"),
+    (CLUSTER, "spec.ingress.0.action", GONE, "spec.ingress.0", "action is missing"),
     (CLUSTER, "spec.ingress.0.action", "Allow", "spec.ingress.0.action", "'Allow' is not known"),
-    (CLUSTER, "spec.ingress.0.from", _GONE, "spec.ingress.0", "from is missing"),
+    (CLUSTER, "spec.ingress.0.from", GONE, "spec.ingress.0", "from is missing"),
     (CLUSTER, "spec.ingress.0.from", [], "spec.ingress.0.from", "from is an empty list"),
     (CLUSTER, "spec.ingress.0.to", [], "spec.ingress.0.to", "unknown key 'to'"),
     (CLUSTER, "spec.ingress.0.ports", [], "spec.ingress.0.ports", "unknown key 'ports'"),
@@ -248,7 +235,7 @@ FAULTS: list[tuple[Object, str, Any, str, str]] = [
     (
         ADMIN,
         "spec.subject.pods.namespaceSelector",
-        _GONE,
+        GONE,
         "spec.subject.pods",
         "namespaceSelector is missing",
     ),
@@ -262,7 +249,7 @@ FAULTS: list[tuple[Object, str, Any, str, str]] = [
     (
         ADMIN,
         "spec.ingress.0.ports.1.portRange.end",
-        _GONE,
+        GONE,
         "spec.ingress.0.ports.1.portRange",
         "end is missing",
     ),
